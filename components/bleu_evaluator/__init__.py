@@ -1,0 +1,1 @@
+"""Captions the test split, scores it, and decides whether the model may serve."""

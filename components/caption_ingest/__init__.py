@@ -1,0 +1,1 @@
+"""Captions and pictures in a directory -> one tf.Example a picture, in splits, and what was rejected."""

@@ -1,0 +1,182 @@
+"""The picture files of a data directory, and the memory of those that were decoded before."""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import apache_beam as beam
+import tensorflow as tf
+
+from components import images
+from components.atomic import write_text
+from components.progress import Progress
+
+MAX_DEPTH = 4  # directories below the data directory
+CHUNK = 256  # pictures that are decoded and remembered at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFile:
+    """A file as the file system shows it, unread.
+
+    Attributes:
+      uri: path below the data directory, with forward slashes.
+      size: bytes.
+      mtime_ns: modification time, nanoseconds.
+      outside: it is a link, or below one, that leads out of the data directory.
+    """
+
+    uri: str
+    size: int
+    mtime_ns: int
+    outside: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspected:
+    """What a picture was found to be: usable with its size, or with a fault (a `PictureFault` value)."""
+
+    sha256: str
+    width: int = 0
+    height: int = 0
+    fault: str = ""
+    detail: str = ""
+
+
+def scan(data_dir: str) -> dict[str, PictureFile]:
+    """Lists the files of a data directory without reading them.
+
+    Returns:
+      name -> file, where a name is the path below the directory and also, as captions use it, the bare file name (the
+      first in sorted order where several directories have it).
+    """
+    found: dict[str, PictureFile] = {}
+    for file in sorted(_walk(data_dir, "", os.path.realpath(data_dir), MAX_DEPTH), key=lambda file: file.uri):
+        found.setdefault(file.uri, file)
+        found.setdefault(os.path.basename(file.uri), file)
+    return found
+
+
+def _walk(data_dir: str, below: str, real_root: str, depth: int) -> Iterator[PictureFile]:
+    directory = os.path.join(data_dir, below)
+    is_outside = os.path.commonpath([real_root, os.path.realpath(directory)]) != real_root
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            uri = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if depth > 1:
+                    yield from _walk(data_dir, uri, real_root, depth - 1)
+            elif entry.is_file():
+                stat = entry.stat()
+                outside = is_outside or (entry.is_symlink() and not _is_below(entry.path, real_root))
+                yield PictureFile(uri, stat.st_size, stat.st_mtime_ns, outside)
+
+
+def _is_below(path: str, real_root: str) -> bool:
+    return os.path.commonpath([real_root, os.path.realpath(path)]) == real_root
+
+
+def inspect_file(data_dir: str, file: PictureFile) -> Inspected | None:
+    """Reads, hashes and decodes one picture; None if it can't be read, which is not worth remembering."""
+    try:
+        # a file that the scan saw to be too large is not read at all
+        if file.size > images.MAX_BYTES:
+            return Inspected("", 0, 0, images.PictureFault.TOO_LARGE.value, f"{file.size} bytes")
+        with tf.io.gfile.GFile(os.path.join(data_dir, file.uri), "rb") as stream:
+            data = stream.read()
+    except (OSError, tf.errors.OpError):
+        return None
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        return Inspected(digest, *images.inspect(data))
+    except images.PictureError as error:
+        return Inspected(digest, 0, 0, error.fault.value, str(error))
+
+
+class PictureMemory:
+    """What was found out about pictures, in an append-only directory of JSON files: each picture is decoded once.
+
+    A picture is known by its path, size and modification time.
+    """
+
+    def __init__(self, directory: str, data_dir: str):
+        """Reads nothing yet.
+
+        Args:
+          directory: one for each version of the decoding code.
+          data_dir: the directory that the uris are relative to.
+        """
+        self._directory, self._data_dir = directory, os.path.abspath(data_dir)
+        self._known: dict[tuple[str, int, int], Inspected] = {}
+
+    def load(self) -> None:
+        """Reads what all runs so far have added."""
+        for path in sorted(tf.io.gfile.glob(os.path.join(self._directory, "*.json"))):
+            with tf.io.gfile.GFile(path) as stream:
+                for name, size, mtime_ns, *inspected in json.load(stream):
+                    self._known[name, size, mtime_ns] = Inspected(*inspected)
+
+    def get(self, file: PictureFile) -> Inspected | None:
+        """What is known of a file, None if nothing."""
+        return self._known.get(self._key(file))
+
+    def add(self, inspected: Sequence[tuple[PictureFile, Inspected]]) -> None:
+        """Writes what was found out, for the next `load`; safe beside other writers."""
+        rows = [[*self._key(file), *dataclasses.astuple(found)] for file, found in inspected]
+        text = json.dumps(rows, ensure_ascii=False)
+        # named by content: the same rows written twice are one file
+        name = hashlib.sha256(text.encode()).hexdigest()[:24]
+        write_text(os.path.join(self._directory, f"{name}.json"), text)
+
+    def _key(self, file: PictureFile) -> tuple[str, int, int]:
+        return os.path.join(self._data_dir, file.uri), file.size, file.mtime_ns
+
+
+class InspectPictures(beam.DoFn):
+    """Decodes chunks of pictures to their end and puts them into the memory."""
+
+    def __init__(self, memory: PictureMemory, data_dir: str, total: int):
+        self._memory, self._data_dir, self._total = memory, data_dir, total
+
+    def setup(self):
+        # TensorFlow's decoders release the interpreter lock
+        self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        self._progress = Progress("pictures decoded", self._total)
+
+    def process(self, chunk: list[PictureFile]) -> Iterable[None]:
+        found = zip(chunk, self._pool.map(lambda file: inspect_file(self._data_dir, file), chunk))
+        self._memory.add([(file, inspected) for file, inspected in found if inspected is not None])
+        self._progress.advance(len(chunk))
+        return ()
+
+    def teardown(self):
+        self._pool.shutdown()
+
+
+def inspect_unknown(
+    files: Sequence[PictureFile], memory: PictureMemory, data_dir: str, make_pipeline
+) -> None:
+    """Decodes, in Beam, the pictures that the memory does not hold, and loads what was found.
+
+    Args:
+      files: all pictures of the run.
+      memory: loaded; it is loaded again at the end.
+      data_dir: the directory that the uris are relative to.
+      make_pipeline: gives a new Beam pipeline.
+    """
+    unknown = [file for file in files if memory.get(file) is None]
+    if not unknown:
+        return
+    chunks = [unknown[start : start + CHUNK] for start in range(0, len(unknown), CHUNK)]
+    with make_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Chunks" >> beam.Create(chunks, reshuffle=True)
+            | "Inspect" >> beam.ParDo(InspectPictures(memory, data_dir, len(unknown)))
+        )
+    memory.load()

@@ -1,0 +1,1 @@
+"""Statistics against the schema: data that breaks it stops the pipeline."""

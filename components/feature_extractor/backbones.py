@@ -1,0 +1,221 @@
+"""Image backbones of `keras.applications`, their weights, and their export with all that stands before them.
+
+What changes a feature is in this file and in `components.images`; the store's fingerprint hashes both.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from components import images, scenes
+from components.source import source_hash
+
+IMAGENET, RANDOM = "imagenet", "random"
+SEED = 0  # of random weights and of the scenes that their batch norm is set on
+CALIBRATION_SCENES = 16
+
+# input sizes in pixels, where they are not 224
+_SIZES = {
+    "InceptionV3": 299,
+    "InceptionResNetV2": 299,
+    "Xception": 299,
+    "NASNetLarge": 331,
+    "EfficientNetB1": 240,
+    "EfficientNetB2": 260,
+    "EfficientNetB3": 300,
+    "EfficientNetB4": 380,
+    "EfficientNetB5": 456,
+    "EfficientNetB6": 528,
+    "EfficientNetB7": 600,
+    "EfficientNetV2B1": 240,
+    "EfficientNetV2B2": 260,
+    "EfficientNetV2B3": 300,
+    "EfficientNetV2S": 384,
+    "EfficientNetV2M": 480,
+    "EfficientNetV2L": 480,
+}
+# widths that a weights file may have been trained at; the one that fits is taken
+_VARIANTS: Mapping[str, tuple[dict, ...]] = {
+    "MobileNet": tuple({"alpha": alpha} for alpha in (1.0, 0.75, 0.5, 0.25)),
+    "MobileNetV2": tuple({"alpha": alpha} for alpha in (1.0, 1.4, 1.3, 0.75, 0.5, 0.35)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneSettings:
+    """Which backbone.
+
+    Attributes:
+      name: a class of `keras.applications`.
+      weights: "imagenet", "random", or the path of a weights file.
+      image_size: side of the input in pixels; 0 for the backbone's own.
+    """
+
+    name: str
+    weights: str
+    image_size: int = 0
+
+    @property
+    def size(self) -> int:
+        """Side of the input in pixels."""
+        return self.image_size or _SIZES.get(self.name, 224)
+
+
+def fingerprint(settings: BackboneSettings) -> str:
+    """Names all that changes a feature: backbone, weights (a file by its content) and preprocessing.
+
+    Returns:
+      32 hexadecimal digits.
+
+    Raises:
+      FileNotFoundError: no such weights file.
+    """
+    weights = settings.weights
+    if weights == RANDOM:
+        weights = f"{RANDOM} {SEED} {source_hash('components.scenes')}"
+    elif weights != IMAGENET:
+        with tf.io.gfile.GFile(_existing(weights), "rb") as file:
+            weights = hashlib.sha256(file.read()).hexdigest()
+    code = source_hash("components.feature_extractor.backbones", "components.images")
+    parts = json.dumps([settings.name, settings.size, weights, code])
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def build(settings: BackboneSettings) -> keras.Model:
+    """Builds a backbone without its classifier, with its weights.
+
+    Returns:
+      float32 [B, size, size, 3], scaled as the backbone wants it -> float32 [B, rows, columns, channels].
+
+    Raises:
+      ValueError: there is no such backbone, or its weights can't be had or do not fit.
+    """
+    make = _constructor(settings.name)
+    shape = (settings.size, settings.size, 3)
+    if settings.weights == RANDOM:
+        model = make(include_top=False, weights=None, input_shape=shape)
+        _randomize(model, settings)
+        return model
+    if settings.weights == IMAGENET:
+        return _build_imagenet(make, settings, shape)
+    return _build_from_file(make, settings, shape)
+
+
+def export(settings: BackboneSettings, directory: str) -> tuple[tuple[int, int], int]:
+    """Saves a backbone with decoding, resizing and scaling as one frozen graph.
+
+    Freezing lets TensorFlow fold the batch norm into the convolutions.
+
+    Args:
+      settings: which.
+      directory: for the SavedModel; its `features` maps encoded pictures, string [B], to float16 [B, positions, channels].
+
+    Returns:
+      ((rows, columns), channels) of the feature map.
+    """
+    model = build(settings)
+    _, rows, columns, channels = model.output_shape
+    preprocess, size = _preprocessing(settings.name), settings.size
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+    def features(encoded: tf.Tensor) -> tf.Tensor:
+        pixels = tf.map_fn(
+            lambda picture: images.decode_and_resize(picture, size),
+            encoded,
+            fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
+        )
+        maps = model(preprocess(pixels), training=False)  # (B, rows, columns, channels)
+        return tf.cast(tf.reshape(maps, (-1, rows * columns, channels)), tf.float16)
+
+    frozen = convert_variables_to_constants_v2(features.get_concrete_function())
+    module = tf.Module()
+    module.features = tf.function(
+        lambda encoded: frozen(encoded)[0], input_signature=[tf.TensorSpec([None], tf.string, "encoded")]
+    )
+    tf.saved_model.save(module, directory)
+    return (rows, columns), channels
+
+
+def _constructor(name: str) -> Callable[..., keras.Model]:
+    make = getattr(keras.applications, name, None)
+    if not inspect.isfunction(make):
+        known = [other for other in dir(keras.applications) if inspect.isfunction(getattr(keras.applications, other))]
+        raise ValueError(f"feature_extractor.backbone: keras.applications has no {name}; it has {', '.join(known)}")
+    return make
+
+
+def _preprocessing(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The scaling of values that a backbone was trained with: RGB in 0..255 -> its input."""
+    return sys.modules[_constructor(name).__module__].preprocess_input
+
+
+def _build_imagenet(make: Callable[..., keras.Model], settings: BackboneSettings, shape: tuple) -> keras.Model:
+    try:
+        return make(include_top=False, weights=IMAGENET, input_shape=shape)
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        address = re.search(r"\S+://\S+/([\w.-]+)", str(error))
+        if address is None:
+            raise
+        home = os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))
+        place = os.path.join(home, "models", address[1])
+        raise ValueError(
+            f"the ImageNet weights of {settings.name} can't be downloaded. Two ways out: put the file {address[1]} at "
+            f"{place} (or anywhere, and set feature_extractor.weights to its path); or set feature_extractor.weights to "
+            f"{RANDOM}, which needs no file and serves for trying the pipeline, not for good captions."
+        ) from error
+
+
+def _build_from_file(make: Callable[..., keras.Model], settings: BackboneSettings, shape: tuple) -> keras.Model:
+    path = _existing(settings.weights)
+    faults = []
+    for variant in _VARIANTS.get(settings.name, ({},)):
+        model = make(include_top=False, weights=None, input_shape=shape, **variant)
+        try:
+            model.load_weights(path)
+            return model
+        except (ValueError, OSError, KeyError) as error:
+            faults.append(" ".join([f"with {variant}:" if variant else "", str(error)]).strip())
+    raise ValueError(f"feature_extractor.weights: {path} does not fit {settings.name}: {faults[0]}")
+
+
+def _existing(path: str) -> str:
+    if not tf.io.gfile.exists(path):
+        raise FileNotFoundError(
+            f"feature_extractor.weights: {path} is no file; give a path, or one of {IMAGENET}, {RANDOM}"
+        )
+    return path
+
+
+def _randomize(model: keras.Model, settings: BackboneSettings) -> None:
+    """Sets seeded random weights, and the batch-norm statistics that belong to them.
+
+    With the statistics of a fresh model (mean 0, variance 1) activations fade from layer to layer until all pictures have
+    the same features. They are set on drawn scenes, not on the run's pictures, so that features depend on nothing else.
+    """
+    rng = np.random.default_rng(SEED)
+    for variable in model.trainable_variables:
+        shape = tuple(variable.shape)
+        if len(shape) >= 2:
+            # He et al. 2015, https://arxiv.org/abs/1502.01852; a depthwise kernel sees one channel
+            fan_in = math.prod(shape[:2] if "depthwise" in variable.path else shape[:-1])
+            variable.assign(rng.normal(0.0, math.sqrt(2.0 / fan_in), shape).astype("float32"))
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0  # one pass in training mode then leaves just this batch's statistics
+    pictures = [scenes.jpeg(SEED, index) for index in range(CALIBRATION_SCENES)]
+    pixels = tf.stack([images.decode_and_resize(tf.constant(picture), settings.size) for picture in pictures])
+    model(_preprocessing(settings.name)(pixels), training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

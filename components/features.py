@@ -1,0 +1,105 @@
+"""The `features` artifact: which pictures have which features, where, and how to read them.
+
+Features themselves lie in the feature store, a directory for each fingerprint of (backbone, weights, preprocessing):
+
+    STORE/FINGERPRINT/backbone/             SavedModel: encoded pictures -> features, see `load_backbone`
+    STORE/FINGERPRINT/shard-NAME.tfrecord   features of some pictures, never changed once it is there
+    STORE/FINGERPRINT/shard-NAME.json       its index, written last: a shard without one does not count
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Collection
+
+import numpy as np
+import tensorflow as tf
+
+from components import records
+from components.atomic import write_text
+
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What one run's pictures became.
+
+    Attributes:
+      fingerprint: of backbone, weights and preprocessing.
+      directory: the feature store's directory of that fingerprint.
+      grid: rows and columns of the feature map; features are stored row by row.
+      channels: of the feature map.
+      shards: shard's file name -> {image id: sha256 of the picture}; every picture of the run is in exactly one.
+    """
+
+    fingerprint: str
+    directory: str
+    grid: tuple[int, int]
+    channels: int
+    shards: dict[str, dict[str, str]]
+
+    @property
+    def positions(self) -> int:
+        """Number of positions of the grid."""
+        return self.grid[0] * self.grid[1]
+
+    def save(self, uri: str) -> None:
+        """Writes the manifest into the directory of a `features` artifact."""
+        write_text(os.path.join(uri, MANIFEST), json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True))
+
+    @classmethod
+    def load(cls, uri: str) -> "Manifest":
+        """Reads the manifest of a `features` artifact.
+
+        Raises:
+          FileNotFoundError: a shard that it names is gone.
+        """
+        with tf.io.gfile.GFile(os.path.join(uri, MANIFEST)) as file:
+            fields = json.load(file)
+        manifest = cls(**{**fields, "grid": tuple(fields["grid"])})
+        gone = sorted(set(manifest.shards) - set(tf.io.gfile.listdir(manifest.directory)))
+        if gone:
+            raise FileNotFoundError(f"{manifest.directory} has lost {len(gone)} feature shards ({gone[0]}, …); run again")
+        return manifest
+
+    def shards_of(self, image_ids: Collection[str]) -> dict[str, dict[str, str]]:
+        """The part of `shards` that holds the given pictures."""
+        wanted = set(image_ids)
+        parts = {
+            shard: {image_id: sha for image_id, sha in pictures.items() if image_id in wanted}
+            for shard, pictures in self.shards.items()
+        }
+        return {shard: pictures for shard, pictures in parts.items() if pictures}
+
+    def parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Parses one record of a shard: scalar string -> (sha256: string [], feature: float16 [positions, channels])."""
+        fields = tf.io.parse_single_example(serialized, records.FEATURE_SPEC)
+        feature = tf.io.decode_raw(fields[records.FEATURE], tf.float16)
+        return fields[records.SHA256], tf.reshape(feature, (self.positions, self.channels))
+
+
+def serialize(sha256: str, feature: np.ndarray) -> bytes:
+    """One record of a shard.
+
+    Args:
+      sha256: of the picture's bytes.
+      feature: float16 [positions, channels].
+    """
+    values = {records.SHA256: sha256.encode(), records.FEATURE: feature.astype("<f2").tobytes()}
+    features = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+
+
+def load_backbone(directory: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Loads the backbone that made the features of a store's directory, decoding and scaling of values included.
+
+    Args:
+      directory: `Manifest.directory`.
+
+    Returns:
+      a function, usable in a graph: encoded pictures, string [B] -> float16 [B, positions, channels].
+    """
+    return tf.saved_model.load(os.path.join(directory, "backbone")).features

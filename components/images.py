@@ -1,0 +1,108 @@
+"""Bytes of a picture -> pixels: the one place where the project decodes pictures.
+
+The ingest, the extractor and the served model all call `decode`, so that what was accepted is what is trained on and served.
+"""
+
+import enum
+import io
+
+import tensorflow as tf
+from PIL import Image, UnidentifiedImageError
+
+MAX_BYTES = 64 * 2**20  # of one encoded picture
+MAX_PIXELS = 64_000_000  # of one decoded picture, against decompression bombs
+MIN_SIDE = 8  # pixels; anything smaller is a tracking pixel or an icon, not a picture to describe
+
+
+class PictureFault(enum.Enum):
+    """Why a file is not a usable picture; the values are what the rejects show."""
+
+    UNDECODABLE = "undecodable"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+
+
+class PictureError(ValueError):
+    """A file that is no usable picture. `fault` is the kind, the message the detail."""
+
+    def __init__(self, fault: PictureFault, detail: str):
+        super().__init__(detail)
+        self.fault = fault
+
+
+def decode(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes one picture in a TensorFlow graph.
+
+    Args:
+      encoded: scalar string, the bytes of a JPEG (grey, RGB or CMYK), PNG, GIF (its first frame) or BMP file.
+
+    Returns:
+      uint8 [height, width, 3], RGB.
+
+    Raises:
+      tf.errors.InvalidArgumentError: the bytes are no such picture, or end before it does.
+    """
+    pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """One picture as a backbone wants it, before the backbone's own scaling of values.
+
+    Args:
+      encoded: scalar string, see `decode`.
+      size: side of the square that the whole picture is resized to, in pixels.
+
+    Returns:
+      float32 [size, size, 3], RGB in 0..255.
+    """
+    return tf.image.resize(decode(encoded), (size, size), antialias=True)
+
+
+def inspect(data: bytes) -> tuple[int, int]:
+    """Decodes a picture to its end and tells its size.
+
+    Args:
+      data: the file's bytes.
+
+    Returns:
+      (width, height) in pixels.
+
+    Raises:
+      PictureError: not a picture, cut off, too large or too small.
+    """
+    if len(data) > MAX_BYTES:
+        raise PictureError(PictureFault.TOO_LARGE, f"{len(data)} bytes, more than {MAX_BYTES}")
+    _check_header(data)
+    try:
+        height, width, _ = decode(tf.constant(data)).shape
+    except tf.errors.InvalidArgumentError:
+        raise _why_undecodable(data) from None
+    return width, height
+
+
+def _check_header(data: bytes) -> None:
+    """Bounds the size that the header announces, before anything is decoded."""
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            width, height = header.size
+    except Image.DecompressionBombError as error:
+        raise PictureError(PictureFault.TOO_LARGE, str(error)) from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        raise PictureError(PictureFault.UNDECODABLE, f"no picture: it begins with {data[:16]!r}") from None
+    if width * height > MAX_PIXELS:
+        raise PictureError(PictureFault.TOO_LARGE, f"{width}x{height} pixels, more than {MAX_PIXELS}")
+    if min(width, height) < MIN_SIDE:
+        raise PictureError(PictureFault.TOO_SMALL, f"{width}x{height} pixels, a side under {MIN_SIDE}")
+
+
+def _why_undecodable(data: bytes) -> PictureError:
+    """Names the fault of bytes that have a picture's header but do not decode; Pillow tells more than TensorFlow."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+            return PictureError(PictureFault.UNDECODABLE, f"{picture.format} of a kind that TensorFlow does not decode")
+    except (OSError, SyntaxError, ValueError) as error:
+        fault = PictureFault.TRUNCATED if "truncated" in str(error).lower() else PictureFault.UNDECODABLE
+        return PictureError(fault, str(error))

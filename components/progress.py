@@ -1,0 +1,48 @@
+"""Progress of long work, told through `logging`: the local runner shows it on the step's line, a cluster in the step's log."""
+
+import logging
+import threading
+import time
+
+LOGGER = logging.getLogger("captions.progress")
+
+
+class Progress:
+    """Counts what is done and tells it, with the rate and the time left, at most once an interval.
+
+    It can be used from several threads.
+    """
+
+    def __init__(self, what: str, total: int, interval: float = 1.0):
+        """Starts the clock.
+
+        Args:
+          what: the things that are counted, in the plural: "pictures".
+          total: how many there are.
+          interval: seconds between two messages.
+        """
+        self._what, self._total, self._interval = what, total, interval
+        self._done = 0
+        self._start = self._told = time.monotonic()
+        self._lock = threading.Lock()
+
+    def advance(self, count: int = 1) -> None:
+        """Notes that `count` more are done."""
+        with self._lock:
+            self._done += count
+            now = time.monotonic()
+            if self._done < self._total and now - self._told < self._interval:
+                return
+            self._told = now
+            rate = self._done / max(now - self._start, 1e-9)
+            LOGGER.info("%s", describe(self._what, self._done, self._total, rate))
+
+
+def describe(what: str, done: int, total: int, rate: float) -> str:
+    """One line of progress.
+
+    >>> describe("pictures", 120, 500, 24.0)
+    '120 of 500 pictures, 24.0 a second, 16 s left'
+    """
+    left = f"{(total - done) / rate:.0f} s left" if rate > 0 else "time left unknown"
+    return f"{done} of {total} {what}, {rate:.1f} a second, {left}"

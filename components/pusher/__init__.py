@@ -1,0 +1,1 @@
+"""A blessed model -> a version directory that TensorFlow Serving loads, whole and once."""

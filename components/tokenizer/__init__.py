@@ -1,0 +1,1 @@
+"""Captions -> word ids, and the vocabulary: a preprocessing function for TFX Transform."""

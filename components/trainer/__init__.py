@@ -1,0 +1,1 @@
+"""Features and word ids -> a trained captioning transformer, exported as one SavedModel."""

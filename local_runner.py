@@ -1,0 +1,103 @@
+"""Runs the captioning pipeline on this machine, and captions pictures with the models that it pushes."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+# nothing heavy is imported here: --help answers at once
+
+EPILOG = """examples:
+  local_runner.py run                                      the built-in sample, into runs/sample
+  local_runner.py run --config pipeline/configs/flickr8k.yaml --set data.dir=~/flickr8k
+  local_runner.py run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
+  local_runner.py caption --model runs/sample/serving picture.jpg
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    if args.command == "caption":
+        return _caption(args)
+    return _run(args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="local_runner.py", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="run the pipeline",
+        description="Runs the whole pipeline, or a part of it. What an earlier run has computed with the same data, "
+        "settings and code is taken from the cache. Exit status: 0 when all steps ended well, whether the model was "
+        "blessed or not; 1 when a step failed; 2 when the settings can't be used.",
+    )
+    run.add_argument("--config", metavar="FILE", help="settings in YAML (default: pipeline/configs/sample.yaml)")
+    run.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override one setting, as in data.dir=pictures or trainer.epochs=3; again for more",
+    )
+    run.add_argument("--root", metavar="DIR", help="where everything is written (default: runs/<pipeline name>)")
+    run.add_argument("--no-cache", action="store_true", help="run every step, though features are never computed twice")
+    run.add_argument("--from", metavar="NODE", dest="from_node", help="start at this step, with an earlier run's outputs")
+    run.add_argument("--to", metavar="NODE", dest="to_node", help="stop after this step")
+    run.add_argument("-v", "--verbose", action="store_true", help="show the log, too")
+
+    caption = commands.add_parser(
+        "caption",
+        help="caption pictures",
+        description="Prints a line for each picture: its path, a tab, its caption. A file that is no picture is "
+        "reported, the others are captioned; exit status 1 then.",
+    )
+    caption.add_argument(
+        "--model", metavar="DIR", required=True, help="a pushed model, or the directory with its versions"
+    )
+    caption.add_argument("pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG, GIF or BMP")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from pipeline import config as configs
+
+    overrides = list(args.overrides)
+    if args.root is not None:
+        overrides.append(f"root={args.root!r}")
+    if args.no_cache:
+        overrides.append("cache=false")
+    try:
+        config = configs.load(args.config, overrides)
+        configs.check_paths(config)
+    except configs.ConfigError as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        return 2
+    from pipeline import local_run
+
+    return local_run.run(config, args.from_node, args.to_node, args.verbose)
+
+
+def _caption(args: argparse.Namespace) -> int:
+    from pipeline import captioning
+
+    failed = False
+    try:
+        for picture, sentence, fault in captioning.caption(args.model, args.pictures):
+            if sentence is None:
+                failed = True
+                print(f"{picture}: not captioned: {fault}", file=sys.stderr, flush=True)
+            else:
+                print(f"{picture}\t{sentence}", flush=True)
+    except captioning.NoModel as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        return 2
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

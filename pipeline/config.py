@@ -1,0 +1,217 @@
+"""The settings of a pipeline: one frozen tree, from a YAML file and `key=value` overrides.
+
+The defaults are the reference model on a data set of one's own; what a file leaves out keeps its default.
+"""
+
+import dataclasses
+import difflib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
+
+SAMPLE = pathlib.Path(__file__).parent / "configs" / "sample.yaml"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+_STRICT_KEYS = pydantic.ConfigDict(extra="forbid")
+
+
+class ConfigError(ValueError):
+    """The settings can't be used; the message says which and why."""
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Sample:
+    """The built-in data set, drawn when `data.dir` is not set."""
+
+    images: PositiveInt = 500
+    seed: int = 7
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class SplitShares:
+    """Shares of the pictures, for data sets without official lists."""
+
+    train: Share = 0.8
+    eval: Share = 0.1
+    test: Share = 0.1
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Data:
+    """What goes in."""
+
+    dir: str | None = None  # directory with captions, lists and pictures; null: the built-in sample
+    limit: PositiveInt | None = None  # take this many pictures, the first by hash of their names; null: all
+    max_reject_fraction: Share = 0.01  # share of the captions that may be lost before the run stops
+    unlisted: Literal["train", "skip"] = "train"  # what becomes of pictures that no official list names
+    split_shares: SplitShares = SplitShares()
+    sample: Sample = Sample()
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Tokenizer:
+    """Sentences to word ids."""
+
+    vocabulary_size: PositiveInt = 5000  # words, the most frequent ones of train
+    coverage: Share = 0.99  # share of train's captions that are not cut
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class FeatureExtractor:
+    """Pictures to features."""
+
+    backbone: str = "InceptionV3"  # a class of keras.applications
+    weights: str = "imagenet"  # imagenet, random, or the path of a weights file
+    image_size: NonNegativeInt = 0  # side of the backbone's input in pixels; 0: its own
+    batch_size: PositiveInt = 32  # pictures a call of the backbone
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Trainer:
+    """The transformer and its training."""
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 64  # captions a step
+    warmup: PositiveInt = 4000  # steps until the learning rate is highest
+    seed: int = 0
+    encoder_layers: PositiveInt = 4
+    decoder_layers: PositiveInt = 4
+    d_model: PositiveInt = 512
+    heads: PositiveInt = 8
+    feed_forward: PositiveInt = 2048
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @pydantic.model_validator(mode="after")
+    def _divides(self) -> "Trainer":
+        if self.d_model % self.heads or self.d_model % 4:
+            raise ValueError(f"d_model {self.d_model} must be a multiple of heads ({self.heads}) and of 4")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Evaluator:
+    """When a model may serve."""
+
+    min_bleu_4: Share = 0.0  # least corpus BLEU-4 on test
+    min_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0  # least BLEU-4 over the last blessed model's
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Beam:
+    """The Beam steps: ingest, statistics, Transform, extraction."""
+
+    args: tuple[str, ...] = ()  # as `beam_pipeline_args` in TFX
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Config:
+    """A whole pipeline."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "captions"  # ML Metadata knows it by this
+    root: str | None = None  # everything that is written; null: runs/<name>
+    cache: bool = True  # answer steps whose inputs, settings and code are unchanged from an earlier run
+    data: Data = Data()
+    tokenizer: Tokenizer = Tokenizer()
+    feature_extractor: FeatureExtractor = FeatureExtractor()
+    trainer: Trainer = Trainer()
+    evaluator: Evaluator = Evaluator()
+    beam: Beam = Beam()
+
+    @property
+    def root_dir(self) -> str:
+        """The root as an absolute path."""
+        return os.path.abspath(self.root or os.path.join("runs", self.name))
+
+    @property
+    def data_dir(self) -> str:
+        """The data directory as an absolute path; the sample's is below the root."""
+        return os.path.abspath(self.data.dir or os.path.join(self.root_dir, "sample_data"))
+
+
+def load(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Reads a configuration.
+
+    Args:
+      path: a YAML file; None for the built-in sample's.
+      overrides: `key.key=value`, where the value is YAML: "trainer.epochs=3", "data.limit=null".
+
+    Raises:
+      ConfigError: the file can't be read, a key is unknown, or a value is of the wrong type or out of range.
+    """
+    path = pathlib.Path(path or SAMPLE)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: not a mapping of settings")
+    for override in overrides:
+        _override(tree, override)
+    try:
+        return pydantic.TypeAdapter(Config).validate_python(tree)
+    except pydantic.ValidationError as error:
+        raise ConfigError("; ".join(_readable(fault) for fault in error.errors())) from None
+
+
+def check_paths(config: Config) -> None:
+    """Refuses paths that are not there, before anything runs.
+
+    Raises:
+      ConfigError: naming the setting.
+    """
+    if config.data.dir is not None and not os.path.isdir(config.data.dir):
+        raise ConfigError(f"data.dir: {config.data.dir} is not a directory")
+    weights = config.feature_extractor.weights
+    if weights not in ("imagenet", "random") and not os.path.isfile(weights):
+        raise ConfigError(f"feature_extractor.weights: {weights} is not a file; give a path, imagenet or random")
+    if os.path.exists(config.root_dir) and not os.path.isdir(config.root_dir):
+        raise ConfigError(f"root: {config.root_dir} is not a directory")
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The settings as plain data, defaults included."""
+    return dataclasses.asdict(config)
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Sets one value in a tree of settings."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write key=value, as in --set trainer.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {error}") from None
+    *parents, last = key.split(".")
+    for parent in parents:
+        branch = tree.get(parent)
+        if not isinstance(branch, dict):
+            branch = tree[parent] = {}  # also for a section that the file leaves empty
+        tree = branch
+    tree[last] = value
+
+
+def _readable(fault: Any) -> str:
+    """One line for one fault that pydantic found."""
+    path = [str(part) for part in fault["loc"]]
+    where = ".".join(path)
+    if fault["type"] == "unexpected_keyword_argument":
+        known = _keys(path[:-1])
+        close = difflib.get_close_matches(path[-1], known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"unknown key {where}; {hint}"
+    return f"{where}: {fault['msg']}" + ("" if fault["type"] == "value_error" else f", not {fault['input']!r}")
+
+
+def _keys(path: Sequence[str]) -> list[str]:
+    """The keys of the section at a path."""
+    section: Any = Config()
+    for name in path:
+        section = getattr(section, name)
+    return [field.name for field in dataclasses.fields(section)]

@@ -1,0 +1,86 @@
+"""What ML Metadata knows of a run."""
+
+from collections.abc import Sequence
+
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.compiler import compiler_utils, constants
+from tfx.orchestration import metadata
+from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+
+from components.records import DECISION, UNCHANGED
+
+
+def outputs_of(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
+    """The artifacts that an execution made or took from the cache: output name -> artifact."""
+    events = [
+        event
+        for event in store.get_events_by_execution_ids([execution_id])
+        if event.type == metadata_store_pb2.Event.OUTPUT
+    ]
+    artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([e.artifact_id for e in events])}
+    outputs = {}
+    for event in events:
+        artifact = artifacts[event.artifact_id]
+        [artifact_type] = store.get_artifact_types_by_id([artifact.type_id])
+        outputs[event.path.steps[0].key] = artifact_utils.deserialize_artifact(artifact_type, artifact)
+    return outputs
+
+
+def is_unchanged(store: MetadataStore, execution_id: int) -> bool:
+    """Whether the evaluator or the Pusher found that nothing is new."""
+    outputs = outputs_of(store, execution_id).values()
+    return any(output.get_string_custom_property(DECISION) == UNCHANGED for output in outputs)
+
+
+def run_outputs(
+    handle: metadata.Metadata, pipeline_name: str, run_id: str, node_ids: Sequence[str]
+) -> dict[str, dict[str, Artifact]]:
+    """The artifacts of a run: node -> output name -> artifact, for the nodes that ended well."""
+    run_context = handle.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
+    found = {}
+    for node_id in node_ids:
+        execution = _successful(handle, pipeline_name, run_context, node_id)
+        if execution is not None:
+            found[node_id] = outputs_of(handle.store, execution.id)
+    return found
+
+
+def last_run_with(handle: metadata.Metadata, pipeline_name: str, node_ids: Sequence[str]) -> str | None:
+    """The latest run in which all of some nodes ended well; None if there is none."""
+    pipeline = handle.store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
+    if pipeline is None:
+        return None
+    runs = handle.store.get_children_contexts_by_context(pipeline.id)
+    for run_context in sorted(runs, key=lambda run: run.create_time_since_epoch, reverse=True):
+        if all(_successful(handle, pipeline_name, run_context, node_id) for node_id in node_ids):
+            return run_context.name
+    return None
+
+
+def evaluation_of(store: MetadataStore, model_id: int) -> metadata_store_pb2.Artifact | None:
+    """The latest evaluation in which a model was measured; None if there is none."""
+    evaluations = [
+        artifact
+        for artifact in store.get_artifacts_by_type("ModelEvaluation")
+        if artifact.custom_properties["candidate_id"].int_value == model_id
+        and artifact.custom_properties[DECISION].string_value != UNCHANGED
+        and artifact.state == metadata_store_pb2.Artifact.LIVE
+    ]
+    return max(evaluations, key=lambda artifact: artifact.id, default=None)
+
+
+def _successful(
+    handle: metadata.Metadata, pipeline_name: str, run_context: metadata_store_pb2.Context | None, node_id: str
+) -> metadata_store_pb2.Execution | None:
+    """The latest successful execution of a node in a run, cached ones included."""
+    node_context = handle.store.get_context_by_type_and_name(
+        constants.NODE_CONTEXT_TYPE_NAME, compiler_utils.node_context_name(pipeline_name, node_id)
+    )
+    if run_context is None or node_context is None:
+        return None
+    executions = execution_lib.get_executions_associated_with_all_contexts(handle, [run_context, node_context])
+    successful = [execution for execution in executions if execution_lib.is_execution_successful(execution)]
+    return max(successful, key=lambda execution: execution.id, default=None)

@@ -1,0 +1,127 @@
+"""The graph of the pipeline: the same for the local runner and for a cluster."""
+
+import os
+import pathlib
+
+from tfx.components import StatisticsGen, Transform
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import pusher_pb2
+from tfx.types import Channel, standard_artifacts
+
+from components.bleu_evaluator.component import BleuEvaluator
+from components.caption_ingest.component import CaptionIngest
+from components.example_validator.component import ExampleValidator
+from components.feature_extractor.component import FeatureExtractor
+from components.import_schema_gen.component import ImportSchemaGen
+from components.pusher.component import Pusher
+from components.source import source_hash
+from components.trainer.component import Trainer
+from pipeline.config import Config, to_dict
+
+SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "captions.pbtxt"
+PREPROCESSING_FN = "components.tokenizer.preprocessing.preprocessing_fn"
+TRAINING_KEYS = ("batch_size", "warmup", "seed")  # of `trainer`: the rest are sizes of the model
+
+
+def create_pipeline(config: Config) -> Pipeline:
+    """Builds the graph.
+
+    Args:
+      config: all settings.
+
+    Returns:
+      a pipeline for any TFX runner, with ML Metadata in SQLite below the root.
+    """
+    root = config.root_dir
+
+    # reads the pictures once, so that no later step meets a bad one
+    ingest = CaptionIngest(
+        data_dir=config.data_dir,
+        memory_dir=os.path.join(root, "store", "pictures"),
+        limit=config.data.limit or 0,
+        max_reject_fraction=config.data.max_reject_fraction,
+        unlisted=config.data.unlisted,
+        split_shares=to_dict(config)["data"]["split_shares"],
+    )
+    examples = ingest.outputs["examples"]
+
+    # what the captions are like, for the validator and for people
+    statistics = StatisticsGen(examples=examples)
+
+    # a curated schema, since one inferred from the data would call any data valid
+    schema = ImportSchemaGen(schema_file=str(SCHEMA))
+
+    # stops data that breaks the schema before anything dear is computed
+    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+
+    # the tokenizer, whose vocabulary comes from train alone
+    tokenizer = Transform(
+        examples=examples,
+        schema=schema.outputs["schema"],
+        preprocessing_fn=PREPROCESSING_FN,
+        # TFX does not notice that an imported preprocessing_fn has changed; the hash makes it
+        custom_config=to_dict(config)["tokenizer"] | {"source": source_hash("components.tokenizer")},
+        disable_analyzer_cache=True,
+        disable_statistics=True,
+    )
+    tokenizer.add_upstream_node(validator)
+
+    # the dear step, paid once a picture
+    extractor = FeatureExtractor(
+        examples=examples, store_dir=os.path.join(root, "store", "features"), **to_dict(config)["feature_extractor"]
+    )
+    extractor.add_upstream_node(validator)
+
+    settings = to_dict(config)["trainer"]
+    epochs = settings.pop("epochs")
+    training = {key: settings.pop(key) for key in TRAINING_KEYS}
+
+    # learns from train, chooses its epoch on eval
+    trainer = Trainer(
+        examples=tokenizer.outputs["transformed_examples"],
+        transform_graph=tokenizer.outputs["transform_graph"],
+        features=extractor.outputs["features"],
+        epochs=epochs,
+        model=settings,
+        training=training,
+    )
+
+    # the model to beat
+    baseline = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("LatestBlessedModel")
+
+    # measures both on test, and decides
+    evaluator = BleuEvaluator(
+        examples=examples,
+        transformed_examples=tokenizer.outputs["transformed_examples"],
+        features=extractor.outputs["features"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        **to_dict(config)["evaluator"],
+    )
+
+    # only what is blessed reaches the server's directory
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=os.path.join(root, "serving"))
+        ),
+    )
+
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=os.path.join(root, "artifacts"),
+        metadata_connection_config=sqlite_metadata_connection_config(os.path.join(root, "metadata.sqlite")),
+        components=[
+            ingest, statistics, schema, validator, tokenizer, extractor, trainer, baseline, evaluator, pusher,
+        ],  # fmt: skip
+        enable_cache=config.cache,
+        beam_pipeline_args=list(config.beam.args),
+    )

@@ -1,0 +1,93 @@
+"""What a run came to: for scripts as JSON, for people as a table."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from tfx.orchestration import metadata
+from tfx.types.artifact import Artifact
+
+from components import records
+from pipeline import lineage
+from pipeline.steps import Step
+
+METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
+EVALUATION = "evaluation.json"
+
+
+def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Sequence[Step]) -> dict[str, Any]:
+    """Gathers a run's results from ML Metadata; what the run did not come to is null.
+
+    Returns:
+      {run_id, nodes, data, metrics, baseline, decision, reasons, candidate_model, pushed_model}, JSON-serializable.
+    """
+    outputs = lineage.run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
+    pushed = outputs.get("Pusher", {}).get("pushed_model")
+    return {
+        "run_id": run_id,
+        "nodes": [{"id": step.id, "state": step.state.value, "seconds": round(step.seconds, 2)} for step in steps],
+        "data": _data(outputs.get("CaptionIngest", {})),
+        **_evaluation(handle, outputs.get("BleuEvaluator", {}).get("evaluation")),
+        "pushed_model": (pushed and pushed.get_string_custom_property("pushed_destination")) or None,
+    }
+
+
+def _data(outputs: dict[str, Artifact]) -> dict[str, Any] | None:
+    if not outputs:
+        return None
+    counts = json.loads(outputs["examples"].get_string_custom_property(records.COUNTS))
+    by_reason = json.loads(outputs["rejects"].get_string_custom_property(records.COUNTS))
+    return {**counts, "rejects": {"total": sum(by_reason.values()), "by_reason": by_reason}}
+
+
+def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[str, Any]:
+    empty: dict[str, Any] = dict.fromkeys(("metrics", "baseline", "decision", "reasons", "candidate_model"))
+    if evaluation is None:
+        return empty
+    result = _read(evaluation.uri)
+    metrics, baseline_metrics = result.get("metrics"), result.get("baseline_metrics")
+    if result["decision"] == records.UNCHANGED:
+        # the figures are those of the run that blessed it
+        earlier = lineage.evaluation_of(handle.store, evaluation.get_int_custom_property("candidate_id"))
+        metrics = baseline_metrics = _read(earlier.uri).get("metrics") if earlier else None
+    return {
+        "metrics": metrics,
+        "baseline": {"model": result["baseline"], "metrics": baseline_metrics} if result["baseline"] else None,
+        "decision": result["decision"],
+        "reasons": result["reasons"],
+        "candidate_model": result["candidate"],
+    }
+
+
+def _read(uri: str) -> dict[str, Any]:
+    with open(os.path.join(uri, EVALUATION), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def table(summary: dict[str, Any]) -> Table:
+    """The summary for people."""
+    rows = Table(show_header=False, box=None, pad_edge=False)
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    if data := summary["data"]:
+        images = ", ".join(f"{split} {number}" for split, number in data["images"].items())
+        rows.add_row("pictures", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
+        reasons = ", ".join(f"{reason} {number}" for reason, number in data["rejects"]["by_reason"].items())
+        rows.add_row("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
+    if metrics := summary["metrics"]:
+        rows.add_row("BLEU-1..4", _figures(metrics))
+    if summary["decision"]:
+        baseline = summary["baseline"]
+        known = baseline and baseline["metrics"]
+        rows.add_row("baseline", _figures(known) if known else "can't be measured" if baseline else "none yet")
+        rows.add_row("decision", summary["decision"])
+        for reason in summary["reasons"]:
+            rows.add_row("", reason)
+    rows.add_row("served model", summary["pushed_model"] or "nothing pushed by this run")
+    return rows
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{metrics[name]:.3f}" for name in METRICS)
