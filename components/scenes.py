@@ -16,13 +16,12 @@ COLOURS = {
     "green": (44, 140, 44),
     "blue": (31, 80, 200),
     "yellow": (240, 215, 40),
-    "purple": (130, 50, 170),
-    "orange": (255, 127, 14),
 }
-GROUNDS = {"white": (245, 245, 245), "black": (20, 20, 20), "grey": (128, 128, 128), "pink": (250, 190, 205)}
-SHAPES = ("circle", "square", "triangle", "star")
-SIZES = {"small": 20, "large": 38}  # radius in pixels
-PLACES = {"left": (80, 150), "right": (219, 150), "top": (150, 80), "bottom": (150, 219), "middle": (150, 150)}
+GROUNDS = {"white": (245, 245, 245), "black": (20, 20, 20), "grey": (128, 128, 128)}
+SHAPES = ("circle", "star", "bar")
+SIZES = {"small": 22, "large": 44}  # radius in pixels
+PLACES = {"left": (80, 150), "right": (219, 150), "top": (150, 80), "bottom": (150, 219)}
+STEP = 95  # pixels from one shape to the next
 COUNTS = {1: "one", 2: "two", 3: "three"}
 
 
@@ -54,10 +53,10 @@ def scene(seed: int, index: int) -> Scene:
 def draw(seed: int, index: int) -> Image.Image:
     """Draws a scene: an RGB picture of SIZE x SIZE."""
     what, rng = scene(seed, index), random.Random(f"{seed}/{index}/how")
-    radius = SIZES[what.size] * rng.uniform(0.9, 1.1)
+    radius = SIZES[what.size] * rng.uniform(0.96, 1.04)
     picture = Image.new("RGB", (SIZE, SIZE), _shade(GROUNDS[what.ground], rng))
     brush = ImageDraw.Draw(picture)
-    for x, y in _centres(what, radius, rng):
+    for x, y in _centres(what, rng):
         brush.polygon(_outline(what.shape, x, y, radius), fill=_shade(COLOURS[what.colour], rng))
     return picture
 
@@ -79,7 +78,7 @@ def sentences(seed: int, index: int) -> list[str]:
     many = what.count > 1
     thing = f"{what.size} {what.colour} {what.shape}{'s' if many else ''}"
     things = f"{COUNTS[what.count]} {thing}" if many else f"a {thing}"
-    where = f"in the {what.place}" if what.place == "middle" else f"{_AT[what.place]} the {what.place}"
+    where = f"{_AT[what.place]} the {what.place}"
     verb = "are" if many else "is"
     forms = [
         f"{things} {where} of a {what.ground} background .",
@@ -99,15 +98,14 @@ _AT = {"left": "on", "right": "on", "top": "at", "bottom": "at"}
 
 def _shade(colour: tuple[int, int, int], rng: random.Random) -> tuple[int, ...]:
     """The colour, a little lighter or darker."""
-    return tuple(max(0, min(255, channel + rng.randint(-12, 12))) for channel in colour)
+    return tuple(max(0, min(255, channel + rng.randint(-8, 8))) for channel in colour)
 
 
-def _centres(what: Scene, radius: float, rng: random.Random) -> list[tuple[float, float]]:
+def _centres(what: Scene, rng: random.Random) -> list[tuple[float, float]]:
     """Where the shapes go: in a row or a column around the place, without touching."""
     x, y = PLACES[what.place]
-    x, y = x + rng.uniform(-10, 10), y + rng.uniform(-10, 10)
-    step = 2.2 * radius
-    offsets = [(number - (what.count - 1) / 2) * step for number in range(what.count)]
+    x, y = x + rng.uniform(-4, 4), y + rng.uniform(-4, 4)
+    offsets = [(number - (what.count - 1) / 2) * STEP for number in range(what.count)]
     if what.place in ("left", "right"):
         return [(x, y + offset) for offset in offsets]
     return [(x + offset, y) for offset in offsets]
@@ -115,11 +113,13 @@ def _centres(what: Scene, radius: float, rng: random.Random) -> list[tuple[float
 
 def _outline(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
     """The corners of a shape around (x, y)."""
-    corners = {"circle": 48, "square": 4, "triangle": 3, "star": 10}[shape]
-    turn = math.pi / 4 if shape == "square" else -math.pi / 2
-    outline = []
-    for corner in range(corners):
-        reach = radius * (0.42 if shape == "star" and corner % 2 else 1.0)
-        angle = turn + 2 * math.pi * corner / corners
-        outline.append((x + reach * math.cos(angle), y + reach * math.sin(angle)))
-    return outline
+    if shape == "bar":
+        corners = [(-0.2, -1.0), (0.2, -1.0), (0.2, 1.0), (-0.2, 1.0)]
+    else:
+        number, inner = {"circle": (48, 1.0), "star": (10, 0.42)}[shape]
+        corners = [
+            (reach * math.sin(2 * math.pi * corner / number), -reach * math.cos(2 * math.pi * corner / number))
+            for corner in range(number)
+            for reach in [inner if corner % 2 else 1.0]
+        ]
+    return [(x + radius * across, y + radius * down) for across, down in corners]

@@ -172,7 +172,8 @@ class CaptionTransformer(keras.Model):
 
     def encode(self, features, training=False):
         """Features (P, N, C) -> memory (P, N, D)."""
-        x = self.dropout(self.embed_features(features) + self.picture_positions, training=training)
+        x = self.embed_features(self.dropout(features, training=training))
+        x = self.dropout(x + self.picture_positions, training=training)
         for layer in self.encoder:
             x = layer(x, training=training)
         return self.encoder_norm(x)
