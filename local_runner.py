@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--root", metavar="DIR", help="where everything is written (default: runs/<pipeline name>)")
     run.add_argument("--no-cache", action="store_true", help="run every step, though features are never computed twice")
-    run.add_argument("--from", metavar="NODE", dest="from_node", help="start at this step, with an earlier run's outputs")
+    run.add_argument("--from", metavar="NODE", dest="from_node", help="start here, with an earlier run's outputs")
     run.add_argument("--to", metavar="NODE", dest="to_node", help="stop after this step")
     run.add_argument("-v", "--verbose", action="store_true", help="show the log, too")
 

@@ -1,7 +1,7 @@
 """A driver that takes the fingerprint of what a step reads from outside the pipeline.
 
-TFX asks the driver when the step runs, before it looks into the cache: tomorrow's run of the same compiled pipeline sees
-tomorrow's pictures. (TFX does the same for its FileBasedExampleGen.)
+TFX asks the driver when the step runs, before it looks into the cache: tomorrow's run of the same compiled pipeline
+sees tomorrow's pictures. (TFX does the same for its FileBasedExampleGen.)
 """
 
 import abc

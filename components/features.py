@@ -60,7 +60,9 @@ class Manifest:
         manifest = cls(**{**fields, "grid": tuple(fields["grid"])})
         gone = sorted(set(manifest.shards) - set(tf.io.gfile.listdir(manifest.directory)))
         if gone:
-            raise FileNotFoundError(f"{manifest.directory} has lost {len(gone)} feature shards ({gone[0]}, …); run again")
+            raise FileNotFoundError(
+                f"{manifest.directory} has lost {len(gone)} feature shards ({gone[0]}, …): remove it, and run again"
+            )
         return manifest
 
     def shards_of(self, image_ids: Collection[str]) -> dict[str, dict[str, str]]:
@@ -73,7 +75,7 @@ class Manifest:
         return {shard: pictures for shard, pictures in parts.items() if pictures}
 
     def parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Parses one record of a shard: scalar string -> (sha256: string [], feature: float16 [positions, channels])."""
+        """Parses one record of a shard: string [] -> (sha256: string [], feature: float16 [positions, channels])."""
         fields = tf.io.parse_single_example(serialized, records.FEATURE_SPEC)
         feature = tf.io.decode_raw(fields[records.FEATURE], tf.float16)
         return fields[records.SHA256], tf.reshape(feature, (self.positions, self.channels))
@@ -87,9 +89,7 @@ def serialize(sha256: str, feature: np.ndarray) -> bytes:
       feature: float16 [positions, channels].
     """
     values = {records.SHA256: sha256.encode(), records.FEATURE: feature.astype("<f2").tobytes()}
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()
-    }
+    features = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 

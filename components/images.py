@@ -1,6 +1,6 @@
 """Bytes of a picture -> pixels: the one place where the project decodes pictures.
 
-The ingest, the extractor and the served model all call `decode`, so that what was accepted is what is trained on and served.
+The ingest, the extractor and the served model all call `decode`: what is accepted is what is trained on and served.
 """
 
 import enum

@@ -1,4 +1,4 @@
-"""Progress of long work, told through `logging`: the local runner shows it on the step's line, a cluster in the step's log."""
+"""Progress of long work, told through `logging`: shown on the step's line in a terminal, in its log on a cluster."""
 
 import logging
 import threading

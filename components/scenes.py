@@ -1,6 +1,6 @@
-"""Drawn scenes and true sentences about them: the built-in sample data, and the pictures that random weights are set on.
+"""Drawn scenes and true sentences about them: the built-in sample, and the pictures that random weights are set on.
 
-A scene is one group of equal shapes on a plain ground. Scene `index` of a seed is always the same, whatever else is drawn.
+A scene is a group of equal shapes on a plain ground. Scene `index` of a seed is the same whatever else is drawn.
 """
 
 import dataclasses
@@ -103,8 +103,7 @@ def _shade(colour: tuple[int, int, int], rng: random.Random) -> tuple[int, ...]:
 
 def _centres(what: Scene, rng: random.Random) -> list[tuple[float, float]]:
     """Where the shapes go: in a row or a column around the place, without touching."""
-    x, y = PLACES[what.place]
-    x, y = x + rng.uniform(-4, 4), y + rng.uniform(-4, 4)
+    x, y = (middle + rng.uniform(-4, 4) for middle in PLACES[what.place])
     offsets = [(number - (what.count - 1) / 2) * STEP for number in range(what.count)]
     if what.place in ("left", "right"):
         return [(x, y + offset) for offset in offsets]
@@ -117,9 +116,7 @@ def _outline(shape: str, x: float, y: float, radius: float) -> list[tuple[float,
         corners = [(-0.2, -1.0), (0.2, -1.0), (0.2, 1.0), (-0.2, 1.0)]
     else:
         number, inner = {"circle": (48, 1.0), "star": (10, 0.42)}[shape]
-        corners = [
-            (reach * math.sin(2 * math.pi * corner / number), -reach * math.cos(2 * math.pi * corner / number))
-            for corner in range(number)
-            for reach in [inner if corner % 2 else 1.0]
-        ]
+        reaches = [inner if corner % 2 else 1.0 for corner in range(number)]
+        angles = [2 * math.pi * corner / number for corner in range(number)]
+        corners = [(r * math.sin(a), -r * math.cos(a)) for r, a in zip(reaches, angles, strict=True)]
     return [(x + radius * across, y + radius * down) for across, down in corners]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its chatter is not the answer
 
-import tensorflow as tf  # noqa: E402
+import tensorflow as tf
 
 
 class NoModel(ValueError):

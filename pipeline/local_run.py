@@ -19,7 +19,8 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
 
     Args:
       config: all settings.
-      from_node, to_node: for a part of the pipeline, see `runner.compile_pipeline`.
+      from_node: for a part of the pipeline, see `runner.compile_pipeline`.
+      to_node: likewise.
       verbose: show the log, too.
 
     Returns:
@@ -61,7 +62,7 @@ def _run(
         return 2
 
     ended: list[Step] = []
-    error, status = None, 0
+    fault, status = None, 0
     with console.Display(terminal, total=len(runner.steps_of(ir))) as display:
         try:
             for step in runner.run(ir, display.start):
@@ -69,17 +70,17 @@ def _run(
                 ended.append(step)
         except runner.StepFailed as failure:
             logging.exception("%s failed", failure.step_id)
-            error, status = f"{failure.step_id} failed: {_cause(failure)}", 1
+            fault, status = f"{failure.step_id} failed: {_cause(failure)}", 1
         except KeyboardInterrupt:
-            error, status = "interrupted; what has ended is kept, and the next run goes on from there", 130
+            fault, status = "interrupted; what has ended is kept, and the next run goes on from there", 130
 
     with metadata.Metadata(runner.connection_of(ir)) as handle:
         result = summary.build(handle, config.name, run_id, ended)
-    _write({**result, "error": error, "config": to_dict(config)}, run_dir, config.root_dir)
+    _write({**result, "error": fault, "config": to_dict(config)}, run_dir, config.root_dir)
     display.console.print(summary.table(result))
     print(f"{time.monotonic() - start:.0f} s; {_short(os.path.join(config.root_dir, SUMMARY))}", file=terminal)
-    if error:
-        print(f"{error}\nall there is to know: {_short(os.path.join(run_dir, LOG))}", file=terminal)
+    if fault:
+        print(f"{fault}\nall there is to know: {_short(os.path.join(run_dir, LOG))}", file=terminal)
     return status
 
 

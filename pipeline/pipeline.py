@@ -120,8 +120,17 @@ def create_pipeline(config: Config) -> Pipeline:
         pipeline_root=os.path.join(root, "artifacts"),
         metadata_connection_config=sqlite_metadata_connection_config(os.path.join(root, "metadata.sqlite")),
         components=[
-            ingest, statistics, schema, validator, tokenizer, extractor, trainer, baseline, evaluator, pusher,
-        ],  # fmt: skip
+            ingest,
+            statistics,
+            schema,
+            validator,
+            tokenizer,
+            extractor,
+            trainer,
+            baseline,
+            evaluator,
+            pusher,
+        ],
         enable_cache=config.cache,
         beam_pipeline_args=list(config.beam.args),
     )

@@ -133,15 +133,16 @@ def _mark_partial(ir: pipeline_pb2.Pipeline, from_node: str | None, to_node: str
     partial_run_utils.mark_pipeline(
         ir, from_nodes=[from_node, *resolvers] if from_node else None, to_nodes=[to_node] if to_node else None
     )
+    required = pipeline_pb2.NodeExecutionOptions.Skip.REQUIRED
     needed = [
         node.pipeline_node.node_info.id
         for node in ir.nodes
-        if node.pipeline_node.execution_options.skip.reuse_artifacts_mode == pipeline_pb2.NodeExecutionOptions.Skip.REQUIRED
+        if node.pipeline_node.execution_options.skip.reuse_artifacts_mode == required
     ]
     if not needed:
         return
     with metadata.Metadata(connection_of(ir)) as handle:
         base = lineage.last_run_with(handle, ir.pipeline_info.id, needed)
     if base is None:
-        raise ValueError(f"--from {from_node}: no earlier run has finished {', '.join(needed)}; run without --from first")
+        raise ValueError(f"--from {from_node}: no earlier run has finished {', '.join(needed)}; run without --from")
     partial_run_utils.set_base_pipeline_run_strategy(ir.runtime_spec.snapshot_settings, base)

@@ -1,6 +1,6 @@
 """The built-in data set: drawn scenes in Flickr8k's own layout, so that the real reader reads them.
 
-    python -m pipeline.sample_data DIRECTORY --images 500 --seed 7
+python -m pipeline.sample_data DIRECTORY --images 500 --seed 7
 """
 
 import argparse
@@ -64,6 +64,7 @@ def name(seed: int, index: int) -> str:
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description="Draws the sample data set, or adds pictures to it.")
     parser.add_argument("directory")
     parser.add_argument("--images", type=int, default=500, help="pictures in all (default 500)")

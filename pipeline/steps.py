@@ -1,4 +1,4 @@
-"""The steps of a run and how they are doing. Nothing heavy is imported here: the console needs it before TFX is loaded."""
+"""The steps of a run and how they are doing. Nothing heavy is imported: the console needs it before TFX is loaded."""
 
 import dataclasses
 import enum

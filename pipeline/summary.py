@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.types.artifact import Artifact
 
@@ -62,7 +63,7 @@ def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[
 
 
 def _read(uri: str) -> dict[str, Any]:
-    with open(os.path.join(uri, EVALUATION), encoding="utf-8") as file:
+    with fileio.open(os.path.join(uri, EVALUATION)) as file:
         return json.load(file)
 
 

@@ -13,9 +13,7 @@ from components.progress import Progress
 BATCH = 64
 
 
-def caption_split(
-    model_dir: str, manifest: Manifest, picture_paths: Mapping[str, str]
-) -> dict[str, str]:
+def caption_split(model_dir: str, manifest: Manifest, picture_paths: Mapping[str, str]) -> dict[str, str]:
     """Captions pictures: from the run's features where the model was trained on such, else from the files.
 
     Args:

@@ -34,7 +34,7 @@ class BleuEvaluatorSpec(ComponentSpec):
 class BleuEvaluator(base_component.BaseComponent):
     """Captions the test split through the exported model, measures corpus BLEU, and blesses or refuses.
 
-    Outputs: `predictions` (COCO results format), `evaluation` (metrics, decision and reasons in evaluation.json), `blessing`.
+    Outputs: `predictions` (COCO results format), `evaluation` (metrics, decision and reasons), `blessing`.
     """
 
     SPEC_CLASS = BleuEvaluatorSpec

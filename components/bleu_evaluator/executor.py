@@ -32,12 +32,13 @@ class Executor(BaseExecutor):
         model = artifact_utils.get_single_instance(input_dict["model"])
         baselines = input_dict.get("baseline_model") or []
         baseline = baselines[0] if baselines else None
-        result = {"candidate": _model_dir(model), "baseline": _model_dir(baseline) if baseline else None}
+        candidate_dir, baseline_dir = _model_dir(model), _model_dir(baseline) if baseline else None
+        result: dict[str, Any] = {"candidate": candidate_dir, "baseline": baseline_dir}
         if baseline and baseline.id == model.id:
             # blessed once more, so that a push that was cut off is made up for: the Pusher knows what it pushed
             result |= {"decision": records.UNCHANGED, "reasons": ["the candidate is the last blessed model"]}
         else:
-            result |= _evaluate(input_dict, output_dict, exec_properties, result["candidate"], result["baseline"])
+            result |= _evaluate(input_dict, output_dict, exec_properties, candidate_dir, baseline_dir)
         logging.info("evaluation: %s", result)
         _publish(result, model, baseline, output_dict)
 

@@ -35,8 +35,8 @@ class CaptionIngestSpec(ComponentSpec):
 class CaptionIngest(base_component.BaseComponent):
     """Reads captions and pictures: one tf.Example a picture, in the splits train, eval and test.
 
-    The pictures stay where they are; each is read once, decoded to its end and hashed. What was decoded by an earlier run
-    (same path, size and modification time) is not opened again.
+    The pictures stay where they are; each is read once, decoded to its end and hashed. What was decoded by an earlier
+    run (same path, size and modification time) is not opened again.
 
     Outputs: `examples` (see `components.records`), `rejects` (JSON lines).
     """

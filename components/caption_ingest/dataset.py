@@ -70,7 +70,7 @@ def read(settings: Settings) -> DataSet:
     """Reads the captions, assigns the splits and finds the files.
 
     Raises:
-      FileNotFoundError, ValueError: the directory holds no data set, see `readers.find_layout` and `readers.read_lists`.
+      FileNotFoundError, ValueError: no data set there, see `readers.find_layout` and `readers.read_lists`.
     """
     layout = readers.find_layout(settings.data_dir)
     split_of = readers.read_lists(layout)
@@ -102,8 +102,8 @@ def fingerprint(settings: Settings) -> str:
       SHA-256 (hexadecimal) over the caption file, the lists, and uri, size and modification time of the pictures taken.
     """
     digest = hashlib.sha256()
-    for file in readers.find_layout(settings.data_dir).files():
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for path in readers.find_layout(settings.data_dir).files():
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     for entry in read(settings).entries:
         file = entry.file
         digest.update(f"{entry.image_id}\0{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
@@ -133,9 +133,7 @@ def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:
     return Reject(entry.image_id, entry.line, reason, detail, rows=len(entry.captions))
 
 
-def _find(
-    image_id: str, lines: Sequence[readers.Caption], files: Mapping[str, PictureFile]
-) -> PictureFile | Reject:
+def _find(image_id: str, lines: Sequence[readers.Caption], files: Mapping[str, PictureFile]) -> PictureFile | Reject:
     """The file of a picture that captions name."""
 
     def reject(reason: Reason, detail: str) -> Reject:

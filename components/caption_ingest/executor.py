@@ -19,6 +19,7 @@ from components.caption_ingest.dataset import Entry
 from components.caption_ingest.examples import write_examples
 from components.caption_ingest.pictures import PictureMemory, inspect_unknown
 
+
 class Executor(BaseBeamExecutor):
     """See `component.CaptionIngest`."""
 

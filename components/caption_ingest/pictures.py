@@ -149,7 +149,8 @@ class InspectPictures(beam.DoFn):
         self._progress = Progress("pictures decoded", self._total)
 
     def process(self, chunk: list[PictureFile]) -> Iterable[None]:
-        found = zip(chunk, self._pool.map(lambda file: inspect_file(self._data_dir, file), chunk))
+        inspected = self._pool.map(lambda file: inspect_file(self._data_dir, file), chunk)
+        found = zip(chunk, inspected, strict=True)
         self._memory.add([(file, inspected) for file, inspected in found if inspected is not None])
         self._progress.advance(len(chunk))
         return ()
@@ -158,9 +159,7 @@ class InspectPictures(beam.DoFn):
         self._pool.shutdown()
 
 
-def inspect_unknown(
-    files: Sequence[PictureFile], memory: PictureMemory, data_dir: str, make_pipeline
-) -> None:
+def inspect_unknown(files: Sequence[PictureFile], memory: PictureMemory, data_dir: str, make_pipeline) -> None:
     """Decodes, in Beam, the pictures that the memory does not hold, and loads what was found.
 
     Args:

@@ -54,9 +54,8 @@ def find_layout(data_dir: str) -> Layout:
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
     files = [path for path in sorted([*root.glob("*"), *root.glob("*/*")]) if not _is_hidden(path, root)]
     # Flickr8k ships its captions a second time, lemmatized
-    captions = [
-        path for path in files if re.search(r"token(\.txt)?$", path.name) and "lemma" not in path.name and path.is_file()
-    ]
+    tokens = [path for path in files if re.search(r"token(\.txt)?$", path.name) and path.is_file()]
+    captions = [path for path in tokens if "lemma" not in path.name]
     if not captions:
         raise FileNotFoundError(
             f"data.dir: no captions in {data_dir}. Looked for *token.txt with lines `NAME.jpg#0<TAB>sentence`, "

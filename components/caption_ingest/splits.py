@@ -30,8 +30,8 @@ def assign(
 ) -> str | None:
     """The split of a picture.
 
-    Official lists decide where there are any. Where the data set keeps its test list to itself, its dev list is the test
-    split, and checkpoints are chosen on a part of train that is held out by hash.
+    Official lists decide where there are any. Where the data set keeps its test list to itself, its dev list is the
+    test split, and checkpoints are chosen on a part of train that is held out by hash.
 
     Args:
       image_id: the picture.

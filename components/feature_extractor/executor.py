@@ -41,12 +41,8 @@ class Executor(BaseBeamExecutor):
         settings = settings_of(exec_properties)
         store = store_of(exec_properties, settings)
         grid, channels = store.prepare_backbone(settings)
-        pictures = extract.pictures_in(
-            _identities(examples), examples.get_string_custom_property(records.DATA_ROOT)
-        )
-        computed = extract.extract_missing(
-            pictures, store, exec_properties["batch_size"], self._make_beam_pipeline
-        )
+        pictures = extract.pictures_in(_identities(examples), examples.get_string_custom_property(records.DATA_ROOT))
+        computed = extract.extract_missing(pictures, store, exec_properties["batch_size"], self._make_beam_pipeline)
         logging.info("%d of %d pictures computed, the others were in the store", computed, len(pictures))
         shards = extract.shards_of(pictures, store)
         features = artifact_utils.get_single_instance(output_dict["features"])

@@ -30,8 +30,8 @@ class FeatureStore:
     def identity(self) -> str:
         """A name drawn when the directory was made.
 
-        It is part of the extractor's cache key: after somebody has removed the directory, the manifests of earlier runs,
-        which name shards that are gone, are not answered from the cache.
+        It is part of the extractor's cache key: after somebody has removed the directory, the manifests of earlier
+        runs, which name shards that are gone, are not answered from the cache.
         """
         path = os.path.join(self.directory, "identity")
         if not tf.io.gfile.exists(path):

@@ -40,8 +40,8 @@ class TrainerSpec(ComponentSpec):
 class Trainer(base_component.BaseComponent):
     """Trains the captioning transformer.
 
-    Outputs: `model`, a SavedModel with the signatures `serving_default` and `from_features` (see `export`); `model_run`,
-    TensorBoard logs and the best checkpoint.
+    Outputs: `model`, a SavedModel with the signatures `serving_default` and `from_features` (see `export`);
+    `model_run`, TensorBoard logs and the best checkpoint.
     """
 
     SPEC_CLASS = TrainerSpec

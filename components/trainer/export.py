@@ -57,9 +57,7 @@ def save(captioner: Captioner, directory: str, feature_fingerprint: str) -> None
     """
     settings = captioner.model.settings
     shape = [None, settings.grid[0] * settings.grid[1], settings.channels]
-    pictures = tf.function(
-        captioner.from_pictures, input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")]
-    )
+    pictures = tf.function(captioner.from_pictures, input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     features = tf.function(captioner.from_features, input_signature=[tf.TensorSpec(shape, tf.float16, "features")])
     tf.saved_model.save(captioner, directory, signatures={"serving_default": pictures, "from_features": features})
     description = {"feature_fingerprint": feature_fingerprint, "max_length": settings.max_length}

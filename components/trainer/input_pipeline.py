@@ -42,8 +42,8 @@ def make_dataset(
       shuffle_seed: shuffles shards and pictures anew each epoch; None keeps their order.
 
     Returns:
-      batches of ({"features": float32 [P, N, C], "tokens": int32 [P, n, T-1]}, targets: int32 [P, n, T-1]), where n is the
-      most captions of any picture and T the longest of the batch; what is not there is padding.
+      batches of ({"features": float32 [P, N, C], "tokens": int32 [P, n, T-1]}, targets: int32 [P, n, T-1]), where n is
+      the most captions of any picture and T the longest of the batch; what is not there is padding.
     """
     shards = manifest.shards_of(ids)
     by_sha: dict[str, list[np.ndarray]] = {}

@@ -8,7 +8,7 @@ from components.records import PAD_ID
 
 @keras.saving.register_keras_serializable("captions")
 class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """rsqrt(d_model) · min(rsqrt(step), step · warmup^-1.5), steps from 1: Vaswani et al. 2017, section 5.3, formula 3."""
+    """rsqrt(d_model) · min(rsqrt(step), step · warmup^-1.5), steps from 1: Vaswani et al. 2017, formula 3."""
 
     def __init__(self, d_model: int, warmup: int):
         """See the formula.

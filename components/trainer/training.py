@@ -85,7 +85,8 @@ def fit(
 
     Args:
       model: new.
-      train, held_out: see `input_pipeline.make_dataset`.
+      train: see `input_pipeline.make_dataset`.
+      held_out: likewise, to choose the best epoch on.
       settings: how.
       run_dir: for TensorBoard logs and the best checkpoint.
 

@@ -3,8 +3,8 @@
 Vaswani et al. 2017, "Attention Is All You Need", https://arxiv.org/abs/1706.03762, with the layer norm before each part
 instead of after it (Xiong et al. 2020, https://arxiv.org/abs/2002.04745).
 
-In the shape comments: P pictures, n captions a picture, B = P·n, T words, N positions of the feature map, C its channels,
-D = d_model, H heads, V vocabulary.
+In the shape comments: P pictures, n captions a picture, B = P·n, T words, N positions of the feature map, C its
+channels, D = d_model, H heads, V vocabulary.
 """
 
 import dataclasses
@@ -64,7 +64,8 @@ class Attention(layers.Layer):
 
     def call(self, x, memory, mask=None, training=False):
         """Attends from x (B, T, D) to memory (B, S, D); mask, true where it may look, broadcasts to (B, H, T, S)."""
-        return self.attend(x, *self.keys_and_values(memory), mask=mask, training=training)
+        key, value = self.keys_and_values(memory)
+        return self.attend(x, key, value, mask, training)
 
     def keys_and_values(self, memory):
         """Projects memory (B, S, D) once for all that will attend to it: two of (B, H, S, D/H)."""
@@ -107,7 +108,7 @@ class EncoderLayer(layers.Layer):
         self.dropout = layers.Dropout(settings.dropout)
 
     def call(self, x, training=False):
-        """x (P, N, D) -> (P, N, D)."""
+        """X (P, N, D) -> (P, N, D)."""
         y = self.norms[0](x)
         x = x + self.dropout(self.attention(y, y, training=training), training=training)
         return x + self.dropout(self.feed_forward(self.norms[1](x)), training=training)
@@ -143,10 +144,11 @@ class DecoderLayer(layers.Layer):
         """
         y = self.norms[0](x)
         here = tf.one_hot(position, tf.shape(past[0])[2])[:, None]  # (S, 1)
-        past = tuple(old + here * new for old, new in zip(past, self.self_attention.keys_and_values(y)))
+        present = self.self_attention.keys_and_values(y)
+        past = tuple(old + here * new for old, new in zip(past, present, strict=True))
         seen = tf.range(tf.shape(past[0])[2]) <= position  # (S,)
-        x = x + self.self_attention.attend(y, *past, mask=seen)
-        x = x + self.cross_attention.attend(self.norms[1](x), *memory)
+        x = x + self.self_attention.attend(y, past[0], past[1], seen)
+        x = x + self.cross_attention.attend(self.norms[1](x), memory[0], memory[1])
         return x + self.feed_forward(self.norms[2](x)), past
 
 
@@ -207,14 +209,15 @@ class CaptionTransformer(keras.Model):
         Args:
           tokens: int (B,), the last ones.
           position: int (), their place.
-          past, memories: see `start`.
+          past: see `start`.
+          memories: see `start`.
 
         Returns:
           logits of the next word (B, V), and the past with these tokens in it.
         """
         x = self._embed(tokens[:, None], tf.gather(self.word_positions, position)[None])  # (B, 1, D)
         new_past = []
-        for layer, layer_past, memory in zip(self.decoder, past, memories):
+        for layer, layer_past, memory in zip(self.decoder, past, memories, strict=True):
             x, layer_past = layer.step(x, position, layer_past, memory)
             new_past.append(layer_past)
         return self.to_logits(self.decoder_norm(x))[:, 0], tuple(new_past)

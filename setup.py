@@ -1,0 +1,36 @@
+"""Packaging. The complete, pinned sets of packages that are tested are in constraints/."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="caption-pipeline",
+    version="0.1.0",
+    description="A TFX pipeline that trains an image-captioning transformer and decides by BLEU whether it may serve.",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["components*", "pipeline*"]), "schemas"],
+    py_modules=["local_runner"],
+    package_data={"pipeline": ["configs/*.yaml"], "schemas": ["*.pbtxt"]},
+    install_requires=[
+        "absl-py>=1.4",
+        "apache-beam>=2.56",
+        "keras>=3.5",
+        "ml-metadata>=1.16",
+        "nltk>=3.9",
+        "numpy>=1.26",
+        "pillow>=10",
+        "pydantic>=2.7",
+        "pyyaml>=6",
+        "rich>=13",
+        "tensorboard>=2.16",
+        "tensorflow>=2.16,<2.22",
+        "tensorflow-data-validation>=1.16,<1.22",
+        "tensorflow-transform>=1.16,<1.22",
+        "tfx>=1.16,<1.22",
+    ],
+    extras_require={
+        "dev": ["mypy>=1.10", "pytest>=8", "ruff>=0.5", "types-PyYAML"],
+        "kubeflow": ["kfp>=2.5", "kfp-kubernetes>=1.0"],
+        "metrics": ["pycocoevalcap>=1.2"],
+    },
+    entry_points={"console_scripts": ["caption-pipeline = local_runner:main"]},
+)
