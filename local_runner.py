@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 EPILOG = """examples:
   local_runner.py run                                      the built-in sample, into runs/sample
-  local_runner.py run --config pipeline/configs/flickr8k.yaml --set data.dir=~/flickr8k
+  local_runner.py run --config pipeline/configs/flickr8k.yaml --set data.dir=pictures/flickr8k
   local_runner.py run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
   local_runner.py caption --model runs/sample/serving picture.jpg
 """
@@ -39,10 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--set",
         metavar="KEY=VALUE",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         dest="overrides",
-        help="override one setting, as in data.dir=pictures or trainer.epochs=3; again for more",
+        help="override settings, as in data.dir=pictures trainer.epochs=3",
     )
     run.add_argument("--root", metavar="DIR", help="where everything is written (default: runs/<pipeline name>)")
     run.add_argument("--no-cache", action="store_true", help="run every step, though features are never computed twice")

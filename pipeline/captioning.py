@@ -2,9 +2,12 @@
 
 import os
 import pathlib
+import warnings
 from collections.abc import Iterator, Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its chatter is not the answer
+# before TensorFlow is loaded: its chatter is not the answer
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+warnings.simplefilter("ignore", FutureWarning)
 
 import tensorflow as tf
 

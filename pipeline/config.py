@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 SAMPLE = pathlib.Path(__file__).parent / "configs" / "sample.yaml"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+UserPath = Annotated[str, pydantic.AfterValidator(os.path.expanduser)]
 _STRICT_KEYS = pydantic.ConfigDict(extra="forbid")
 
 
@@ -46,7 +47,7 @@ class SplitShares:
 class Data:
     """What goes in."""
 
-    dir: str | None = None  # directory with captions, lists and pictures; null: the built-in sample
+    dir: UserPath | None = None  # directory with captions, lists and pictures; null: the built-in sample
     limit: PositiveInt | None = None  # take this many pictures, the first by hash of their names; null: all
     max_reject_fraction: Share = 0.01  # share of the captions that may be lost before the run stops
     unlisted: Literal["train", "skip"] = "train"  # what becomes of pictures that no official list names
@@ -67,7 +68,7 @@ class FeatureExtractor:
     """Pictures to features."""
 
     backbone: str = "InceptionV3"  # a class of keras.applications
-    weights: str = "imagenet"  # imagenet, random, or the path of a weights file
+    weights: UserPath = "imagenet"  # imagenet, random, or the path of a weights file
     image_size: NonNegativeInt = 0  # side of the backbone's input in pixels; 0: its own
     batch_size: PositiveInt = 32  # pictures a call of the backbone
 
@@ -114,7 +115,7 @@ class Config:
     """A whole pipeline."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = "captions"  # ML Metadata knows it by this
-    root: str | None = None  # everything that is written; null: runs/<name>
+    root: UserPath | None = None  # everything that is written; null: runs/<name>
     cache: bool = True  # answer steps whose inputs, settings and code are unchanged from an earlier run
     data: Data = Data()
     tokenizer: Tokenizer = Tokenizer()

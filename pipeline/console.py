@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import IO, Any
@@ -16,6 +17,7 @@ from components.progress import LOGGER
 from pipeline.steps import State, Step
 
 QUIET_SECONDS = 10.0  # between two lines of progress where lines can't be overwritten
+BRIEF_SECONDS = 1.0  # a step that takes less is not announced there
 _STYLES = {State.DONE: "green", State.CACHED: "cyan", State.UNCHANGED: "cyan", State.FAILED: "bold red"}
 
 
@@ -33,6 +35,7 @@ class Display(logging.Handler):
         self.console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else 120)
         self._total, self._ended = total, 0
         self._status: Status | None = None
+        self._timer: threading.Timer | None = None
         self._step, self._told = "", 0.0
 
     def __enter__(self) -> "Display":
@@ -41,8 +44,7 @@ class Display(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         LOGGER.removeHandler(self)
-        if self._status is not None:
-            self._status.stop()
+        self._stop()
 
     def start(self, step: Step) -> None:
         """A step begins."""
@@ -50,19 +52,17 @@ class Display(logging.Handler):
         if self.console.is_terminal:
             self._status = self.console.status(self._line(State.RUNNING.value))
             self._status.start()
-        else:
-            self.console.print(self._line(State.RUNNING.value), markup=False)
+        else:  # a step that is answered from the cache is one line, not two
+            self._timer = threading.Timer(BRIEF_SECONDS, self._print, [self._line(State.RUNNING.value)])
+            self._timer.daemon = True
+            self._timer.start()
 
     def end(self, step: Step) -> None:
         """A step has ended."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        self._stop()
         self._step = step.id
         took = f"{step.seconds:7.1f} s" if step.state != State.SKIPPED else ""
-        self.console.print(
-            self._line(f"{step.state.value:<9}{took}"), style=_STYLES.get(step.state, "default"), markup=False
-        )
+        self._print(self._line(f"{step.state.value:<9}{took}"), _STYLES.get(step.state, "default"))
         self._ended += 1
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -72,7 +72,19 @@ class Display(logging.Handler):
             self._status.update(line)
         elif time.monotonic() - self._told >= QUIET_SECONDS:
             self._told = time.monotonic()
-            self.console.print(line, markup=False)
+            self._print(line)
+
+    def _print(self, line: str, style: str = "default") -> None:
+        self.console.print(line, style=style, markup=False)
+
+    def _stop(self) -> None:
+        """Ends what says that a step is running."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
 
     def _line(self, text: str) -> str:
         return f"({self._ended + 1}/{self._total}) {self._step:<16} {text}"

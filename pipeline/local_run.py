@@ -26,6 +26,7 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
     Returns:
       exit status: 0; 1 when a step failed; 2 when the part asked for can't be run; 130 when it was interrupted.
     """
+    start = time.monotonic()
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     run_dir = os.path.join(config.root_dir, "runs", run_id)
     os.makedirs(run_dir)
@@ -38,7 +39,9 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
         )
     print("loading TensorFlow and TFX …", flush=True)
     with console.chatter_to(log, verbose) as terminal:
-        return _run(config, run_id, run_dir, from_node, to_node, terminal)
+        status = _run(config, run_id, run_dir, from_node, to_node, terminal)
+        print(f"{time.monotonic() - start:.0f} s, exit status {status}", file=terminal)
+        return status
 
 
 def _run(
@@ -50,7 +53,6 @@ def _run(
     from pipeline import runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
-    start = time.monotonic()
     if config.data.dir is None:
         drawn = sample_data.ensure(config.data_dir, config.data.sample.images, config.data.sample.seed)
         if drawn:
@@ -78,7 +80,7 @@ def _run(
         result = summary.build(handle, config.name, run_id, ended)
     _write({**result, "error": fault, "config": to_dict(config)}, run_dir, config.root_dir)
     display.console.print(summary.table(result))
-    print(f"{time.monotonic() - start:.0f} s; {_short(os.path.join(config.root_dir, SUMMARY))}", file=terminal)
+    print(f"in full: {_short(os.path.join(config.root_dir, SUMMARY))}", file=terminal)
     if fault:
         print(f"{fault}\nall there is to know: {_short(os.path.join(run_dir, LOG))}", file=terminal)
     return status

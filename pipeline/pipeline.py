@@ -23,6 +23,7 @@ from pipeline.config import Config, to_dict
 
 SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "captions.pbtxt"
 PREPROCESSING_FN = "components.tokenizer.preprocessing.preprocessing_fn"
+TOKENIZER_SOURCE = ("components.tokenizer", "components.records")
 TRAINING_KEYS = ("batch_size", "warmup", "seed")  # of `trainer`: the rest are sizes of the model
 
 
@@ -63,7 +64,7 @@ def create_pipeline(config: Config) -> Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn=PREPROCESSING_FN,
         # TFX does not notice that an imported preprocessing_fn has changed; the hash makes it
-        custom_config=to_dict(config)["tokenizer"] | {"source": source_hash("components.tokenizer")},
+        custom_config=to_dict(config)["tokenizer"] | {"source": source_hash(*TOKENIZER_SOURCE)},
         disable_analyzer_cache=True,
         disable_statistics=True,
     )

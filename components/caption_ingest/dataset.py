@@ -151,5 +151,5 @@ def _find(image_id: str, lines: Sequence[readers.Caption], files: Mapping[str, P
 
 def _first(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
     """The first `limit` pictures by hash, in the order of their ids."""
-    taken = entries if limit is None else sorted(entries, key=lambda entry: splits.unit_hash(entry.image_id))[:limit]
-    return tuple(sorted(taken, key=lambda entry: entry.image_id))
+    by_hash = sorted(entries, key=lambda entry: splits.unit_hash(entry.image_id, "limit"))
+    return tuple(sorted(by_hash[:limit], key=lambda entry: entry.image_id))

@@ -40,6 +40,8 @@ class Executor(BaseBeamExecutor):
         inspected = {entry.image_id: memory.get(entry.file) for entry in data.entries}
         usable, faulty = dataset.sift(data.entries, inspected)
         all_rejects = sorted([*data.rejects, *faulty], key=lambda reject: reject.line)
+        for reject in all_rejects:
+            logging.warning("rejected: %s", reject.to_json())
         logging.info("%d pictures taken, rejects: %s", len(usable), rejects.count(all_rejects))
         rejects.check_fraction(all_rejects, data.rows, exec_properties["max_reject_fraction"])
 

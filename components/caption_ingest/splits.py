@@ -6,9 +6,15 @@ from collections.abc import Collection, Mapping
 from components.records import EVAL, SPLITS, TEST, TRAIN
 
 
-def unit_hash(image_id: str) -> float:
-    """A number in [0, 1) that depends on the id alone, evenly spread: the same in every run and on every machine."""
-    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big") / 2**64
+def unit_hash(image_id: str, purpose: str) -> float:
+    """A number in [0, 1), evenly spread: the same for an id in every run and on every machine.
+
+    Args:
+      image_id: the picture.
+      purpose: what is drawn. Draws for different purposes are independent: the pictures that a limit takes must not all
+        fall into one split.
+    """
+    return int.from_bytes(hashlib.sha256(f"{purpose}\0{image_id}".encode()).digest()[:8], "big") / 2**64
 
 
 def by_hash(image_id: str, shares: Mapping[str, float]) -> str:
@@ -17,7 +23,7 @@ def by_hash(image_id: str, shares: Mapping[str, float]) -> str:
     >>> by_hash("a.jpg", {"train": 1.0, "eval": 0.0, "test": 0.0})
     'train'
     """
-    draw, reached = unit_hash(image_id) * sum(shares.values()), 0.0
+    draw, reached = unit_hash(image_id, "split") * sum(shares.values()), 0.0
     for split in SPLITS:
         reached += shares[split]
         if draw < reached:

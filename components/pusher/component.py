@@ -8,6 +8,7 @@ from tfx.dsl.components.base import executor_spec
 
 from components.driver import FingerprintDriver
 from components.pusher import executor, push
+from components.source import source_hash
 
 
 class Driver(FingerprintDriver):
@@ -15,7 +16,8 @@ class Driver(FingerprintDriver):
 
     def fingerprint(self, exec_properties: dict[str, Any]) -> str:
         # an empty destination is never answered from the cache
-        return push.newest_version(executor.base_directory_of(exec_properties)) or uuid.uuid4().hex
+        version = push.newest_version(executor.base_directory_of(exec_properties)) or uuid.uuid4().hex
+        return f"{version} {source_hash('components.pusher')}"
 
 
 class Pusher(components.Pusher):

@@ -124,7 +124,7 @@ class TellProgress(keras.callbacks.Callback):
         super().__init__()
         self.epochs, self.steps = epochs, steps
         self.done, self.epoch = 0, 0
-        self.start = self.told = time.monotonic()
+        self.start = self.told = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.epoch = epoch
@@ -132,10 +132,12 @@ class TellProgress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self.done += 1
         now = time.monotonic()
-        if now - self.told < 1.0 or not logs:
+        if self.done == 1:
+            self.start = now  # the first step traces the graph, and tells nothing of the others
+        if now - self.told < 1.0 or self.done == 1 or not logs:
             return
         self.told = now
-        left = (now - self.start) / self.done * (self.epochs * self.steps - self.done)
+        left = (now - self.start) / (self.done - 1) * (self.epochs * self.steps - self.done)
         LOGGER.info(
             "epoch %d of %d, loss %.3f, accuracy %.3f, %.0f s left",
             self.epoch + 1, self.epochs, logs["loss"], logs["masked_accuracy"], left,

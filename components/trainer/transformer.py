@@ -62,21 +62,21 @@ class Attention(layers.Layer):
         self.query, self.key, self.value, self.out = (layers.Dense(settings.d_model) for _ in range(4))
         self.dropout = layers.Dropout(settings.dropout)
 
-    def call(self, x, memory, mask=None, training=False):
-        """Attends from x (B, T, D) to memory (B, S, D); mask, true where it may look, broadcasts to (B, H, T, S)."""
+    def call(self, x, memory, visible=None, training=False):
+        """Attends from x (B, T, D) to memory (B, S, D), where `visible`, which broadcasts to (B, H, T, S), is true."""
         key, value = self.keys_and_values(memory)
-        return self.attend(x, key, value, mask, training)
+        return self.attend(x, key, value, visible, training)
 
     def keys_and_values(self, memory):
         """Projects memory (B, S, D) once for all that will attend to it: two of (B, H, S, D/H)."""
         return self._split(self.key(memory)), self._split(self.value(memory))
 
-    def attend(self, x, key, value, mask=None, training=False):
+    def attend(self, x, key, value, visible=None, training=False):
         """Attends from x (B, T, D) to projected keys and values (B, H, S, D/H) -> (B, T, D)."""
         query = self._split(self.query(x)) * self.depth**-0.5  # (B, H, T, D/H)
         scores = ops.matmul(query, ops.swapaxes(key, 2, 3))  # (B, H, T, S)
-        if mask is not None:
-            scores = ops.where(mask, scores, -1e9)
+        if visible is not None:
+            scores = ops.where(visible, scores, -1e9)
         weights = self.dropout(ops.softmax(scores), training=training)
         mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, H, D/H)
         return self.out(ops.reshape(mixed, (-1, ops.shape(x)[1], self.heads * self.depth)))  # (B, T, D)
@@ -124,11 +124,11 @@ class DecoderLayer(layers.Layer):
         self.norms = [layers.LayerNormalization(epsilon=1e-6) for _ in range(3)]
         self.dropout = layers.Dropout(settings.dropout)
 
-    def call(self, x, memory, mask, training=False):
-        """All words at once: x (P, n, T, D), memory (P, N, D), mask (B, 1, T, T) -> (P, n, T, D)."""
+    def call(self, x, memory, visible, training=False):
+        """All words at once: x (P, n, T, D), memory (P, N, D), visible (B, 1, T, T) -> (P, n, T, D)."""
         pictures, captions, length, depth = ops.shape(x)[0], ops.shape(x)[1], ops.shape(x)[2], x.shape[3]
         y = ops.reshape(self.norms[0](x), (-1, length, depth))  # (B, T, D)
-        y = self.self_attention(y, y, mask=mask, training=training)
+        y = self.self_attention(y, y, visible=visible, training=training)
         x = x + self.dropout(ops.reshape(y, (pictures, captions, length, depth)), training=training)
         # the captions of a picture attend to it as one long sequence, so that it is projected once for all of them
         y = ops.reshape(self.norms[1](x), (pictures, -1, depth))  # (P, n·T, D)
@@ -187,9 +187,9 @@ class CaptionTransformer(keras.Model):
         flat = ops.reshape(tokens, (-1, length))  # (B, T)
         places = ops.arange(length)
         causal = places[:, None] >= places[None, :]  # (T, T)
-        mask = ops.logical_and(causal, (flat != PAD_ID)[:, None, None, :])  # (B, 1, T, T)
+        visible = ops.logical_and(causal, (flat != PAD_ID)[:, None, None, :])  # (B, 1, T, T)
         for layer in self.decoder:
-            x = layer(x, memory, mask, training=training)
+            x = layer(x, memory, visible, training=training)
         return self.to_logits(self.decoder_norm(x))
 
     def start(self, memory, length):

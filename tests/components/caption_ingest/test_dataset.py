@@ -1,0 +1,107 @@
+import os
+
+import pytest
+
+from components.caption_ingest import dataset
+from components.caption_ingest.dataset import Settings
+from components.caption_ingest.pictures import Inspected
+from components.caption_ingest.rejects import Reason
+from tests.material import write_data_set
+
+LISTS = {"train": ["a.jpg", "gone.jpg"], "dev": ["b.jpg"], "test": ["c.jpg"]}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    names = ("a.jpg", "b.jpg", "c.jpg", "new.jpg")
+    lines = [f"{name}#{number}\t{name[0]} says {number}\n" for name in (*names, "gone.jpg") for number in range(2)]
+    write_data_set(tmp_path, "".join(lines), LISTS)
+    (tmp_path / "images").mkdir()
+    for name in names:
+        (tmp_path / "images" / name).write_bytes(name.encode())
+    return tmp_path
+
+
+def test_pictures_meet_their_captions_splits_and_files(data_dir):
+    data = dataset.read(Settings(str(data_dir)))
+    assert [(entry.image_id, entry.split, entry.file.uri) for entry in data.entries] == [
+        ("a.jpg", "train", "images/a.jpg"),
+        ("b.jpg", "eval", "images/b.jpg"),
+        ("c.jpg", "test", "images/c.jpg"),
+        ("new.jpg", "train", "images/new.jpg"),
+    ]
+    assert data.entries[1].captions == ("b says 0", "b says 1")
+    assert data.entries[1].line == 3
+    assert data.rows == 10
+
+
+def test_a_missing_picture_loses_all_its_captions(data_dir):
+    [reject] = dataset.read(Settings(str(data_dir))).rejects
+    assert (reject.image_id, reject.reason, reject.line, reject.rows) == ("gone.jpg", Reason.MISSING_IMAGE, 9, 2)
+
+
+@pytest.mark.parametrize("name", ["../../x.jpg", "/etc/passwd", "images/../../x.jpg", "..\\x.jpg"])
+def test_no_name_leads_out_of_the_directory(tmp_path, name):
+    write_data_set(tmp_path / "data", f"{name}#0\tA secret\n")
+    [reject] = dataset.read(Settings(str(tmp_path / "data"))).rejects
+    assert reject.reason == Reason.OUTSIDE_DATA_DIR
+
+
+def test_a_link_out_of_the_directory_is_rejected(tmp_path):
+    write_data_set(tmp_path / "data", "link.jpg#0\tA secret\n")
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "data" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    [reject] = dataset.read(Settings(str(tmp_path / "data"))).rejects
+    assert reject.reason == Reason.OUTSIDE_DATA_DIR
+
+
+def test_unlisted_pictures_can_be_skipped(data_dir):
+    entries = dataset.read(Settings(str(data_dir), unlisted="skip")).entries
+    assert [entry.image_id for entry in entries] == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_a_limit_takes_the_same_pictures_each_time_and_a_larger_one_more(data_dir):
+    chosen = [{entry.image_id for entry in dataset.read(Settings(str(data_dir), limit=n)).entries} for n in (1, 2, 3)]
+    assert [len(ids) for ids in chosen] == [1, 2, 3]
+    assert chosen[0] < chosen[1] < chosen[2]
+
+
+def test_the_fingerprint_sees_every_change_that_matters(data_dir):
+    def fingerprint():
+        return dataset.fingerprint(Settings(str(data_dir)))
+
+    seen = [fingerprint()]
+    assert fingerprint() == seen[0]
+    (data_dir / "images" / "unrelated.jpg").write_bytes(b"nobody names it")
+    assert fingerprint() == seen[0]
+
+    (data_dir / "images" / "a.jpg").write_bytes(b"longer than before")
+    seen.append(fingerprint())
+    os.utime(data_dir / "images" / "b.jpg", ns=(7, 7))
+    seen.append(fingerprint())
+    (data_dir / "images" / "gone.jpg").write_bytes(b"back again")
+    seen.append(fingerprint())
+    (data_dir / "testImages.txt").write_text("c.jpg\nnew.jpg\n")
+    seen.append(fingerprint())
+    with (data_dir / "captions.token.txt").open("a") as file:
+        file.write("a.jpg#2\tone more\n")
+    seen.append(fingerprint())
+    assert len(set(seen)) == len(seen)
+
+
+def test_sift_turns_faults_into_rejects(data_dir):
+    entries = dataset.read(Settings(str(data_dir))).entries
+    found = {entry.image_id: Inspected("sha", 4, 3) for entry in entries}
+    found["b.jpg"] = Inspected("sha", fault="truncated", detail="3 bytes missing")
+    found["c.jpg"] = None
+    usable, rejects = dataset.sift(entries, found)
+    assert [entry.image_id for entry in usable] == ["a.jpg", "new.jpg"]
+    assert [(reject.image_id, reject.reason, reject.rows) for reject in rejects] == [
+        ("b.jpg", Reason.TRUNCATED, 2),
+        ("c.jpg", Reason.MISSING_IMAGE, 2),
+    ]
+
+
+def test_settings_come_from_execution_properties():
+    properties = {"data_dir": "d", "limit": 0, "unlisted": "skip", "split_shares": '{"train": 1, "eval": 0, "test": 0}'}
+    assert Settings.of(properties) == Settings("d", None, "skip", {"train": 1, "eval": 0, "test": 0})

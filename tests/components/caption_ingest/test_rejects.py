@@ -1,0 +1,44 @@
+import json
+
+import pytest
+
+from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, check_fraction, count
+
+BAD = [Reject(f"{n}.jpg", n, Reason.MISSING_IMAGE, "no such file", rows=2) for n in range(1, 5)]
+WORSE = [Reject("x", 9, Reason.BAD_LINE, "no tab")]
+
+
+def test_reasons_are_counted_most_frequent_first():
+    assert list(count(WORSE + BAD).items()) == [("missing_image", 4), ("bad_line", 1)]
+
+
+def test_a_reject_is_one_line_of_json():
+    assert json.loads(WORSE[0].to_json()) == {
+        "image_id": "x",
+        "line": 9,
+        "reason": "bad_line",
+        "detail": "no tab",
+        "rows": 1,
+    }
+
+
+def test_the_share_is_of_captions():
+    check_fraction(BAD + WORSE, rows=90, allowed=0.1)
+    with pytest.raises(TooManyRejects):
+        check_fraction(BAD + WORSE, rows=89, allowed=0.1)
+    check_fraction([], rows=0, allowed=0.0)
+
+
+def test_the_error_gives_reasons_and_three_examples():
+    with pytest.raises(TooManyRejects) as error:
+        check_fraction(WORSE + BAD, rows=100, allowed=0.01)
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("9 of 100 captions (9.0%) can't be used; data.max_reject_fraction allows 1.0%")
+    assert lines[1:] == [
+        "  missing_image: 4",
+        "    line 1: 1.jpg: no such file",
+        "    line 2: 2.jpg: no such file",
+        "    line 3: 3.jpg: no such file",
+        "  bad_line: 1",
+        "    line 9: x: no tab",
+    ]

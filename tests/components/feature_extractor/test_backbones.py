@@ -1,0 +1,109 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components import scenes
+from components.feature_extractor import backbones
+from components.feature_extractor.backbones import BackboneSettings
+
+TINY = BackboneSettings("MobileNet", "random", 32)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> keras.Model:
+    return backbones.build(TINY)
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("weights") / "narrow.weights.h5"
+    keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(path)
+    return str(path)
+
+
+def test_every_backbone_has_its_own_input_size():
+    assert BackboneSettings("InceptionV3", "random").size == 299
+    assert BackboneSettings("MobileNet", "random").size == 224
+    assert TINY.size == 32
+
+
+def test_random_weights_are_the_same_each_time(tiny):
+    for ours, again in zip(tiny.get_weights(), backbones.build(TINY).get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, again)
+
+
+def test_random_weights_tell_pictures_apart(tiny):
+    pixels = np.stack([np.asarray(scenes.draw(1, index).resize((32, 32)), np.float32) for index in range(8)])
+    features = tiny(keras.applications.mobilenet.preprocess_input(pixels)).numpy()
+    assert features.std() > 0.1
+    assert features.std(axis=0).mean() > 0.1
+
+
+def test_export_is_the_model_behind_decoding_and_scaling(tiny, tmp_path):
+    grid, channels = backbones.export(TINY, str(tmp_path / "model"))
+    assert (grid, channels) == ((1, 1), 1024)
+    pictures = [scenes.jpeg(1, index) for index in range(3)]
+    features = tf.saved_model.load(str(tmp_path / "model")).features(tf.constant(pictures))
+    assert (features.dtype, features.shape) == (tf.float16, (3, 1, 1024))
+    decoded = [tf.io.decode_jpeg(picture) for picture in pictures]
+    pixels = tf.stack([tf.image.resize(picture, (32, 32), antialias=True) for picture in decoded])
+    expected = tiny(pixels / 127.5 - 1.0).numpy().reshape(3, 1, 1024)
+    np.testing.assert_allclose(features, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_weights_from_a_file_find_the_width_that_they_fit(weights_file):
+    model = backbones.build(BackboneSettings("MobileNet", weights_file, 32))
+    assert model.output_shape == (None, 1, 1, 256)
+    expected = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    expected.load_weights(weights_file)
+    for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_weights_file_that_does_not_fit_names_the_setting_and_the_backbone(weights_file):
+    with pytest.raises(ValueError, match=r"feature_extractor.weights: .*narrow.weights.h5 does not fit MobileNetV2"):
+        backbones.build(BackboneSettings("MobileNetV2", weights_file, 32))
+
+
+def test_imagenet_weights_that_can_not_be_had_name_the_ways_out(monkeypatch):
+    # stands for Keras without internet; the message is Keras's own
+    def offline(**_):
+        raise Exception("URL fetch failure on https://example.org/a/mobilenet_1_0_224_tf_no_top.h5: None -- no route")
+
+    monkeypatch.setattr(backbones, "_constructor", lambda name: offline)
+    with pytest.raises(ValueError) as error:
+        backbones.build(BackboneSettings("MobileNet", "imagenet"))
+    assert "put the file mobilenet_1_0_224_tf_no_top.h5 at" in str(error.value)
+    assert "set feature_extractor.weights to random" in str(error.value)
+
+
+def test_an_unknown_backbone_is_told_what_there_is():
+    with pytest.raises(ValueError, match=r"feature_extractor.backbone: .* no InceptionV9; it has .*InceptionV3"):
+        backbones.build(BackboneSettings("InceptionV9", "random"))
+
+
+def test_the_fingerprint_names_all_that_changes_a_feature(weights_file, monkeypatch):
+    def prints():
+        return [
+            backbones.fingerprint(TINY),
+            backbones.fingerprint(BackboneSettings("MobileNet", "random", 64)),
+            backbones.fingerprint(BackboneSettings("MobileNetV2", "random", 32)),
+            backbones.fingerprint(BackboneSettings("MobileNet", "imagenet", 32)),
+            backbones.fingerprint(BackboneSettings("MobileNet", weights_file, 32)),
+        ]
+
+    before = prints()
+    assert len(set(before)) == len(before)
+    assert prints() == before
+    with open(weights_file, "ab") as file:
+        file.write(b"1")
+    assert prints()[:4] == before[:4]
+    assert prints()[4] != before[4]
+    monkeypatch.setattr(backbones, "source_hash", lambda *modules: "other code")
+    assert not set(prints()) & set(before)
+
+
+def test_a_weights_file_that_is_not_there_is_refused():
+    with pytest.raises(FileNotFoundError, match=r"feature_extractor.weights: /gone.h5 is no file"):
+        backbones.fingerprint(BackboneSettings("MobileNet", "/gone.h5"))

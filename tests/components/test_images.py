@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components import images
+from components.images import PictureError, PictureFault
+from tests.material import encode
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_decode_gives_the_pixels(picture, kind):
+    np.testing.assert_array_equal(images.decode(tf.constant(encode(picture, kind))), np.asarray(picture))
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+def test_decode_turns_every_jpeg_into_rgb(picture, mode):
+    decoded = images.decode(tf.constant(encode(picture.convert(mode), quality=95)))
+    expected = np.asarray(picture.convert(mode).convert("RGB"), int)
+    assert decoded.shape == (30, 40, 3)
+    assert np.abs(decoded.numpy().astype(int) - expected).mean() < 6
+
+
+def test_decode_takes_the_first_frame_of_an_animation(picture):
+    frames = [picture, Image.new("RGB", picture.size, "white")]
+    encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert images.decode(tf.constant(encoded)).numpy().mean() < 200
+
+
+def test_resize_takes_the_whole_picture(picture):
+    resized = images.decode_and_resize(tf.constant(encode(picture, "PNG")), 8).numpy()
+    assert resized.shape == (8, 8, 3)
+    assert resized.dtype == np.float32
+    np.testing.assert_allclose(resized.mean((0, 1)), np.asarray(picture).mean((0, 1)), atol=3)
+
+
+def test_resize_looks_at_every_pixel_when_it_shrinks():
+    stripes = Image.fromarray(np.tile(np.uint8([[[0], [255]]]), (64, 32, 3)).reshape(64, 64, 3))
+    resized = images.decode_and_resize(tf.constant(encode(stripes, "PNG")), 8).numpy()
+    np.testing.assert_allclose(resized, 127.5, atol=20)
+
+
+def test_inspect_tells_the_size(picture):
+    assert images.inspect(encode(picture)) == (40, 30)
+
+
+def fault_of(data: bytes) -> PictureFault:
+    with pytest.raises(PictureError) as error:
+        images.inspect(data)
+    assert str(error.value)
+    return error.value.fault
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_inspect_finds_a_picture_cut_off(picture, kind, kept):
+    data = encode(picture.resize((200, 150)), kind)
+    assert fault_of(data[: int(kept * len(data))]) == PictureFault.TRUNCATED
+
+
+@pytest.mark.parametrize("data", [b"", b"hello, I am no picture", b"\xff\xd8\xff", bytes(5000)])
+def test_inspect_finds_what_is_no_picture(data):
+    assert fault_of(data) == PictureFault.UNDECODABLE
+
+
+def test_inspect_refuses_a_format_that_can_not_be_served(picture):
+    assert fault_of(encode(picture, "WEBP")) == PictureFault.UNDECODABLE
+
+
+def test_inspect_bounds_bytes_pixels_and_sides(picture, monkeypatch):
+    assert fault_of(encode(picture.resize((7, 30)))) == PictureFault.TOO_SMALL
+    monkeypatch.setattr(images, "MAX_PIXELS", 40 * 30 - 1)
+    assert fault_of(encode(picture)) == PictureFault.TOO_LARGE
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    assert fault_of(bytes(101)) == PictureFault.TOO_LARGE
+
+
+def test_a_bomb_is_refused_by_its_header_alone(picture, monkeypatch):
+    monkeypatch.setattr(images, "decode", lambda encoded: pytest.fail("decoded"))
+    bomb = bytearray(encode(picture, "BMP"))
+    bomb[18:26] = (60_000).to_bytes(4, "little") * 2  # the size that the header announces
+    assert fault_of(bytes(bomb)) == PictureFault.TOO_LARGE

@@ -1,0 +1,23 @@
+import logging
+
+from components import progress
+from components.progress import Progress, describe
+
+
+def test_the_rate_and_the_time_left_are_told():
+    assert describe("pictures", 120, 500, 24.0) == "120 of 500 pictures, 24.0 a second, 16 s left"
+
+
+def test_it_tells_once_an_interval_and_at_the_end(caplog, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, "captions.progress")
+    counted = Progress("pictures", 10, interval=1.0)
+    for _ in range(10):
+        now[0] += 0.3
+        counted.advance()
+    assert [message.split(",")[0] for message in caplog.messages] == [
+        "4 of 10 pictures",
+        "8 of 10 pictures",
+        "10 of 10 pictures",
+    ]
