@@ -1,7 +1,9 @@
 """Runs the captioning pipeline on this machine, and captions pictures with the models that it pushes."""
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 # nothing heavy is imported here: --help answers at once
@@ -84,6 +86,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _caption(args: argparse.Namespace) -> int:
+    # set before TensorFlow is loaded: its chatter is not the answer
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore", FutureWarning)
     from pipeline import captioning
 
     failed = False

@@ -1,15 +1,11 @@
 """Captions single pictures with an exported model."""
 
-import os
 import pathlib
-import warnings
 from collections.abc import Iterator, Sequence
 
-# before TensorFlow is loaded: its chatter is not the answer
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-warnings.simplefilter("ignore", FutureWarning)
-
 import tensorflow as tf
+
+from components.images import PictureError, inspect
 
 
 class NoModel(ValueError):
@@ -44,8 +40,6 @@ def caption(model_dir: str, pictures: Sequence[str]) -> Iterator[tuple[str, str 
     Raises:
       NoModel: the model has no signature that captions pictures.
     """
-    from components.images import PictureError, inspect
-
     try:
         signature = tf.saved_model.load(find_model(model_dir)).signatures["serving_default"]
     except (KeyError, OSError, ValueError) as error:

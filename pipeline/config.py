@@ -1,6 +1,6 @@
 """The settings of a pipeline: one frozen tree, from a YAML file and `key=value` overrides.
 
-The defaults are the reference model on a data set of one's own; what a file leaves out keeps its default.
+The defaults are the reference model on a data set of one's own; what a file leaves out, or sets to null, keeps them.
 """
 
 import dataclasses
@@ -155,7 +155,7 @@ def load(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -
     for override in overrides:
         _override(tree, override)
     try:
-        return pydantic.TypeAdapter(Config).validate_python(tree)
+        return pydantic.TypeAdapter(Config).validate_python(_without_null(tree))
     except pydantic.ValidationError as error:
         raise ConfigError("; ".join(_readable(fault) for fault in error.errors())) from None
 
@@ -178,6 +178,15 @@ def check_paths(config: Config) -> None:
 def to_dict(config: Config) -> dict[str, Any]:
     """The settings as plain data, defaults included."""
     return dataclasses.asdict(config)
+
+
+def _without_null(tree: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what is null: it keeps its default."""
+    return {
+        key: _without_null(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value is not None
+    }
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

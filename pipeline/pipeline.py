@@ -3,10 +3,10 @@
 import os
 import pathlib
 
+from ml_metadata.proto import metadata_store_pb2
 from tfx.components import StatisticsGen, Transform
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2
 from tfx.types import Channel, standard_artifacts
@@ -119,7 +119,7 @@ def create_pipeline(config: Config) -> Pipeline:
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(root, "artifacts"),
-        metadata_connection_config=sqlite_metadata_connection_config(os.path.join(root, "metadata.sqlite")),
+        metadata_connection_config=_sqlite(os.path.join(root, "metadata.sqlite")),
         components=[
             ingest,
             statistics,
@@ -135,3 +135,11 @@ def create_pipeline(config: Config) -> Pipeline:
         enable_cache=config.cache,
         beam_pipeline_args=list(config.beam.args),
     )
+
+
+def _sqlite(path: str) -> metadata_store_pb2.ConnectionConfig:
+    """ML Metadata in a file. TFX's own function of the kind makes directories, and this is to be a pure function."""
+    sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
+        filename_uri=path, connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+    )
+    return metadata_store_pb2.ConnectionConfig(sqlite=sqlite)

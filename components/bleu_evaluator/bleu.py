@@ -27,6 +27,7 @@ def score(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]
     targets = [[sentence.split() for sentence in references[image_id]] for image_id in image_ids]
     weights = [(1.0 / order,) * order for order in ORDERS]
     with warnings.catch_warnings():
-        # NLTK warns where no n-gram of an order matches; the figure is then 0, and that is what we want to tell
+        # where no n-gram of an order matches, BLEU is 0; NLTK warns, and gives the square root of the least float or so
         warnings.simplefilter("ignore", UserWarning)
-        return dict(zip(NAMES, map(float, corpus_bleu(targets, candidates, weights)), strict=True))
+        figures = corpus_bleu(targets, candidates, weights)
+    return {name: float(figure) if figure > 1e-9 else 0.0 for name, figure in zip(NAMES, figures, strict=True)}

@@ -7,7 +7,14 @@ import pytest
 
 from components import images
 from components.caption_ingest import pictures
-from components.caption_ingest.pictures import Inspected, PictureFile, PictureMemory, inspect_file, inspect_unknown, scan
+from components.caption_ingest.pictures import (
+    Inspected,
+    PictureFile,
+    PictureMemory,
+    inspect_file,
+    inspect_unknown,
+    scan,
+)
 from tests.material import encode
 
 

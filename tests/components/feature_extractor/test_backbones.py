@@ -18,7 +18,9 @@ def tiny() -> keras.Model:
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("weights") / "narrow.weights.h5"
-    keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(path)
+    keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(
+        path
+    )
     return str(path)
 
 

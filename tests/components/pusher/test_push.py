@@ -1,0 +1,76 @@
+import pytest
+import tensorflow as tf
+
+from components.pusher import push
+from components.pusher.push import newest_version
+
+
+@pytest.fixture
+def model(tmp_path):
+    directory = tmp_path / "model"
+    (directory / "variables").mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"graph")
+    (directory / "variables" / "variables.index").write_bytes(b"index")
+    return directory
+
+
+@pytest.fixture
+def serving(tmp_path):
+    return tmp_path / "serving"
+
+
+def content(directory):
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def test_a_model_becomes_a_version_that_tensorflow_serving_takes(model, serving):
+    version, is_new = push.push(str(model), str(serving))
+    assert is_new and version.isdecimal()
+    assert content(serving / version) == content(model)
+    assert newest_version(str(serving)) == version
+
+
+def test_the_same_model_is_not_pushed_twice(model, serving):
+    version, _ = push.push(str(model), str(serving))
+    assert push.push(str(model), str(serving)) == (version, False)
+    assert [path.name for path in serving.iterdir()] == [version]
+
+
+@pytest.mark.parametrize("now", [2_000_000_000, 1_000])
+def test_another_model_is_a_higher_version_whatever_the_clock_says(model, serving, monkeypatch, now):
+    first, _ = push.push(str(model), str(serving))
+    monkeypatch.setattr(push.time, "time", lambda: now)
+    (model / "variables" / "variables.index").write_bytes(b"other")
+    second, is_new = push.push(str(model), str(serving))
+    assert is_new and int(second) > int(first)
+    assert newest_version(str(serving)) == second
+
+
+def test_a_model_pushed_again_after_another_is_a_new_version(model, serving):
+    push.push(str(model), str(serving))
+    (model / "saved_model.pb").write_bytes(b"other")
+    push.push(str(model), str(serving))
+    (model / "saved_model.pb").write_bytes(b"graph")
+    _, is_new = push.push(str(model), str(serving))
+    assert is_new and len(list(serving.iterdir())) == 3
+
+
+def test_a_push_that_fails_leaves_nothing(model, serving, monkeypatch):
+    real, copied = tf.io.gfile.copy, []
+
+    def copy(source, target):
+        if copied:
+            raise OSError("disk full")
+        copied.append(source)
+        real(source, target)
+
+    monkeypatch.setattr(push.tf.io.gfile, "copy", copy)
+    with pytest.raises(OSError, match="disk full"):
+        push.push(str(model), str(serving))
+    assert list(serving.iterdir()) == []
+
+
+def test_what_a_killed_push_left_is_no_version(serving):
+    (serving / ".17.abc.partial").mkdir(parents=True)
+    assert newest_version(str(serving)) is None
+    assert newest_version(str(serving / "nowhere")) is None

@@ -1,0 +1,119 @@
+import io
+import logging
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from components.progress import LOGGER
+from pipeline import console
+from pipeline.console import Display, chatter_to
+from pipeline.steps import State, Step
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(console, "time", clock)
+    return clock
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_step_is_one_line_with_state_and_time():
+    stream = io.StringIO()
+    with Display(stream, total=9) as display:
+        for step in (Step("CaptionIngest", State.CACHED, 0.04), Step("Trainer", State.DONE, 96.62)):
+            display.start(step)
+            display.end(step)
+        display.end(Step("Pusher", State.SKIPPED))
+    assert lines(stream) == [
+        "(1/9) CaptionIngest    cached       0.0 s",
+        "(2/9) Trainer          done        96.6 s",
+        "(3/9) Pusher           skipped",
+    ]
+
+
+def test_progress_is_shown_now_and_then(clock):
+    stream = io.StringIO()
+    LOGGER.setLevel(logging.INFO)
+    with Display(stream, total=2) as display:
+        display.start(Step("Trainer", State.RUNNING))
+        for second in range(25):
+            clock.now = float(second)
+            LOGGER.info("epoch %d of 24", second)
+        display.end(Step("Trainer", State.DONE, 25.0))
+    assert lines(stream) == [
+        "(1/2) Trainer          running  epoch 10 of 24",
+        "(1/2) Trainer          running  epoch 20 of 24",
+        "(1/2) Trainer          done        25.0 s",
+    ]
+
+
+def test_a_step_that_takes_its_time_is_announced(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(console, "BRIEF_SECONDS", 0.0)
+    with Display(stream, total=2) as display:
+        display.start(Step("Trainer", State.RUNNING))
+        display._timer.join()
+    assert lines(stream) == ["(1/2) Trainer          running"]
+
+
+def test_brackets_in_a_message_are_no_markup(clock):
+    stream = io.StringIO()
+    with Display(stream, total=2) as display:
+        display.start(Step("Trainer", State.RUNNING))
+        clock.now = 60.0
+        LOGGER.info("[red] of [/b]")
+    assert "[red] of [/b]" in stream.getvalue()
+
+
+CHATTER = """
+import logging, os, subprocess, sys, warnings
+from pipeline.console import chatter_to
+with chatter_to(sys.argv[1], verbose=len(sys.argv) > 2) as terminal:
+    print("printed")
+    os.write(2, b"written by a C library\\n")
+    logging.getLogger("some.library").info("logged")
+    warnings.warn("warned")
+    subprocess.run([sys.executable, "-c", "print('a child')"])
+    print("ours", file=terminal)
+print("after")
+"""
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_chatter_goes_to_the_log_and_our_lines_to_the_terminal(tmp_path, verbose):
+    log = tmp_path / "log.txt"
+    command = [sys.executable, "-c", CHATTER, str(log), *(["-v"] if verbose else [])]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    out = run.stdout.splitlines()
+    assert out[-2:] == ["ours", "after"]
+    assert (len(out) == 3 and out[0].endswith("some.library: logged")) if verbose else len(out) == 2
+    assert run.stderr == ""
+    text = log.read_text()
+    for chatter in ("printed", "written by a C library", "some.library: logged", "warned", "a child"):
+        assert chatter in text
+    assert "ours" not in text and "after" not in text
+
+
+def test_an_exception_leaves_the_terminal_as_it_was(tmp_path, capfd):
+    with pytest.raises(RuntimeError), chatter_to(str(tmp_path / "log.txt"), verbose=False):
+        raise RuntimeError
+    os.write(1, b"back again\n")
+    assert capfd.readouterr().out == "back again\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (tmp_path / "log.txt").exists()

@@ -1,0 +1,54 @@
+import pytest
+
+from components import scenes
+from components.caption_ingest import dataset
+from pipeline import sample_data
+
+
+@pytest.fixture
+def directory(tmp_path):
+    sample_data.write(tmp_path / "data", 20, 7)
+    return tmp_path / "data"
+
+
+def snapshot(directory):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in directory.rglob("*.jpg")}
+
+
+def test_the_real_reader_reads_it(directory):
+    data = dataset.read(dataset.Settings(str(directory)))
+    assert (len(data.entries), data.rejects, data.rows) == (20, (), 100)
+    assert [entry.split for entry in data.entries[:10]] == ["train"] * 8 + ["eval", "test"]
+    assert list(data.entries[3].captions) == scenes.sentences(7, 3)
+
+
+def test_more_pictures_leave_the_first_ones_as_they_are(directory):
+    before = snapshot(directory)
+    assert sample_data.write(directory, 25, 7) == 5
+    after = snapshot(directory)
+    assert len(after) == 25
+    assert before.items() <= after.items()
+    assert len(dataset.read(dataset.Settings(str(directory))).entries) == 25
+
+
+def test_it_is_drawn_once_and_what_was_changed_by_hand_is_left_alone(tmp_path):
+    assert sample_data.ensure(tmp_path, 10, 7) == 10
+    captions = tmp_path / sample_data.TEXT / "Flickr8k.token.txt"
+    captions.write_text("mine")
+    assert sample_data.ensure(tmp_path, 10, 7) == 0
+    assert captions.read_text() == "mine"
+    assert sample_data.ensure(tmp_path, 12, 7) == 2
+
+
+def test_an_interrupted_drawing_is_finished(tmp_path):
+    sample_data.ensure(tmp_path, 10, 7)
+    (tmp_path / ".sample").unlink()
+    (tmp_path / sample_data.PICTURES / sample_data.name(7, 4)).unlink()
+    assert sample_data.ensure(tmp_path, 10, 7) == 1
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sample_data", str(tmp_path), "--images", "3"])
+    sample_data.main()
+    assert "3 pictures drawn" in capsys.readouterr().out
+    assert len(list(tmp_path.rglob("*.jpg"))) == 3

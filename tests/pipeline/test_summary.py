@@ -1,0 +1,56 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from pipeline import summary
+
+BLEU = {"bleu_1": 0.8, "bleu_2": 0.7, "bleu_3": 0.6, "bleu_4": 0.5}
+FULL = {
+    "run_id": "r",
+    "data": {
+        "images": {"train": 400, "eval": 50, "test": 49},
+        "captions": 2495,
+        "rejects": {"total": 3, "by_reason": {"truncated": 2, "missing_image": 1}},
+    },
+    "metrics": BLEU,
+    "baseline": None,
+    "decision": "blessed",
+    "reasons": ["met: bleu_4 0.5000, at least 0.4000 wanted"],
+    "pushed_model": "/serving/17",
+}
+
+
+def shown(result: dict) -> dict[str, str]:
+    """The table as {first column: the rest}."""
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(summary.table(result))
+    rows = [line.split("  ", 1) for line in stream.getvalue().splitlines()]
+    return {row[0].strip(): row[1].strip() for row in rows}
+
+
+def test_the_table_says_all_that_counts():
+    rows = shown(FULL)
+    assert rows["pictures"] == "499 (train 400, eval 50, test 49), 2495 captions"
+    assert rows["rejects"] == "3 (truncated 2, missing_image 1)"
+    assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
+    assert rows["baseline"] == "none yet"
+    assert rows["decision"] == "blessed"
+    assert rows[""] == "met: bleu_4 0.5000, at least 0.4000 wanted"
+    assert rows["served model"] == "/serving/17"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"),
+    [
+        ({"model": "m", "metrics": BLEU}, "0.800  0.700  0.600  0.500"),
+        ({"model": "m", "metrics": None}, "can't be measured"),
+    ],
+)
+def test_the_baseline(baseline, expected):
+    assert shown({**FULL, "baseline": baseline})["baseline"] == expected
+
+
+def test_a_run_that_did_not_get_far_is_a_short_table():
+    nothing = dict.fromkeys(FULL)
+    assert shown(nothing) == {"served model": "nothing pushed by this run"}

@@ -1,0 +1,60 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+import local_runner
+from tests.material import ROOT
+
+HEAVY = "import sys, local_runner\nlocal_runner._parser()\nprint(sorted({name.split('.')[0] for name in sys.modules}))"
+
+
+def test_nothing_heavy_is_loaded_before_it_is_needed():
+    out = subprocess.run([sys.executable, "-c", HEAVY], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = set(json.loads(out.replace("'", '"')))
+    assert not loaded & {"tensorflow", "tfx", "apache_beam", "keras", "numpy", "pydantic", "yaml", "rich", "PIL"}
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["caption", "--help"]])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        local_runner.main(command)
+    assert exit_status.value.code == 0
+    out = capsys.readouterr().out
+    assert "usage: local_runner.py" in out
+    if command == ["run", "--help"]:
+        for option in ("--config", "--set", "--root", "--no-cache", "--from", "--to", "-v"):
+            assert option in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "trainer.epoch=3"], "unknown key trainer.epoch; did you mean epochs?"),
+        (["--set", "trainer.epochs=3", "data.dir=/nowhere"], "data.dir: /nowhere is not a directory"),
+        (["--config", "/nowhere.yaml"], "/nowhere.yaml"),
+    ],
+)
+def test_settings_that_can_not_be_used_are_refused_before_anything_runs(arguments, message, capsys, tmp_path):
+    assert local_runner.main(["run", "--root", str(tmp_path / "root"), *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "root").exists()
+
+
+def test_options_become_settings(monkeypatch, tmp_path):
+    from pipeline import local_run
+
+    seen = []
+    monkeypatch.setattr(local_run, "run", lambda *arguments: seen.append(arguments) or 0)
+    root = tmp_path / "it's #1"  # YAML would read more than a path into that
+    arguments = ["--root", str(root), "--no-cache", "--set", "trainer.epochs=3", "--set", "name=x", "--from", "Trainer"]
+    assert local_runner.main(["run", *arguments]) == 0
+    [(config, from_node, to_node, verbose)] = seen
+    assert (config.root, config.cache, config.trainer.epochs, config.name) == (str(root), False, 3, "x")
+    assert (from_node, to_node, verbose) == ("Trainer", None, False)
+
+
+def test_a_directory_without_a_model_is_said(tmp_path, capsys):
+    assert local_runner.main(["caption", "--model", str(tmp_path), "x.jpg"]) == 2
+    assert f"--model {tmp_path}: no SavedModel there" in capsys.readouterr().err
