@@ -72,10 +72,10 @@ def make_dataset(
         tokens = tokens[:, :, :longest]
         return {"features": tf.cast(feature, tf.float32), "tokens": tokens[..., :-1]}, tokens[..., 1:]
 
-    pictures = max(1, captions * len(by_sha) // sum(map(len, ids.values())))
-    dataset = dataset.batch(pictures).map(finish, tf.data.AUTOTUNE)
+    batch = max(1, captions * len(by_sha) // sum(map(len, ids.values())))  # pictures
+    dataset = dataset.batch(batch).map(finish, tf.data.AUTOTUNE)
     # a filter hides the length from Keras, which then can't tell how far an epoch is
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(by_sha) // pictures)))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(by_sha) // batch)))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 

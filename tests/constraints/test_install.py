@@ -1,6 +1,7 @@
 import importlib.metadata
 import os
 import re
+import sysconfig
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_pyenvs_own_pythons_are_found_instead_of_its_shims(tmp_path, monkeypatch
 
 def test_the_set_pins_every_package_that_is_installed():
     pins = dict(line.split("==") for line in (ROOT / "constraints" / SET.file).read_text().splitlines() if "==" in line)
-    installed = {re.sub(r"[-_.]+", "-", d.name).lower(): d.version for d in importlib.metadata.distributions()}
+    distributions = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    installed = {re.sub(r"[-_.]+", "-", each.name).lower(): each.version for each in distributions}
     installed.pop("caption-pipeline")
     assert {name: pins.get(name) for name in installed} == installed
 
