@@ -27,7 +27,7 @@ format: set-up ## let ruff format and mend
 	@$(PYTHON) -m ruff format .
 
 bench: set-up ## run the benchmarks: one JSON object a line
-	@$(PYTHON) -m benchmarks $(ARGS)
+	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks $(ARGS)
 
 clean: ## remove the environment and caches; runs/ stays
 	rm -rf .venv .uv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -53,13 +53,22 @@ def positions_2d(rows: int, columns: int, depth: int) -> np.ndarray:
     return grid.astype(np.float32)
 
 
+class Dense(layers.Dense):
+    """A dense layer as one product of two matrices: (..., C) -> (..., units)."""
+
+    def call(self, x, training=None):
+        # Keras makes a batch of small products, and some of rank 4, (60, 1, 16, 256), crash oneDNN in TensorFlow 2.16.
+        y = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
+        return ops.reshape(y, (*ops.shape(x)[:-1], self.units))
+
+
 class Attention(layers.Layer):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2)."""
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
         self.heads, self.depth = settings.heads, settings.d_model // settings.heads
-        self.query, self.key, self.value, self.out = (layers.Dense(settings.d_model) for _ in range(4))
+        self.query, self.key, self.value, self.out = (Dense(settings.d_model) for _ in range(4))
         self.dropout = layers.Dropout(settings.dropout)
 
     def call(self, x, memory, visible=None, training=False):
@@ -91,8 +100,8 @@ class FeedForward(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.widen = layers.Dense(settings.feed_forward, activation="relu")
-        self.narrow = layers.Dense(settings.d_model)
+        self.widen = Dense(settings.feed_forward, activation="relu")
+        self.narrow = Dense(settings.d_model)
 
     def call(self, x):
         return self.narrow(self.widen(x))
@@ -161,13 +170,13 @@ class CaptionTransformer(keras.Model):
         depth = settings.d_model
         self.picture_positions = positions_2d(*settings.grid, depth)  # (N, D)
         self.word_positions = positions_1d(settings.max_length, depth)  # (max_length, D)
-        self.embed_features = layers.Dense(depth)
+        self.embed_features = Dense(depth)
         self.embed_words = layers.Embedding(settings.vocabulary_size, depth)
         self.encoder = [EncoderLayer(settings) for _ in range(settings.encoder_layers)]
         self.decoder = [DecoderLayer(settings) for _ in range(settings.decoder_layers)]
         self.encoder_norm, self.decoder_norm = (layers.LayerNormalization(epsilon=1e-6) for _ in range(2))
         self.dropout = layers.Dropout(settings.dropout)
-        self.to_logits = layers.Dense(settings.vocabulary_size)
+        self.to_logits = Dense(settings.vocabulary_size)
 
     def call(self, inputs, training=False):
         return self.decode(inputs["tokens"], self.encode(inputs["features"], training=training), training=training)

@@ -74,6 +74,15 @@ def test_attention_is_the_papers_formula():
     np.testing.assert_allclose(ours, project(attention.out, np.concatenate(mixed, -1)), atol=1e-5)
 
 
+def test_a_dense_layer_takes_one_caption_a_picture():
+    # With keras.layers.Dense this very shape makes oneDNN in TensorFlow 2.16 read beyond its input and crash.
+    x = RNG.normal(size=(60, 1, 16, 256)).astype("f")
+    dense = transformer.Dense(256)
+    y = tf.function(dense)(tf.constant(x))
+    kernel, _ = (weight.numpy() for weight in dense.weights)
+    np.testing.assert_allclose(y, x @ kernel, atol=1e-4)
+
+
 def test_logits_have_a_place_for_every_token(model):
     assert logits(model).shape == (2, 2, 4, 11)
 

@@ -1,0 +1,23 @@
+"""Runs the benchmarks: one JSON object a line. `make bench ARGS="run extract"` runs some."""
+
+import argparse
+
+from benchmarks import extract, run, train
+
+BENCHMARKS = {"run": run.cached_run, "extract": extract.frozen_backbone, "train": train.shared_encoding}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(BENCHMARKS)} (default: all)")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    for name in names:
+        for result in BENCHMARKS[name]():
+            print(result.to_json(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
