@@ -1,7 +1,7 @@
 """The records that flow between the steps: names, dtypes, shapes, and the project's own artifact types.
 
 caption_ingest  -> examples              one tf.Example a picture, see EXAMPLE_SPEC
--> rejects               JSON lines of {image_id, line, reason, detail}
+                -> rejects               JSON lines of {image_id, line, reason, detail}
 tokenizer       -> transformed_examples  one tf.Example a picture: image_id, ids, references
 feature store   -> shards                one tf.Example a picture content, see FEATURE_SPEC
 bleu_evaluator  -> predictions           COCO results format, [{"image_id", "caption"}]
