@@ -46,7 +46,7 @@ class PackageSet:
 # the newest first
 SETS = {
     "1.21": PackageSet("TFX 1.21", "tfx-1.21-py313.txt", "3.13", (2, 38), ("pyfarmhash",)),
-    "1.16": PackageSet("TFX 1.16", "tfx-1.16-py310.txt", "3.10", (2, 17)),
+    "1.16": PackageSet("TFX 1.16", "tfx-1.16-py310.txt", "3.10", (2, 28)),
 }
 
 
@@ -92,7 +92,7 @@ def choose(asked: str, library: str) -> tuple[PackageSet, str]:
     if found is None:
         raise CannotInstall(f"TFX needs Linux with glibc, and `ldd --version` says {library!r}")
     glibc = int(found[1]), int(found[2])
-    too_new = []
+    too_new: list[str] = []
     for candidate in [SETS[asked]] if asked else SETS.values():
         if glibc >= candidate.glibc:
             return candidate, f"TFX={asked} asks for it" if asked else "; ".join([_here(glibc), *too_new])

@@ -60,7 +60,7 @@ def test_the_set_is_chosen_by_the_c_library_unless_asked_for(asked, library, wan
     "asked, library, why",
     [
         ("1.21", BOOKWORM, "glibc 2.36; TFX 1.21 needs 2.38"),
-        ("", "ldd (GNU libc) 2.5", "TFX 1.21 needs 2.38; TFX 1.16 needs 2.17"),
+        ("", "ldd (GNU libc) 2.5", "TFX 1.21 needs 2.38; TFX 1.16 needs 2.28"),
         ("1.17", NOBLE, "no such set; there are 1.21, 1.16"),
         ("", "musl libc (x86_64)", "TFX needs Linux with glibc"),
         ("", "", "TFX needs Linux with glibc"),
