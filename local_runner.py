@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
 # nothing heavy is imported here: --help answers at once
@@ -88,20 +87,24 @@ def _run(args: argparse.Namespace) -> int:
 def _caption(args: argparse.Namespace) -> int:
     # set before TensorFlow is loaded: its chatter is not the answer
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.simplefilter("ignore", FutureWarning)
-    from pipeline import captioning
+    from pipeline import console
+
+    with console.without_chatter():
+        from pipeline import captioning
 
     failed = False
     try:
-        for picture, sentence, fault in captioning.caption(args.model, args.pictures):
-            if sentence is None:
-                failed = True
-                print(f"{picture}: not captioned: {fault}", file=sys.stderr, flush=True)
-            else:
-                print(f"{picture}\t{sentence}", flush=True)
+        with console.without_chatter():
+            model = captioning.load(args.model)
     except captioning.NoModel as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
         return 2
+    for picture, sentence, fault in captioning.caption(model, args.pictures):
+        if sentence is None:
+            failed = True
+            print(f"{picture}: not captioned: {fault}", file=sys.stderr, flush=True)
+        else:
+            print(f"{picture}\t{sentence}", flush=True)
     return int(failed)
 
 

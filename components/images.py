@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 MAX_PIXELS = 64_000_000  # of one decoded picture, against decompression bombs
+FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # what every TensorFlow that we run on decodes; some decode more
 MIN_SIDE = 8  # pixels; anything smaller is a tracking pixel or an icon, not a picture to describe
 
 
@@ -85,12 +86,14 @@ def inspect(data: bytes) -> tuple[int, int]:
 def _check_header(data: bytes) -> None:
     """Bounds the size that the header announces, before anything is decoded."""
     try:
-        with Image.open(io.BytesIO(data)) as header:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             width, height = header.size
     except Image.DecompressionBombError as error:
         raise PictureError(PictureFault.TOO_LARGE, str(error)) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise PictureError(PictureFault.UNDECODABLE, f"no picture: it begins with {data[:16]!r}") from None
+        raise PictureError(
+            PictureFault.UNDECODABLE, f"none of {', '.join(FORMATS)}: it begins with {data[:16]!r}"
+        ) from None
     if width * height > MAX_PIXELS:
         raise PictureError(PictureFault.TOO_LARGE, f"{width}x{height} pixels, more than {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:
@@ -100,7 +103,7 @@ def _check_header(data: bytes) -> None:
 def _why_undecodable(data: bytes) -> PictureError:
     """Names the fault of bytes that have a picture's header but do not decode; Pillow tells more than TensorFlow."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             picture.load()
             return PictureError(PictureFault.UNDECODABLE, f"{picture.format} of a kind that TensorFlow does not decode")
     except (OSError, SyntaxError, ValueError) as error:

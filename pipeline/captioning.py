@@ -1,7 +1,7 @@
 """Captions single pictures with an exported model."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -27,23 +27,38 @@ def find_model(directory: str) -> str:
     return str(max(versions, key=lambda path: int(path.parent.name)).parent)
 
 
-def caption(model_dir: str, pictures: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
+def load(directory: str) -> Callable[..., dict[str, tf.Tensor]]:
+    """Loads a model.
+
+    Args:
+      directory: see `find_model`.
+
+    Returns:
+      its `serving_default`.
+
+    Raises:
+      NoModel: there is none, or it has no signature that captions pictures.
+    """
+    try:
+        return tf.saved_model.load(find_model(directory)).signatures["serving_default"]
+    except NoModel:
+        raise
+    except (KeyError, OSError, ValueError) as error:
+        raise NoModel(f"--model {directory}: {str(error).splitlines()[0]}") from None
+
+
+def caption(
+    model: Callable[..., dict[str, tf.Tensor]], pictures: Sequence[str]
+) -> Iterator[tuple[str, str | None, str]]:
     """Captions pictures one by one.
 
     Args:
-      model_dir: see `find_model`.
+      model: of `load`.
       pictures: files.
 
     Yields:
       (file, caption, "") or (file, None, what is wrong with it).
-
-    Raises:
-      NoModel: the model has no signature that captions pictures.
     """
-    try:
-        signature = tf.saved_model.load(find_model(model_dir)).signatures["serving_default"]
-    except (KeyError, OSError, ValueError) as error:
-        raise NoModel(f"--model {model_dir}: {str(error).splitlines()[0]}") from None
     for picture in pictures:
         try:
             data = pathlib.Path(picture).read_bytes()
@@ -53,5 +68,4 @@ def caption(model_dir: str, pictures: Sequence[str]) -> Iterator[tuple[str, str 
         except PictureError as error:
             yield picture, None, f"{error.fault.value}: {error}"
         else:
-            found = signature(image_bytes=tf.constant([data]))["caption"]
-            yield picture, found.numpy()[0].decode(), ""
+            yield picture, model(image_bytes=tf.constant([data]))["caption"].numpy()[0].decode(), ""

@@ -123,6 +123,21 @@ def chatter_to(path: str, verbose: bool) -> Iterator[IO[str]]:
         terminal.close()
 
 
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Drops what libraries print to the standard error, C++ included: TensorFlow greets before it can be told."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
 def _log_to(*streams: Any) -> list[logging.Handler]:
     """Logs everything from INFO on to streams, with time and logger."""
     absl_logging.set_verbosity(absl_logging.INFO)

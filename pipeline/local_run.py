@@ -24,7 +24,8 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
       verbose: show the log, too.
 
     Returns:
-      exit status: 0; 1 when a step failed; 2 when the part asked for can't be run; 130 when it was interrupted.
+      exit status: 0; 1 when a step failed; 2 when the part asked for can't be run, or ML Metadata can't be used; 130
+      when it was interrupted.
     """
     start = time.monotonic()
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
@@ -50,18 +51,22 @@ def _run(
     # heavy, and talkative when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import runner, sample_data, summary
+    from pipeline import database, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
+    pipeline = create_pipeline(config)
     if config.data.dir is None:
         drawn = sample_data.ensure(config.data_dir, config.data.sample.images, config.data.sample.seed)
         if drawn:
             print(f"{drawn} sample pictures drawn in {_short(config.data_dir)}", file=terminal)
     try:
-        ir = runner.compile_pipeline(create_pipeline(config), run_id, from_node, to_node)
+        kept = database.prepare(pipeline.metadata_connection_config)
+        ir = runner.compile_pipeline(pipeline, run_id, from_node, to_node)
     except ValueError as error:
         print(f"local_runner.py: {error}", file=terminal)
         return 2
+    if kept:
+        print(f"ML Metadata was upgraded; what it was before is kept in {_short(kept)}", file=terminal)
 
     ended: list[Step] = []
     fault, status = None, 0

@@ -1,8 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from pipeline import captioning
-from pipeline.captioning import NoModel, caption, find_model
+from pipeline.captioning import NoModel, caption, find_model, load
 from tests.material import encode
 
 
@@ -30,9 +29,11 @@ def test_the_newest_version_is_taken(serving):
 def test_no_model_is_said(tmp_path):
     with pytest.raises(NoModel, match="no SavedModel there"):
         find_model(str(tmp_path))
+    with pytest.raises(NoModel, match="no SavedModel there"):
+        load(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(NoModel, match="serving_default"):
-        list(caption(str(tmp_path / "other"), ["x.jpg"]))
+        load(str(tmp_path / "other"))
 
 
 def test_what_is_no_picture_is_said_and_the_others_are_captioned(serving, tmp_path, picture):
@@ -40,7 +41,7 @@ def test_what_is_no_picture_is_said_and_the_others_are_captioned(serving, tmp_pa
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "b.png").write_bytes(encode(picture, "PNG"))
     files = [str(tmp_path / name) for name in ("a.jpg", "text.jpg", "gone.jpg", "b.png")]
-    answers = list(captioning.caption(str(serving), files))
+    answers = list(caption(load(str(serving)), files))
     assert [file for file, *_ in answers] == files
     assert answers[0][1] == f"version 10 sees {len(encode(picture))}"
     assert answers[1][1] is None and "undecodable" in answers[1][2]

@@ -117,3 +117,11 @@ def test_an_exception_leaves_the_terminal_as_it_was(tmp_path, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert (tmp_path / "log.txt").exists()
+
+
+def test_chatter_is_dropped_and_what_follows_is_not(capfd):
+    with console.without_chatter():
+        os.write(2, b"from C++\n")
+        subprocess.run("echo from a child >&2", shell=True, check=True)
+    os.write(2, b"an error\n")
+    assert capfd.readouterr().err == "an error\n"
