@@ -37,7 +37,8 @@ def prepare(connection: metadata_store_pb2.ConnectionConfig) -> str | None:
         return _upgrade(path)
     if "greater than library version" in fault:
         raise DatabaseError(f"{path} was written by a newer TFX than this one: use that one, or another --root")
-    raise DatabaseError(f"{path} can't be used ({fault.partition(" query:")[0]}): move it away, or use another --root")
+    cause = fault.partition(" query:")[0]
+    raise DatabaseError(f"{path} can't be used ({cause}): move it away, or use another --root")
 
 
 def _upgrade(path: str) -> str:
