@@ -1,9 +1,11 @@
 """Runs the captioning pipeline on this machine, and captions pictures with the models that it pushes."""
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 # nothing heavy is imported here: --help answers at once
 
@@ -68,13 +70,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     from pipeline import config as configs
 
-    overrides = list(args.overrides)
+    given: dict[str, Any] = {}
     if args.root is not None:
-        overrides.append(f"root={args.root!r}")
+        given["root"] = args.root
     if args.no_cache:
-        overrides.append("cache=false")
+        given["cache"] = False
     try:
-        config = configs.load(args.config, overrides)
+        config = dataclasses.replace(configs.load(args.config, args.overrides), **given)
         configs.check_paths(config)
     except configs.ConfigError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)

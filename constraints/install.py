@@ -6,6 +6,8 @@
 Run by `make` before anything else, with whatever Python 3 the system has; it does nothing when all is in place.
 """
 
+from __future__ import annotations  # so that an older Python gets as far as the message about it
+
 import dataclasses
 import hashlib
 import os
@@ -53,6 +55,8 @@ SETS = {
 def main() -> int:
     """Installs; returns the exit status."""
     try:
+        if sys.version_info < (3, 9):  # noqa: UP036 (the system's Python, not the set's)
+            raise CannotInstall(f"Python 3.9 or later is needed to begin with, and {sys.executable} is older")
         wanted, why = choose(os.environ.get("TFX", ""), c_library())
         install(wanted, why)
     except CannotInstall as error:

@@ -39,12 +39,18 @@ def load(directory: str) -> Callable[..., dict[str, tf.Tensor]]:
     Raises:
       NoModel: there is none, or it has no signature that captions pictures.
     """
+    found = find_model(directory)
     try:
-        return tf.saved_model.load(find_model(directory)).signatures["serving_default"]
-    except NoModel:
-        raise
-    except (KeyError, OSError, ValueError) as error:
+        signature = tf.saved_model.load(found).signatures.get("serving_default")
+    except (OSError, ValueError) as error:
         raise NoModel(f"--model {directory}: {str(error).splitlines()[0]}") from None
+    if (
+        signature is None
+        or "image_bytes" not in signature.structured_input_signature[1]
+        or "caption" not in signature.structured_outputs
+    ):
+        raise NoModel(f"--model {directory}: has no serving_default from image_bytes to caption")
+    return signature
 
 
 def caption(

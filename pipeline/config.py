@@ -80,7 +80,7 @@ class Trainer:
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 64  # captions a step
     warmup: PositiveInt = 4000  # steps until the learning rate is highest
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     encoder_layers: PositiveInt = 4
     decoder_layers: PositiveInt = 4
     d_model: PositiveInt = 512
@@ -101,6 +101,7 @@ class Evaluator:
 
     min_bleu_4: Share = 0.0  # least corpus BLEU-4 on test
     min_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0  # least BLEU-4 over the last blessed model's
+    baseline: Literal["last_blessed", "none"] = "last_blessed"  # none: bless without a comparison
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -173,6 +174,8 @@ def check_paths(config: Config) -> None:
         raise ConfigError(f"feature_extractor.weights: {weights} is not a file; give a path, imagenet or random")
     if os.path.exists(config.root_dir) and not os.path.isdir(config.root_dir):
         raise ConfigError(f"root: {config.root_dir} is not a directory")
+    if set(config.root_dir) & set("*?[]"):  # TFX and TensorFlow find files by patterns
+        raise ConfigError(f"root: {config.root_dir} has one of the characters *?[] in it")
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import os
+import sys
 import time
 from typing import IO, Any
 
@@ -30,7 +31,11 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
     start = time.monotonic()
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     run_dir = os.path.join(config.root_dir, "runs", run_id)
-    os.makedirs(run_dir)
+    try:
+        os.makedirs(run_dir)
+    except OSError as error:
+        print(f"local_runner.py: root: {config.root_dir} can't be written to ({error.strerror})", file=sys.stderr)
+        return 2
     log = os.path.join(run_dir, LOG)
     print(f"{config.name}: everything goes to {_short(config.root_dir)}, the log to {_short(log)}")
     if config.feature_extractor.weights == "random":
@@ -40,7 +45,11 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
         )
     print("loading TensorFlow and TFX …", flush=True)
     with console.chatter_to(log, verbose) as terminal:
-        status = _run(config, run_id, run_dir, from_node, to_node, terminal)
+        try:
+            status = _run(config, run_id, run_dir, from_node, to_node, terminal)
+        except KeyboardInterrupt:
+            print("interrupted before the first step", file=terminal)
+            status = 130
         print(f"{time.monotonic() - start:.0f} s, exit status {status}", file=terminal)
         return status
 

@@ -6,11 +6,11 @@ import pathlib
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components import StatisticsGen, Transform
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2
 from tfx.types import Channel, standard_artifacts
 
+from components.bleu_evaluator.baseline import LastBlessedModel
 from components.bleu_evaluator.component import BleuEvaluator
 from components.caption_ingest.component import CaptionIngest
 from components.example_validator.component import ExampleValidator
@@ -24,6 +24,8 @@ from pipeline.config import Config, to_dict
 SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "captions.pbtxt"
 PREPROCESSING_FN = "components.tokenizer.preprocessing.preprocessing_fn"
 TOKENIZER_SOURCE = ("components.tokenizer", "components.records")
+# DirectRunner, where nothing else is asked for, first looks for a Go program to download (Beam 2.60 and later)
+LOCAL_BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
 TRAINING_KEYS = ("batch_size", "warmup", "seed")  # of `trainer`: the rest are sizes of the model
 
 
@@ -92,7 +94,7 @@ def create_pipeline(config: Config) -> Pipeline:
 
     # the model to beat
     baseline = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
+        strategy_class=LastBlessedModel,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
@@ -133,7 +135,7 @@ def create_pipeline(config: Config) -> Pipeline:
             pusher,
         ],
         enable_cache=config.cache,
-        beam_pipeline_args=list(config.beam.args),
+        beam_pipeline_args=[*LOCAL_BEAM, *config.beam.args],
     )
 
 

@@ -133,6 +133,9 @@ def _mark_partial(ir: pipeline_pb2.Pipeline, from_node: str | None, to_node: str
     partial_run_utils.mark_pipeline(
         ir, from_nodes=[from_node, *resolvers] if from_node else None, to_nodes=[to_node] if to_node else None
     )
+    running = {n.pipeline_node.node_info.id for n in ir.nodes if n.pipeline_node.execution_options.HasField("run")}
+    if not running - set(resolvers):
+        raise ValueError(f"--from {from_node} --to {to_node}: no step lies between them")
     required = pipeline_pb2.NodeExecutionOptions.Skip.REQUIRED
     needed = [
         node.pipeline_node.node_info.id

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.types.artifact import Artifact
@@ -72,21 +73,25 @@ def table(summary: dict[str, Any]) -> Table:
     rows = Table(show_header=False, box=None, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
+
+    def add(name: str, value: str) -> None:
+        rows.add_row(name, Text(value))  # paths and messages may hold what rich takes for markup
+
     if data := summary["data"]:
         images = ", ".join(f"{split} {number}" for split, number in data["images"].items())
-        rows.add_row("pictures", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
+        add("pictures", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
         reasons = ", ".join(f"{reason} {number}" for reason, number in data["rejects"]["by_reason"].items())
-        rows.add_row("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
+        add("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
     if metrics := summary["metrics"]:
-        rows.add_row("BLEU-1..4", _figures(metrics))
+        add("BLEU-1..4", _figures(metrics))
     if summary["decision"]:
         baseline = summary["baseline"]
         known = baseline and baseline["metrics"]
-        rows.add_row("baseline", _figures(known) if known else "can't be measured" if baseline else "none yet")
-        rows.add_row("decision", summary["decision"])
+        add("baseline", _figures(known) if known else "not measured" if baseline else "none yet")
+        add("decision", summary["decision"])
         for reason in summary["reasons"]:
-            rows.add_row("", reason)
-    rows.add_row("served model", summary["pushed_model"] or "nothing pushed by this run")
+            add("", reason)
+    add("served model", summary["pushed_model"] or "nothing pushed by this run")
     return rows
 
 

@@ -47,12 +47,19 @@ def test_options_become_settings(monkeypatch, tmp_path):
 
     seen = []
     monkeypatch.setattr(local_run, "run", lambda *arguments: seen.append(arguments) or 0)
-    root = tmp_path / "it's #1"  # YAML would read more than a path into that
+    root = tmp_path / 'it\'s "\\x41" #1'  # YAML would read more than a path into that
     arguments = ["--root", str(root), "--no-cache", "--set", "trainer.epochs=3", "--set", "name=x", "--from", "Trainer"]
     assert local_runner.main(["run", *arguments]) == 0
     [(config, from_node, to_node, verbose)] = seen
     assert (config.root, config.cache, config.trainer.epochs, config.name) == (str(root), False, 3, "x")
     assert (from_node, to_node, verbose) == ("Trainer", None, False)
+
+
+def test_a_root_that_can_not_be_made_is_said(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    root = tmp_path / "file" / "root"
+    assert local_runner.main(["run", "--root", str(root)]) == 2
+    assert capsys.readouterr().err == f"local_runner.py: root: {root} can't be written to (Not a directory)\n"
 
 
 def test_a_directory_without_a_model_is_said(tmp_path, capsys):

@@ -15,6 +15,7 @@ class BleuEvaluatorSpec(ComponentSpec):
     PARAMETERS = {
         "min_bleu_4": ExecutionParameter(type=float),
         "min_gain": ExecutionParameter(type=float),
+        "baseline": ExecutionParameter(type=str),
         "source": ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -56,6 +57,7 @@ class BleuEvaluator(base_component.BaseComponent):
         baseline_model: BaseChannel | None = None,
         min_bleu_4: float = 0.0,
         min_gain: float = 0.0,
+        baseline: str = "last_blessed",
     ):
         """Constructs the component.
 
@@ -67,6 +69,7 @@ class BleuEvaluator(base_component.BaseComponent):
           baseline_model: the last blessed one, from a Resolver; none on a first run.
           min_bleu_4: least corpus BLEU-4, 0 to 1.
           min_gain: least BLEU-4 over the baseline's; below 0 it allows a loss.
+          baseline: "last_blessed", or "none" to bless without a comparison.
         """
         spec = BleuEvaluatorSpec(
             examples=examples,
@@ -76,6 +79,7 @@ class BleuEvaluator(base_component.BaseComponent):
             baseline_model=baseline_model,
             min_bleu_4=min_bleu_4,
             min_gain=min_gain,
+            baseline=baseline,
             source=source_hash(*self.SOURCE),
             predictions=channel_utils.as_channel([Predictions()]),
             evaluation=channel_utils.as_channel([standard_artifacts.ModelEvaluation()]),

@@ -19,6 +19,10 @@ from components.bleu_evaluator.decision import Rules, decide
 from components.features import Manifest
 
 
+class BaselineError(RuntimeError):
+    """The last blessed model can't be measured; the message says what to do."""
+
+
 class Executor(BaseExecutor):
     """See `component.BleuEvaluator`."""
 
@@ -62,17 +66,19 @@ def _evaluate(
         write_text(os.path.join(predictions_dir, file_name), json.dumps(coco, ensure_ascii=False, indent=1))
         return bleu.score(predictions, references)
 
-    metrics, baseline_metrics, fault = measure(candidate_dir, "predictions.json"), None, None
-    if baseline_dir:
+    metrics, baseline_metrics = measure(candidate_dir, "predictions.json"), None
+    if baseline_dir and exec_properties["baseline"] != "none":
         try:
             baseline_metrics = measure(baseline_dir, "baseline_predictions.json")
         except Exception as error:  # whatever a SavedModel that was moved, cut or made by other versions raises
-            logging.exception("the baseline can't be used")
-            fault = f"missed: the baseline {baseline_dir} can't be used ({str(error).splitlines()[0]})"
+            cause = (str(error) or type(error).__name__).splitlines()[0]
+            # a failed step, since an answer would be kept in the cache after the model is back
+            raise BaselineError(
+                f"the last blessed model {baseline_dir} can't be measured ({cause}): put it back, or set "
+                "evaluator.baseline to none for one run, which blesses without a comparison"
+            ) from error
     rules = Rules(exec_properties["min_bleu_4"], exec_properties["min_gain"])
     blessed, reasons = decide(metrics, baseline_metrics, rules)
-    if fault:
-        blessed, reasons = False, [*reasons, fault]
     return {
         "decision": records.BLESSED if blessed else records.REFUSED,
         "reasons": reasons,

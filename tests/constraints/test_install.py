@@ -80,6 +80,12 @@ def test_the_c_library_is_asked_of_ldd(tmp_path, monkeypatch):
     assert install.c_library() == ""
 
 
+def test_an_old_python_is_told_so(monkeypatch, capsys):
+    monkeypatch.setattr(install.sys, "version_info", (3, 8, 10))
+    assert install.main() == 1
+    assert "Python 3.9 or later is needed to begin with" in capsys.readouterr().err
+
+
 def test_the_variable_reaches_the_choice(monkeypatch, capsys):
     monkeypatch.setenv("TFX", "0.1")
     assert install.main() == 1

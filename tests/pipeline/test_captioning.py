@@ -32,8 +32,13 @@ def test_no_model_is_said(tmp_path):
     with pytest.raises(NoModel, match="no SavedModel there"):
         load(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(NoModel, match="serving_default"):
+    with pytest.raises(NoModel, match="no serving_default from image_bytes to caption"):
         load(str(tmp_path / "other"))
+    module = tf.Module()
+    module.serve = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "third"), signatures=module.serve)
+    with pytest.raises(NoModel, match="no serving_default from image_bytes to caption"):
+        load(str(tmp_path / "third"))
 
 
 def test_what_is_no_picture_is_said_and_the_others_are_captioned(serving, tmp_path, picture):

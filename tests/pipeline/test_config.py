@@ -62,6 +62,7 @@ def test_overrides_win_and_are_typed(file):
         ("name=../x", "name: .*pattern"),
         ("trainer.d_model=100", "trainer: .*100 must be a multiple of heads"),
         ("trainer=5", "trainer: "),
+        ("trainer.seed=-1", "trainer.seed: .*greater than or equal to 0"),
         ("trainer.epochs", "write key=value"),
         ("trainer.epochs=[", "--set trainer.epochs="),
     ],
@@ -96,6 +97,8 @@ def test_paths_are_checked_before_anything_runs(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"root: .*file is not a directory"):
         configs.check_paths(load(None, [f"root={tmp_path}/file"]))
+    with pytest.raises(ConfigError, match=r"root: .*a\[1\] has one of the characters"):
+        configs.check_paths(load(None, ["root='runs/a[1]'"]))
 
 
 def test_the_root_is_named_after_the_pipeline_unless_told():

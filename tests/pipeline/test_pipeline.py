@@ -1,7 +1,9 @@
 import json
 import pathlib
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.dsl.compiler import compiler
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -86,7 +88,7 @@ def test_the_cache_and_beams_arguments_come_from_the_config():
     for node in compiled("cache=false").nodes:
         assert not node.pipeline_node.execution_options.caching_options.enable_cache
     made = create_pipeline(load(None, ["root=/nowhere", "beam.args=[--runner=X]"]))
-    assert made.beam_pipeline_args == ["--runner=X"]
+    assert made.beam_pipeline_args[-1] == "--runner=X"
 
 
 def test_an_unknown_node_is_refused_with_the_known_ones():
@@ -103,6 +105,21 @@ def test_a_part_runs_what_lies_between_and_always_the_resolver(tmp_path):
     running = [n.pipeline_node.node_info.id for n in ir.nodes if not n.pipeline_node.execution_options.HasField("skip")]
     assert running == ["CaptionIngest", "StatisticsGen"]
     assert [step.id for step in steps_of(ir)][-1] == "Pusher"
+
+
+def test_no_step_between_two_is_said(tmp_path):
+    made = create_pipeline(load(None, [f"root={tmp_path}"]))
+    with pytest.raises(ValueError, match="--from Pusher --to CaptionIngest: no step lies between them"):
+        compile_pipeline(made, "run", from_node="Pusher", to_node="CaptionIngest")
+
+
+def test_beam_runs_in_this_process_unless_told_otherwise(tmp_path):
+    def runner(*overrides: str) -> object:
+        args = create_pipeline(load(None, [f"root={tmp_path}", *overrides])).beam_pipeline_args
+        return type(beam.Pipeline(options=PipelineOptions(args)).runner).__name__
+
+    assert runner() == "FnApiRunner"
+    assert runner("beam.args=[--runner=PortableRunner]") == "PortableRunner"
 
 
 def test_a_start_in_the_middle_wants_an_earlier_run(tmp_path):

@@ -44,11 +44,15 @@ def test_the_table_says_all_that_counts():
     ("baseline", "expected"),
     [
         ({"model": "m", "metrics": BLEU}, "0.800  0.700  0.600  0.500"),
-        ({"model": "m", "metrics": None}, "can't be measured"),
+        ({"model": "m", "metrics": None}, "not measured"),
     ],
 )
 def test_the_baseline(baseline, expected):
     assert shown({**FULL, "baseline": baseline})["baseline"] == expected
+
+
+def test_brackets_in_a_reason_are_shown_as_they_are():
+    assert shown({**FULL, "reasons": ["at /srv/a[/b]/m [x]"]})[""] == "at /srv/a[/b]/m [x]"
 
 
 def test_a_run_that_did_not_get_far_is_a_short_table():

@@ -10,7 +10,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
 from components import records
-from components.bleu_evaluator.executor import Executor
+from components.bleu_evaluator.executor import BaselineError, Executor
 from components.features import Manifest, serialize
 
 TEST_PICTURES = {"a.jpg": ["a dog runs in the snow"], "b.jpg": ["a cat sleeps on the mat", "the cat is asleep"]}
@@ -90,7 +90,12 @@ def given(tmp_path):
 def evaluate(given, tmp_path):
     """Runs the executor: (candidate, baseline, rules) -> (evaluation.json, blessing, output directory)."""
 
-    def run(candidate: Artifact, baseline: Artifact | None = None, min_bleu_4: float = 0.5, min_gain: float = 0.0):
+    def run(
+        candidate: Artifact,
+        baseline: Artifact | None = None,
+        min_bleu_4: float = 0.5,
+        baseline_rule: str = "last_blessed",
+    ):
         out = tmp_path / "out"
         outputs = {
             "predictions": [artifact(records.Predictions, out / "predictions")],
@@ -98,7 +103,7 @@ def evaluate(given, tmp_path):
             "blessing": [artifact(standard_artifacts.ModelBlessing, out / "blessing")],
         }
         inputs = {**given, "model": [candidate], "baseline_model": [baseline] if baseline else []}
-        Executor().Do(inputs, outputs, {"min_bleu_4": min_bleu_4, "min_gain": min_gain})
+        Executor().Do(inputs, outputs, {"min_bleu_4": min_bleu_4, "min_gain": 0.0, "baseline": baseline_rule})
         result = json.loads((out / "evaluation" / "evaluation.json").read_text())
         return result, artifact_utils.get_single_instance(outputs["blessing"]), out
 
@@ -174,10 +179,14 @@ def test_the_blessed_model_itself_is_unchanged_and_not_measured(evaluate, model)
     assert blessing.get_string_custom_property(records.DECISION) == "unchanged"
 
 
-def test_a_baseline_that_does_not_load_refuses_with_the_reason(evaluate, model, tmp_path):
+def test_a_baseline_that_does_not_load_fails_the_step_and_says_what_to_do(evaluate, model, tmp_path):
+    # an answer would stay in the cache when the model is back
     gone = artifact(standard_artifacts.Model, tmp_path / "gone", 5)
-    result, blessing, _ = evaluate(model(6), gone)
-    assert result["decision"] == "refused"
-    assert blessing.get_int_custom_property("blessed") == 0
-    assert result["metrics"]["bleu_4"] == pytest.approx(1.0)
-    assert "can't be used" in result["reasons"][-1] and str(tmp_path / "gone") in result["reasons"][-1]
+    with pytest.raises(BaselineError, match=r"gone.* can't be measured \(.+\): put it back, or set evaluator.baseline"):
+        evaluate(model(6), gone)
+
+
+def test_a_comparison_can_be_done_without(evaluate, model, tmp_path):
+    gone = artifact(standard_artifacts.Model, tmp_path / "gone", 5)
+    result, _, _ = evaluate(model(6), gone, baseline_rule="none")
+    assert (result["decision"], result["baseline_metrics"]) == ("blessed", None)
