@@ -1,10 +1,12 @@
 """Bytes of a picture -> pixels: the one place where the project decodes pictures.
 
-The ingest, the extractor and the served model all call `decode`: what is accepted is what is trained on and served.
+The ingest, the extractor and the served model all call `decode`, and so see the same pixels. Which formats and sizes
+are taken is the ingest's to say, with `inspect`; the others decode whatever their TensorFlow decodes.
 """
 
 import enum
 import io
+from collections.abc import Iterator
 
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
@@ -88,6 +90,7 @@ def _check_header(data: bytes) -> None:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             width, height = header.size
+            is_gif = header.format == "GIF"
     except Image.DecompressionBombError as error:
         raise PictureError(PictureFault.TOO_LARGE, str(error)) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
@@ -98,6 +101,56 @@ def _check_header(data: bytes) -> None:
         raise PictureError(PictureFault.TOO_LARGE, f"{width}x{height} pixels, more than {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:
         raise PictureError(PictureFault.TOO_SMALL, f"{width}x{height} pixels, a side under {MIN_SIDE}")
+    if is_gif:
+        _check_frames(data)
+
+
+def _check_frames(data: bytes) -> None:
+    """Bounds all frames of a GIF: TensorFlow decodes every one, and returns the first in the size of the largest.
+
+    Pillow has looked at the canvas and the first frame alone.
+    """
+    total = widest = highest = 0
+    for width, height in _gif_frames(data):
+        total, widest, highest = total + width * height, max(widest, width), max(highest, height)
+        if max(total, widest * highest) > MAX_PIXELS:
+            raise PictureError(
+                PictureFault.TOO_LARGE,
+                f"frames of {total} pixels in all, up to {widest} wide and {highest} high, more than {MAX_PIXELS}",
+            )
+
+
+def _gif_frames(data: bytes) -> Iterator[tuple[int, int]]:
+    """Walks the blocks of a GIF (https://www.w3.org/Graphics/GIF/spec-gif89a.txt) without decoding any.
+
+    Args:
+      data: begins with a GIF's header.
+
+    Yields:
+      (width, height) of each frame, up to the trailer, the end of the data, or what is no block.
+    """
+    position = 13 + _colour_table(data[10:11])  # header and logical screen descriptor
+    while position < len(data):
+        kind = data[position : position + 1]
+        if kind == b",":  # image descriptor: left, top, width, height, flags; then the size of the codes
+            descriptor = data[position + 1 : position + 10]
+            if len(descriptor) < 9:
+                return
+            yield int.from_bytes(descriptor[4:6], "little"), int.from_bytes(descriptor[6:8], "little")
+            position += 11 + _colour_table(descriptor[8:])
+        elif kind == b"!":  # an extension and its label
+            position += 2
+        else:
+            return
+        # sub-blocks, each after its length; one of length 0 ends them
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+
+
+def _colour_table(flags: bytes) -> int:
+    """Bytes of the colour table that a descriptor's flags announce; none where the flags are cut off."""
+    return 3 << (flags[0] % 8 + 1) if flags and flags[0] >= 128 else 0
 
 
 def _why_undecodable(data: bytes) -> PictureError:

@@ -80,3 +80,44 @@ def test_a_bomb_is_refused_by_its_header_alone(picture, monkeypatch):
     bomb = bytearray(encode(picture, "BMP"))
     bomb[18:26] = (60_000).to_bytes(4, "little") * 2  # the size that the header announces
     assert fault_of(bytes(bomb)) == PictureFault.TOO_LARGE
+
+
+def gif(*sizes: tuple[int, int], extensions: bool = False) -> bytes:
+    """An animation of frames of these sizes, each with a colour table of its own."""
+    header, body = b"GIF89a" + (16).to_bytes(2, "little") * 2 + bytes(3), b""  # 16 x 16, no global colour table
+    for size in sizes:
+        alone = encode(Image.radial_gradient("L").resize(size), "GIF")
+        table_end = 13 + (3 << (alone[10] % 8 + 1))
+        start = alone.index(b",", table_end)
+        descriptor = alone[start : start + 9] + alone[10:11]  # the flags: its global table becomes a local one
+        body += b"!\xfe\x05a,b;c\x03,,,\x00" if extensions else b""
+        body += descriptor + alone[13:table_end] + alone[start + 10 : -1]
+    return header + body + b";"
+
+
+def test_all_frames_of_a_gif_are_bounded_by_their_descriptors(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16 + 20 * 30)
+    for extensions in (False, True):
+        data = gif((16, 16), (20, 30), extensions=extensions)
+        assert images.inspect(data) == (20, 30)  # TensorFlow's own answer, so that the walk found what it finds
+    monkeypatch.setattr(images, "decode", lambda encoded: pytest.fail("decoded"))
+    assert fault_of(gif((16, 16), (20, 30), (1, 1))) == PictureFault.TOO_LARGE
+    assert fault_of(gif((16, 16), (20, 30), (1, 1), extensions=True)) == PictureFault.TOO_LARGE
+    assert fault_of(gif((16, 16), (60, 1), (1, 60))) == PictureFault.TOO_LARGE  # as wide as one, as high as the other
+
+
+def test_a_gif_bomb_behind_a_small_first_frame_is_refused(picture, monkeypatch):
+    monkeypatch.setattr(images, "decode", lambda encoded: pytest.fail("decoded"))
+    bomb = bytearray(gif((16, 16), (16, 16)))
+    second = bomb.rindex(b"," + bytes(4) + (16).to_bytes(2, "little") * 2)
+    bomb[second + 5 : second + 9] = (9_000).to_bytes(2, "little") * 2
+    assert fault_of(bytes(bomb)) == PictureFault.TOO_LARGE
+
+
+def test_the_walk_over_a_broken_gif_ends_and_leaves_the_verdict_to_the_decoder():
+    data = gif((16, 16), (20, 30), extensions=True)
+    assert [len(list(images._gif_frames(data[:end]))) for end in (13, 14, 40, len(data) - 1)] == [0, 0, 1, 2]
+    assert fault_of(data[:40]) in (PictureFault.TRUNCATED, PictureFault.UNDECODABLE)
+    assert list(images._gif_frames(data[:13] + b"?" + data[13:])) == []
+    for end in range(len(data)):
+        assert len(list(images._gif_frames(data[:end]))) <= 2
