@@ -43,44 +43,49 @@ def make_dataset(
 
     Returns:
       batches of ({"features": float32 [P, N, C], "tokens": int32 [P, n, T-1]}, targets: int32 [P, n, T-1]), where n is
-      the most captions of any picture and T the longest of the batch; what is not there is padding.
+      the most captions of any picture of the batch and T its longest; what is not there is padding.
     """
     shards = manifest.shards_of(ids)
-    by_sha: dict[str, list[np.ndarray]] = {}
-    for pictures in shards.values():
+    # a picture's content may lie in other shards too, where runs overlapped: only what the manifest names is taken
+    by_record: dict[str, list[np.ndarray]] = {}
+    for shard, pictures in shards.items():
         for image_id, sha in pictures.items():
-            by_sha.setdefault(sha, []).append(ids[image_id])  # the same picture may come under several names
-    table, rows = _lookup({sha: np.concatenate(parts) for sha, parts in by_sha.items()})
-    paths = [os.path.join(manifest.directory, shard) for shard in shards]
+            # the same picture may come under several names
+            by_record.setdefault(f"{shard}/{sha}", []).append(ids[image_id])
+    table, rows = _lookup({record: np.concatenate(parts) for record, parts in by_record.items()})
 
-    def join(serialized):
+    def read(shard):
+        records_of = tf.data.TFRecordDataset(tf.strings.join([manifest.directory, shard], os.sep))
+        return records_of.map(lambda serialized: (shard, serialized))
+
+    def join(shard, serialized):
         sha, feature = manifest.parse(serialized)
-        row = table.lookup(sha)
+        row = table.lookup(tf.strings.join([shard, sha], "/"))
         return row, feature
 
-    files = tf.data.Dataset.from_tensor_slices(paths)
+    names = tf.data.Dataset.from_tensor_slices(list(shards))
     if shuffle_seed is not None:
-        files = files.shuffle(len(paths), seed=shuffle_seed)
-    dataset = files.interleave(tf.data.TFRecordDataset, cycle_length=4, block_length=16)
+        names = names.shuffle(len(shards), seed=shuffle_seed)
+    dataset = names.interleave(read, cycle_length=4, block_length=16)
     dataset = dataset.map(join, tf.data.AUTOTUNE).filter(lambda row, feature: row >= 0)
     if shuffle_seed is not None:
         dataset = dataset.shuffle(SHUFFLE, seed=shuffle_seed)
 
     def finish(row, feature):
-        tokens = tf.gather(rows, row)  # (P, n, T)
-        longest = tf.reduce_max(tf.reduce_sum(tf.cast(tokens != records.PAD_ID, tf.int32), axis=-1))
-        tokens = tokens[:, :, :longest]
+        tokens = tf.gather(rows, row)  # (P, most captions, T) of the whole split
+        lengths = tf.math.count_nonzero(tokens != records.PAD_ID, axis=-1)  # (P, most captions)
+        tokens = tokens[:, : tf.reduce_max(tf.math.count_nonzero(lengths, axis=-1)), : tf.reduce_max(lengths)]
         return {"features": tf.cast(feature, tf.float32), "tokens": tokens[..., :-1]}, tokens[..., 1:]
 
-    batch = max(1, captions * len(by_sha) // sum(map(len, ids.values())))  # pictures
+    batch = max(1, captions * len(by_record) // sum(map(len, ids.values())))  # pictures
     dataset = dataset.batch(batch).map(finish, tf.data.AUTOTUNE)
     # a filter hides the length from Keras, which then can't tell how far an epoch is
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(by_sha) // batch)))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(by_record) // batch)))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def _lookup(ids: Mapping[str, np.ndarray]) -> tuple[tf.lookup.StaticHashTable, tf.Tensor]:
-    """A table sha256 -> row (-1 for none), and the rows: int32 [pictures, most captions, T]."""
+    """A table key -> row (-1 for none), and the rows: int32 [keys, most captions, T]."""
     most = max(len(parts) for parts in ids.values())
     longest = max(parts.shape[1] for parts in ids.values())
     rows = np.full((len(ids), most, longest), records.PAD_ID, np.int32)

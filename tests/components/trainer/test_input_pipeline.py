@@ -68,6 +68,30 @@ def test_a_picture_under_two_names_has_the_captions_of_both(manifest):
     assert inputs["tokens"].numpy()[0, :, 1].tolist() == [15, 25, 99]
 
 
+def test_a_picture_in_several_shards_is_taken_from_the_one_that_the_manifest_names(tmp_path):
+    manifest, features = write_store(
+        tmp_path / "store",
+        {
+            "shard-1.tfrecord": {"0.jpg": "sha 0", "1.jpg": "sha 1"},
+            # what a run beside this one has computed too
+            "shard-2.tfrecord": {"0.jpg": "sha 0", "1.jpg": "sha 1", "2.jpg": "sha 2", "3.jpg": "sha 3"},
+        },
+    )
+    del manifest.shards["shard-2.tfrecord"]["0.jpg"], manifest.shards["shard-1.tfrecord"]["1.jpg"]
+    ids = {name: IDS[name] for name in ("0.jpg", "1.jpg", "2.jpg", "3.jpg")}
+    seen = list(pictures_in(make_dataset(manifest, ids, captions=1)))
+    assert sorted(int(word) for word, _ in seen) == [10, 11, 12, 13]
+    found = {int(word): feature for word, feature in seen}
+    for word in (11, 13):  # drawn last for shard-2
+        np.testing.assert_array_equal(found[word], features[f"sha {word - 10}"].astype(np.float32))
+
+
+def test_a_batch_has_as_many_captions_as_its_most_described_picture(manifest):
+    batches = list(make_dataset(manifest[0], {name: IDS[name] for name in ("0.jpg", "2.jpg", "5.jpg")}, captions=1))
+    assert [targets.shape[1] for _, targets in batches] == [1, 1, 2]
+    assert [inputs["tokens"].shape[1] for inputs, _ in batches] == [1, 1, 2]
+
+
 def order(dataset):
     return [int(word) for word, _ in pictures_in(dataset)]
 
