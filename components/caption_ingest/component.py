@@ -52,6 +52,8 @@ class CaptionIngest(base_component.BaseComponent):
         "components.progress",
         "components.records",
     )
+    # what decides what is remembered of a picture
+    MEMORY_SOURCE = ("components.caption_ingest.pictures", "components.images")
 
     def __init__(
         self,
@@ -68,7 +70,8 @@ class CaptionIngest(base_component.BaseComponent):
           data_dir: directory with captions, lists and pictures.
           memory_dir: directory that remembers the pictures that were decoded.
           limit: take this many pictures, the first by hash of their ids; 0 for all.
-          max_reject_fraction: share of the captions that may be lost before the run stops, 0 to 1.
+          max_reject_fraction: share of the captions that may be lost before the run stops, 0 to 1: of all captions,
+            and, where a limit leaves pictures unopened, of those of the pictures taken.
           unlisted: "train" or "skip": what becomes of pictures that none of the official lists names.
           split_shares: split -> share for data sets without official lists; 80, 10 and 10 % by default.
         """
@@ -78,8 +81,8 @@ class CaptionIngest(base_component.BaseComponent):
             max_reject_fraction=max_reject_fraction,
             unlisted=unlisted,
             split_shares=json.dumps(dict(split_shares or {"train": 0.8, "eval": 0.1, "test": 0.1}), sort_keys=True),
-            # what was found by other code that decodes is not trusted
-            memory_dir=os.path.join(memory_dir, source_hash("components.images")),
+            # what was found by other code is not trusted
+            memory_dir=os.path.join(memory_dir, source_hash(*self.MEMORY_SOURCE)),
             source=source_hash(*self.SOURCE),
             examples=channel_utils.as_channel([standard_artifacts.Examples()]),
             rejects=channel_utils.as_channel([Rejects()]),

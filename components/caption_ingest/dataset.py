@@ -10,7 +10,7 @@ from typing import Any
 
 from components.caption_ingest import readers, splits
 from components.caption_ingest.pictures import Inspected, PictureFile, scan
-from components.caption_ingest.rejects import Reason, Reject
+from components.caption_ingest.rejects import Reason, Reject, check_fraction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +99,16 @@ def fingerprint(settings: Settings) -> str:
     """Fingerprint of all that `read` and the pictures' decoding depend on, without opening a picture.
 
     Returns:
-      SHA-256 (hexadecimal) over the caption file, the lists, and uri, size and modification time of the pictures taken.
+      SHA-256 (hexadecimal) over the caption file, the lists, and split, uri, size and modification time of the pictures
+      taken.
     """
     digest = hashlib.sha256()
     for path in readers.find_layout(settings.data_dir).files():
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for entry in read(settings).entries:
         file = entry.file
-        digest.update(f"{entry.image_id}\0{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
+        # the split says which list is which: a list that is only renamed has the same bytes
+        digest.update(f"{entry.image_id}\0{entry.split}\0{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -127,6 +129,21 @@ def sift(entries: Iterable[Entry], inspected: Mapping[str, Inspected | None]) ->
         else:
             usable.append(entry)
     return usable, rejects
+
+
+def check_losses(data: DataSet, faulty: Sequence[Reject], allowed: float) -> None:
+    """Stops the run when too many of the captions are lost.
+
+    Args:
+      data: what was read, with its own rejects.
+      faulty: the pictures of `data.entries` that have a fault, see `sift`.
+      allowed: share of the captions that may be lost, 0 to 1.
+
+    Raises:
+      TooManyRejects: of all captions in the source; or, as a limit opens only some of the pictures, of theirs.
+    """
+    check_fraction([*data.rejects, *faulty], data.rows, allowed)
+    check_fraction(faulty, sum(len(entry.captions) for entry in data.entries), allowed)
 
 
 def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:

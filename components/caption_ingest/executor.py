@@ -43,7 +43,7 @@ class Executor(BaseBeamExecutor):
         for reject in all_rejects:
             logging.warning("rejected: %s", reject.to_json())
         logging.info("%d pictures taken, rejects: %s", len(usable), rejects.count(all_rejects))
-        rejects.check_fraction(all_rejects, data.rows, exec_properties["max_reject_fraction"])
+        dataset.check_losses(data, faulty, exec_properties["max_reject_fraction"])
 
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         write_examples(examples.uri, usable, inspected)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import apache_beam as beam
 import tensorflow as tf
+from absl import logging
 
 from components import images
 from components.atomic import write_text
@@ -51,7 +52,8 @@ def scan(data_dir: str) -> dict[str, PictureFile]:
 
     Returns:
       name -> file, where a name is the path below the directory and also, as captions use it, the bare file name (the
-      first in sorted order where several directories have it).
+      first in sorted order where several directories have it). Names that are not UTF-8, which no caption can name, are
+      left out with a warning.
     """
     found: dict[str, PictureFile] = {}
     for file in sorted(_walk(data_dir, "", os.path.realpath(data_dir), MAX_DEPTH), key=lambda file: file.uri):
@@ -68,6 +70,9 @@ def _walk(data_dir: str, below: str, real_root: str, depth: int) -> Iterator[Pic
             uri = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith("."):
                 continue
+            if not _is_utf8(entry.name):
+                logging.warning("left out, as its name is not UTF-8: %s", os.fsencode(entry.path))
+                continue
             if entry.is_dir():
                 if depth > 1:
                     yield from _walk(data_dir, uri, real_root, depth - 1)
@@ -75,6 +80,15 @@ def _walk(data_dir: str, below: str, real_root: str, depth: int) -> Iterator[Pic
                 stat = entry.stat()
                 outside = is_outside or (entry.is_symlink() and not _is_below(entry.path, real_root))
                 yield PictureFile(uri, stat.st_size, stat.st_mtime_ns, outside)
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name that the file system gave is text, with no bytes that Python had to escape."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_below(path: str, real_root: str) -> bool:

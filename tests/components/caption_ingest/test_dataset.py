@@ -5,7 +5,7 @@ import pytest
 from components.caption_ingest import dataset
 from components.caption_ingest.dataset import Settings
 from components.caption_ingest.pictures import Inspected
-from components.caption_ingest.rejects import Reason
+from components.caption_ingest.rejects import Reason, TooManyRejects
 from tests.material import write_data_set
 
 LISTS = {"train": ["a.jpg", "gone.jpg"], "dev": ["b.jpg"], "test": ["c.jpg"]}
@@ -87,6 +87,50 @@ def test_the_fingerprint_sees_every_change_that_matters(data_dir):
         file.write("a.jpg#2\tone more\n")
     seen.append(fingerprint())
     assert len(set(seen)) == len(seen)
+
+
+def test_the_fingerprint_tells_the_lists_apart(data_dir):
+    before = dataset.fingerprint(Settings(str(data_dir)))
+    (data_dir / "trainImages.txt").unlink()
+    without = dataset.fingerprint(Settings(str(data_dir)))
+    (data_dir / "testImages.txt").rename(data_dir / "trainImages.txt")
+    assert len({before, without, dataset.fingerprint(Settings(str(data_dir)))}) == 3
+
+
+def test_a_name_that_is_not_utf_8_hinders_nothing(data_dir):
+    before = dataset.fingerprint(Settings(str(data_dir)))
+    (data_dir / os.fsdecode(b"caf\xe9")).mkdir()
+    (data_dir / os.fsdecode(b"caf\xe9") / "gone.jpg").write_bytes(b"")
+    assert dataset.fingerprint(Settings(str(data_dir))) == before
+    [reject] = dataset.read(Settings(str(data_dir))).rejects
+    assert (reject.image_id, reject.reason) == ("gone.jpg", Reason.MISSING_IMAGE)
+
+
+def test_losses_are_measured_against_the_captions_of_the_pictures_taken(data_dir):
+    names = [f"{number}.jpg" for number in range(100)]
+    write_data_set(data_dir, "".join(f"{name}#0\tA dog\n" for name in names))
+    for name in names:
+        (data_dir / "images" / name).write_bytes(b"")
+
+    def check(limit, bad, allowed):
+        data = dataset.read(Settings(str(data_dir), limit=limit))
+        found = {entry.image_id: Inspected("sha", 4, 3) for entry in data.entries}
+        found |= {entry.image_id: Inspected("sha", fault="truncated") for entry in data.entries[:bad]}
+        dataset.check_losses(data, dataset.sift(data.entries, found)[1], allowed)
+
+    check(limit=None, bad=1, allowed=0.01)
+    check(limit=20, bad=2, allowed=0.1)
+    with pytest.raises(TooManyRejects, match=r"^18 of 20 captions \(90.0%\)"):
+        check(limit=20, bad=18, allowed=0.2)
+    with pytest.raises(TooManyRejects, match=r"^2 of 100 captions"):
+        check(limit=None, bad=2, allowed=0.01)
+
+
+def test_lost_lines_count_against_all_captions(data_dir):
+    data = dataset.read(Settings(str(data_dir), limit=1))
+    dataset.check_losses(data, [], allowed=0.2)
+    with pytest.raises(TooManyRejects, match=r"^2 of 10 captions"):
+        dataset.check_losses(data, [], allowed=0.19)
 
 
 def test_sift_turns_faults_into_rejects(data_dir):

@@ -58,6 +58,18 @@ def test_links_out_of_the_directory_are_marked(tmp_path):
     }
 
 
+def test_names_that_are_not_utf_8_are_left_out_with_a_warning(tmp_path, caplog):
+    file = add(tmp_path, "a.jpg", b"1")
+    add(tmp_path, "ü.jpg", b"2")
+    for path in (b"b\xe9.jpg", b"caf\xe9/c.jpg"):
+        path = tmp_path / os.fsdecode(path)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"3")
+    found = scan(str(tmp_path))
+    assert set(found) == {"a.jpg", "ü.jpg"} and found["a.jpg"] == file
+    assert "b\\xe9.jpg" in caplog.text and "caf\\xe9" in caplog.text
+
+
 def test_inspect_file(tmp_path, picture):
     data = encode(picture)
     file = add(tmp_path, "a.jpg", data)
