@@ -7,7 +7,8 @@ setup(
     version="0.1.0",
     description="A TFX pipeline that trains an image-captioning transformer and decides by BLEU whether it may serve.",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["components*", "pipeline*"]), "schemas"],
+    packages=[*find_packages(include=["components*", "pipeline*"]), "schemas", "captions_kubeflow"],
+    package_dir={"captions_kubeflow": "kubeflow/captions_kubeflow"},
     py_modules=["local_runner"],
     package_data={"pipeline": ["configs/*.yaml"], "schemas": ["*.pbtxt"]},
     install_requires=[
@@ -21,6 +22,7 @@ setup(
         "pydantic>=2.7",
         "pyyaml>=6",
         "rich>=13",
+        "tenacity>=8",
         "tensorboard>=2.16",
         "tensorflow>=2.16,<2.22",
         "tensorflow-data-validation>=1.16,<1.22",
@@ -29,8 +31,8 @@ setup(
     ],
     extras_require={
         "dev": ["mypy>=1.10", "pytest>=8", "ruff>=0.5", "types-PyYAML"],
-        "kubeflow": ["kfp>=2.5", "kfp-kubernetes>=1.0"],
+        "kubeflow": ["croniter>=2", "kfp>=2.5", "kfp-kubernetes>=1.0", "kubernetes>=26"],
         "metrics": ["pycocoevalcap>=1.2"],
     },
-    entry_points={"console_scripts": ["caption-pipeline = local_runner:main"]},
+    entry_points={"console_scripts": ["caption-pipeline = local_runner:main", "caption-kubeflow = captions_kubeflow.client:main"]},
 )

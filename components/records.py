@@ -61,19 +61,19 @@ FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside 
 class Features(Artifact):
     """The manifest of the pictures' features: see `components.features`."""
 
-    TYPE_NAME = "CaptionFeatures"
+    TYPE_NAME = "captions.Features"
 
 
 class Rejects(Artifact):
     """What the ingest did not take, with the reasons, as JSON lines."""
 
-    TYPE_NAME = "CaptionRejects"
+    TYPE_NAME = "captions.Rejects"
 
 
 class Predictions(Artifact):
     """Captions of the test pictures in COCO's results format."""
 
-    TYPE_NAME = "CaptionPredictions"
+    TYPE_NAME = "captions.Predictions"
 
 
 def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> Iterator[dict[str, tf.Tensor]]:

@@ -118,7 +118,7 @@ def install(wanted: PackageSet, why: str) -> None:
     if wanted.compiled:
         _check_compiler(wanted)
     constraints = str(ROOT / "constraints" / wanted.file)
-    packages = ["--editable", f"{ROOT}[dev]", "--constraints", constraints, "--build-constraints", constraints]
+    packages = ["--editable", f"{ROOT}[dev,kubeflow]", "--constraints", constraints, "--build-constraints", constraints]
     if _run([uv, "pip", "install", "--quiet", *packages], environment):
         raise CannotInstall("a package could not be installed; uv's message stands above")
     stamp.write_text(fingerprint(wanted))

@@ -112,6 +112,48 @@ class Beam:
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
+class Resources:
+    """What the container of a step gets on Kubernetes; null leaves it to the cluster."""
+
+    cpu: str | None = None  # requested and at most, as in "500m" or "4"
+    memory: str | None = None  # likewise, as in 8Gi
+    gpu: NonNegativeInt = 0
+    gpu_type: str = "nvidia.com/gpu"
+    node_selector: dict[str, str] = Field(default_factory=dict)  # labels of the nodes that may run it
+    retries: NonNegativeInt = 2
+    timeout: PositiveInt | None = None  # seconds; null: none
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Database:
+    """ML Metadata in MariaDB or MySQL; user and password come from a Secret with the keys `user` and `password`."""
+
+    host: str = "captions-metadata"
+    port: PositiveInt = 3306
+    name: str = "captions_metadata"
+    secret: str = "captions-metadata"
+
+
+def _default_steps() -> dict[str, Resources]:
+    return {
+        "FeatureExtractor": Resources(cpu="4", memory="6Gi"),
+        "Trainer": Resources(cpu="4", memory="8Gi"),
+    }
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
+class Kubeflow:
+    """The pipeline on Kubeflow Pipelines."""
+
+    image: str = "captions:latest"  # of kubeflow/Dockerfile, with its registry
+    volume: str | None = "captions"  # claim that all steps mount (ReadWriteMany); null: none, where root is gs://
+    mount: str = "/captions"  # where they mount it
+    database: Database = Database()
+    default: Resources = Resources(cpu="1", memory="4Gi")
+    steps: dict[str, Resources] = Field(default_factory=_default_steps)  # by name, in place of the default
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
 class Config:
     """A whole pipeline."""
 
@@ -124,16 +166,17 @@ class Config:
     trainer: Trainer = Trainer()
     evaluator: Evaluator = Evaluator()
     beam: Beam = Beam()
+    kubeflow: Kubeflow = Kubeflow()
 
     @property
     def root_dir(self) -> str:
-        """The root as an absolute path."""
-        return os.path.abspath(self.root or os.path.join("runs", self.name))
+        """The root as an absolute path or URI."""
+        return _absolute(self.root or os.path.join("runs", self.name))
 
     @property
     def data_dir(self) -> str:
         """The data directory as an absolute path; the sample's is below the root."""
-        return os.path.abspath(self.data.dir or os.path.join(self.root_dir, "sample_data"))
+        return _absolute(self.data.dir or os.path.join(self.root_dir, "sample_data"))
 
 
 def load(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -176,6 +219,10 @@ def check_paths(config: Config) -> None:
         raise ConfigError(f"root: {config.root_dir} is not a directory")
     if set(config.root_dir) & set("*?[]"):  # TFX and TensorFlow find files by patterns
         raise ConfigError(f"root: {config.root_dir} has one of the characters *?[] in it")
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The graph of the pipeline: the same for the local runner and for a cluster."""
 
 import os
-import pathlib
+from collections.abc import Callable
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.components import StatisticsGen, Transform
-from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import pusher_pb2
 from tfx.types import Channel, standard_artifacts
@@ -21,7 +22,7 @@ from components.source import source_hash
 from components.trainer.component import Trainer
 from pipeline.config import Config, to_dict
 
-SCHEMA = pathlib.Path(__file__).parent.parent / "schemas" / "captions.pbtxt"
+SCHEMA = os.path.join("schemas", "captions.pbtxt")  # found beside the code, wherever a step runs
 PREPROCESSING_FN = "components.tokenizer.preprocessing.preprocessing_fn"
 TOKENIZER_SOURCE = ("components.tokenizer", "components.records")
 # DirectRunner, where nothing else is asked for, first looks for a Go program to download (Beam 2.60 and later)
@@ -29,11 +30,24 @@ LOCAL_BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunne
 TRAINING_KEYS = ("batch_size", "warmup", "seed")  # of `trainer`: the rest are sizes of the model
 
 
-def create_pipeline(config: Config) -> Pipeline:
+def as_it_is(key: str, value: Any) -> Any:
+    """A parameter of a graph that is compiled for one run: the setting's value."""
+    del key
+    return value
+
+
+def create_pipeline(
+    config: Config,
+    parameter: Callable[[str, Any], Any] = as_it_is,
+    baseline_strategy: type[ResolverStrategy] = LastBlessedModel,
+) -> Pipeline:
     """Builds the graph.
 
     Args:
       config: all settings.
+      parameter: (key of a setting, its value) -> what stands for it in the graph: the value, or a `RuntimeParameter`
+        where the graph is compiled once for many runs.
+      baseline_strategy: which model is the one to beat.
 
     Returns:
       a pipeline for any TFX runner, with ML Metadata in SQLite below the root.
@@ -42,10 +56,10 @@ def create_pipeline(config: Config) -> Pipeline:
 
     # reads the pictures once, so that no later step meets a bad one
     ingest = CaptionIngest(
-        data_dir=config.data_dir,
+        data_dir=parameter("data.dir", config.data_dir),
         memory_dir=os.path.join(root, "store", "pictures"),
-        limit=config.data.limit or 0,
-        max_reject_fraction=config.data.max_reject_fraction,
+        limit=parameter("data.limit", config.data.limit or 0),
+        max_reject_fraction=parameter("data.max_reject_fraction", config.data.max_reject_fraction),
         unlisted=config.data.unlisted,
         split_shares=to_dict(config)["data"]["split_shares"],
     )
@@ -55,7 +69,7 @@ def create_pipeline(config: Config) -> Pipeline:
     statistics = StatisticsGen(examples=examples)
 
     # a curated schema, since one inferred from the data would call any data valid
-    schema = ImportSchemaGen(schema_file=str(SCHEMA))
+    schema = ImportSchemaGen(schema_file=SCHEMA)
 
     # stops data that breaks the schema before anything dear is computed
     validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
@@ -74,7 +88,12 @@ def create_pipeline(config: Config) -> Pipeline:
 
     # the dear step, paid once a picture
     extractor = FeatureExtractor(
-        examples=examples, store_dir=os.path.join(root, "store", "features"), **to_dict(config)["feature_extractor"]
+        examples=examples,
+        store_dir=os.path.join(root, "store", "features"),
+        backbone=parameter("feature_extractor.backbone", config.feature_extractor.backbone),
+        weights=parameter("feature_extractor.weights", config.feature_extractor.weights),
+        image_size=config.feature_extractor.image_size,
+        batch_size=config.feature_extractor.batch_size,
     )
     extractor.add_upstream_node(validator)
 
@@ -87,14 +106,14 @@ def create_pipeline(config: Config) -> Pipeline:
         examples=tokenizer.outputs["transformed_examples"],
         transform_graph=tokenizer.outputs["transform_graph"],
         features=extractor.outputs["features"],
-        epochs=epochs,
+        epochs=parameter("trainer.epochs", epochs),
         model=settings,
         training=training,
     )
 
     # the model to beat
     baseline = Resolver(
-        strategy_class=LastBlessedModel,
+        strategy_class=baseline_strategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
@@ -106,7 +125,9 @@ def create_pipeline(config: Config) -> Pipeline:
         features=extractor.outputs["features"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
-        **to_dict(config)["evaluator"],
+        min_bleu_4=parameter("evaluator.min_bleu_4", config.evaluator.min_bleu_4),
+        min_gain=parameter("evaluator.min_gain", config.evaluator.min_gain),
+        baseline=config.evaluator.baseline,
     )
 
     # only what is blessed reaches the server's directory

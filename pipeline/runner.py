@@ -79,7 +79,7 @@ def run(ir: pipeline_pb2.Pipeline, on_change: Callable[[Step], None]) -> Iterato
                 on_change(step)
             cause = None
             try:
-                step.state = _launch(ir, node)
+                step.state = launch(ir, node, lambda: metadata.Metadata(connection_of(ir)))
             except Exception as error:
                 step.state, cause = State.FAILED, error
             step.seconds = time.monotonic() - start
@@ -101,22 +101,37 @@ def steps_of(ir: pipeline_pb2.Pipeline) -> list[Step]:
     return [Step(node.id) for node in nodes if node.type.name != RESOLVER_TYPE]
 
 
-def _launch(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode) -> State:
-    """Runs one node: driver, cache, executor, publisher."""
-    node_id, connection = node.node_info.id, connection_of(ir)
+def launch(
+    ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, new_handle: Callable[[], metadata.Metadata]
+) -> State:
+    """Runs one node: driver, cache, executor, publisher.
+
+    Args:
+      ir: the compiled pipeline that the node is part of.
+      node: which.
+      new_handle: opens ML Metadata.
+
+    Returns:
+      how it ended.
+
+    Raises:
+      Exception: what the driver or the executor raised.
+      RuntimeError: the node's inputs are not there.
+    """
+    node_id = node.node_info.id
     deployment = runner_utils.extract_local_deployment_config(ir)
     if node.execution_options.run.perform_snapshot:
-        with metadata.Metadata(connection) as handle:
+        with new_handle() as handle:
             partial_run_utils.snapshot(handle, ir)
     info = launcher.Launcher(
         pipeline_node=node,
-        mlmd_connection=metadata.Metadata(connection),
+        mlmd_connection=new_handle(),
         pipeline_info=ir.pipeline_info,
         pipeline_runtime_spec=ir.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
     ).launch()
-    with metadata.Metadata(connection) as handle:
+    with new_handle() as handle:
         [execution] = handle.store.get_executions_by_id([info.execution_id])
         if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
             return State.CACHED

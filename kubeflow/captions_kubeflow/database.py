@@ -1,0 +1,95 @@
+"""ML Metadata on a database server: where it is, and how to live with its absences."""
+
+import re
+from collections.abc import Mapping
+
+import tenacity
+from absl import logging
+from ml_metadata import MetadataStore, errors
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+
+PATIENCE = 300.0  # seconds that a database may be away
+# of MariaDB's and MySQL's client library: no connection, or lost in a query
+_AWAY = re.compile(r"errno: (2002|2003|2005|2006|2013|2055|1053|1927)\b")
+_DENIED = re.compile(r"errno: (1044|1045|1698)\b")
+
+
+class DatabaseError(RuntimeError):
+    """The database can't be used; the message says why and holds no secret."""
+
+
+def connection_from(environment: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
+    """How to reach the database.
+
+    Args:
+      environment: METADATA_HOST, _PORT, _DATABASE, and from a Secret METADATA_USER and METADATA_PASSWORD.
+
+    Raises:
+      DatabaseError: one of them is missing.
+    """
+    names = [f"METADATA_{part}" for part in ("HOST", "PORT", "DATABASE", "USER", "PASSWORD")]
+    if missing := [name for name in names if name not in environment]:
+        raise DatabaseError(f"{', '.join(missing)} not set: the step needs the database's address and its Secret")
+    host, port, database, user, password = (environment[name] for name in names)
+    return metadata_store_pb2.ConnectionConfig(
+        mysql=metadata_store_pb2.MySQLDatabaseConfig(
+            host=host, port=int(port), database=database, user=user, password=password
+        )
+    )
+
+
+class PatientStore(MetadataStore):
+    """A store that waits for a database that is away, and asks again."""
+
+    def _call_method(self, method_name, request, response) -> None:
+        for attempt in _attempts():
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    self.__init__(self._config)  # type: ignore[misc]  # a lost connection stays lost
+                super()._call_method(method_name, request, response)
+
+
+class PatientMetadata(metadata.Metadata):
+    """TFX's handle on a `PatientStore`."""
+
+    def __enter__(self) -> "PatientMetadata":
+        if self._users == 0:
+            self._store = _connect(self._connection_config)
+        self._users += 1
+        return self
+
+
+def _connect(connection: metadata_store_pb2.ConnectionConfig) -> PatientStore:
+    for attempt in _attempts():
+        with attempt:
+            try:
+                return PatientStore(connection)
+            except Exception as error:  # MLMD raises RuntimeError, or one of its own
+                if _DENIED.search(str(error)):
+                    server = connection.mysql
+                    raise DatabaseError(
+                        f"{server.host}:{server.port} does not let user {server.user} into the database "
+                        f"{server.database}: see the keys `user` and `password` of the Secret"
+                    ) from None
+                raise
+    raise AssertionError("the last attempt raises")
+
+
+def _attempts() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
+        stop=tenacity.stop_after_delay(PATIENCE),
+        before_sleep=lambda state: logging.warning("ML Metadata: %s; asking again", _cause(state)),
+        reraise=True,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same call may succeed later: the server is away, or two steps were at the schema at once."""
+    return isinstance(error, errors.AbortedError) or _AWAY.search(str(error)) is not None or "Aborted" in str(error)
+
+
+def _cause(state: tenacity.RetryCallState) -> str:
+    return str(state.outcome.exception()).splitlines()[0] if state.outcome else ""

@@ -1,0 +1,154 @@
+"""What the client asks of Kubeflow Pipelines' server."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import kfp
+from kfp_server_api import ApiException, V2beta1RecurringRun, V2beta1Run
+
+PAGE = 100
+DONE = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+
+
+class ServerError(RuntimeError):
+    """The server can't be reached, or refused; the message says what."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server and the experiment on it that holds the pipeline's runs.
+
+    Attributes:
+      client: KFP's own.
+      experiment: its name.
+    """
+
+    client: kfp.Client
+    experiment: str
+
+    @classmethod
+    def connect(cls, host: str | None, experiment: str) -> "Server":
+        """Connects.
+
+        Args:
+          host: address; None for KFP's own rules (its settings, or a port forward into the cluster).
+          experiment: made when it is not there.
+
+        Raises:
+          ServerError: nobody answers.
+        """
+        try:
+            return cls(kfp.Client(host=host), experiment)
+        except Exception as error:  # urllib3's, kubernetes' or KFP's own
+            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ServerError(f"no Kubeflow Pipelines at {host or 'the default address'} ({cause})") from None
+
+    def submit(self, package: str, name: str, arguments: Mapping[str, Any]) -> str:
+        """Starts a run; its id."""
+        run = self.client.create_run_from_pipeline_package(
+            package,
+            arguments=dict(arguments),
+            run_name=name,
+            experiment_name=self.experiment,
+            enable_caching=False,
+        )
+        return run.run_id
+
+    def wait(self, run_id: str, seconds: int) -> V2beta1Run:
+        """Waits for the end of a run.
+
+        Raises:
+          TimeoutError: it has not ended by then.
+        """
+        return self.client.wait_for_run_completion(run_id, seconds, sleep_duration=2)
+
+    def run(self, run_id: str) -> V2beta1Run:
+        """A run with its steps.
+
+        Raises:
+          ServerError: there is no such run.
+        """
+        try:
+            return self.client.get_run(run_id)
+        except ApiException as error:
+            raise ServerError(f"no run {run_id} ({error.reason})") from None
+
+    def runs(self, limit: int) -> list[V2beta1Run]:
+        """The last runs, the newest first."""
+        found = self.client.list_runs(
+            page_size=limit, sort_by="created_at desc", experiment_id=self._experiment_id()
+        ).runs
+        return list(found or [])
+
+    def schedules(self) -> Iterator[V2beta1RecurringRun]:
+        """The recurring runs of the experiment."""
+        experiment_id, token = self._experiment_id(), ""
+        while True:
+            page = self.client.list_recurring_runs(page_token=token, page_size=PAGE, experiment_id=experiment_id)
+            yield from page.recurring_runs or []
+            token = page.next_page_token
+            if not token:
+                return
+
+    def schedule(self, package: str, name: str, cron: str, arguments: Mapping[str, Any]) -> str:
+        """Creates the recurring run of a name, or replaces it.
+
+        KFP can't change one. The new one stands before the old one goes, so that at no moment there is none.
+
+        Args:
+          package: the compiled pipeline.
+          name: of the recurring run.
+          cron: six fields.
+          arguments: parameter -> value.
+
+        Returns:
+          its id.
+        """
+        old = [each.recurring_run_id for each in self.schedules() if each.display_name == name]
+        made = self.client.create_recurring_run(
+            experiment_id=self._experiment_id(),
+            job_name=name,
+            cron_expression=cron,
+            max_concurrency=1,
+            no_catchup=True,
+            params=dict(arguments),
+            pipeline_package_path=package,
+            enable_caching=False,
+        )
+        for each in old:
+            self.client.delete_recurring_run(each)
+        return made.recurring_run_id
+
+    def change_schedule(self, name: str, action: str) -> int:
+        """Pauses, resumes or deletes the recurring run of a name.
+
+        Args:
+          name: of the recurring run.
+          action: "pause", "resume" or "delete".
+
+        Returns:
+          how many there were of that name.
+        """
+        actions = {
+            "pause": self.client.disable_recurring_run,
+            "resume": self.client.enable_recurring_run,
+            "delete": self.client.delete_recurring_run,
+        }
+        found = [each.recurring_run_id for each in self.schedules() if each.display_name == name]
+        for each in found:
+            actions[action](each)
+        return len(found)
+
+    def _experiment_id(self) -> str:
+        return self.client.create_experiment(self.experiment).experiment_id
+
+
+def step_states(run: V2beta1Run) -> dict[str, str]:
+    """The steps of a run and how far they are: name, as KFP writes it -> state; empty for what has not begun.
+
+    KFP lists its own parts among them: a step is what has a driver.
+    """
+    details = (run.run_details.task_details if run.run_details else None) or []
+    states = {task.display_name: task.state or "" for task in details}
+    return {name: states[name] for name in states if f"{name}-driver" in states and name != "root"}
