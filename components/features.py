@@ -2,7 +2,8 @@
 
 Features themselves lie in the feature store, a directory for each fingerprint of (backbone, weights, preprocessing):
 
-    STORE/FINGERPRINT/backbone/             SavedModel: encoded pictures -> features, see `load_backbone`
+    STORE/FINGERPRINT/backbone-NAME/        SavedModel: encoded pictures -> features, see `load_backbone`
+    STORE/FINGERPRINT/backbone.json         names it, written last: one that is not named does not count
     STORE/FINGERPRINT/shard-NAME.tfrecord   features of some pictures, never changed once it is there
     STORE/FINGERPRINT/shard-NAME.json       its index, written last: a shard without one does not count
 """
@@ -19,6 +20,7 @@ from components import records
 from components.atomic import write_text
 
 MANIFEST = "manifest.json"
+BACKBONE = "backbone.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,4 +104,7 @@ def load_backbone(directory: str) -> Callable[[tf.Tensor], tf.Tensor]:
     Returns:
       a function, usable in a graph: encoded pictures, string [B] -> float16 [B, positions, channels].
     """
-    return tf.saved_model.load(os.path.join(directory, "backbone")).features
+    with tf.io.gfile.GFile(os.path.join(directory, BACKBONE)) as file:
+        # directories made before a backbone had a name of its own have just the one
+        name = json.load(file).get("saved_model", "backbone")
+    return tf.saved_model.load(os.path.join(directory, name)).features

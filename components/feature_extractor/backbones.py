@@ -1,6 +1,7 @@
 """Image backbones of `keras.applications`, their weights, and their export with all that stands before them.
 
-What changes a feature is in this file and in `components.images`; the store's fingerprint hashes both.
+What changes a feature is in this file and in `components.images`, how it is written in `components.features`; the
+store's fingerprint hashes all three.
 """
 
 import dataclasses
@@ -73,7 +74,7 @@ class BackboneSettings:
 
 
 def fingerprint(settings: BackboneSettings) -> str:
-    """Names all that changes a feature: backbone, weights (a file by its content) and preprocessing.
+    """Names all that changes a feature: backbone, weights (a file by its content), preprocessing, and its encoding.
 
     Returns:
       32 hexadecimal digits.
@@ -87,7 +88,7 @@ def fingerprint(settings: BackboneSettings) -> str:
     elif weights != IMAGENET:
         with tf.io.gfile.GFile(_existing(weights), "rb") as file:
             weights = hashlib.sha256(file.read()).hexdigest()
-    code = source_hash("components.feature_extractor.backbones", "components.images")
+    code = source_hash("components.feature_extractor.backbones", "components.features", "components.images")
     parts = json.dumps([settings.name, settings.size, weights, code])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.atomic import whole_file, write_text
 from components.feature_extractor import backbones
-from components.features import serialize
+from components.features import BACKBONE, serialize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,18 +68,23 @@ class FeatureStore:
     def prepare_backbone(self, settings: backbones.BackboneSettings) -> tuple[tuple[int, int], int]:
         """Exports the backbone into the directory, unless it is there.
 
+        Runs that export at once do not disturb one another: each writes a directory of its own, the first that is named
+        serves all, and none that was ever named is removed.
+
         Returns:
           ((rows, columns), channels) of the feature map.
         """
-        info = os.path.join(self.directory, "backbone.json")
+        info = os.path.join(self.directory, BACKBONE)
         if not tf.io.gfile.exists(info):
-            partial = os.path.join(self.directory, f".backbone.{uuid.uuid4().hex}.partial")
+            name = f"backbone-{uuid.uuid4().hex}"
+            partial = os.path.join(self.directory, f".{name}.partial")
             grid, channels = backbones.export(settings, partial)
-            final = os.path.join(self.directory, "backbone")
-            if tf.io.gfile.exists(final):  # left by a run that was killed before it wrote the line below
-                tf.io.gfile.rmtree(final)
-            tf.io.gfile.rename(partial, final)
-            write_text(info, json.dumps({**dataclasses.asdict(settings), "grid": grid, "channels": channels}))
+            if tf.io.gfile.exists(info):  # another run was faster
+                tf.io.gfile.rmtree(partial)
+            else:
+                tf.io.gfile.rename(partial, os.path.join(self.directory, name))
+                described = {**dataclasses.asdict(settings), "saved_model": name, "grid": grid, "channels": channels}
+                write_text(info, json.dumps(described))
         with tf.io.gfile.GFile(info) as file:
             known = json.load(file)
         return tuple(known["grid"]), known["channels"]

@@ -1,8 +1,11 @@
+import json
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.features import Manifest, serialize
+from components.features import Manifest, load_backbone, serialize
 
 SHARDS = {"shard-1.tfrecord": {"a.jpg": "sha a", "b.jpg": "sha b"}, "shard-2.tfrecord": {"c.jpg": "sha c"}}
 
@@ -40,3 +43,12 @@ def test_a_record_survives_its_bytes(manifest):
     assert sha.numpy() == b"sha a"
     assert parsed.dtype == tf.float16
     np.testing.assert_array_equal(parsed, feature)
+
+
+@pytest.mark.parametrize(
+    ("known", "name"), [({"saved_model": "backbone-2"}, "backbone-2"), ({"name": "MobileNet"}, "backbone")]
+)
+def test_the_backbone_is_the_one_that_is_named(tmp_path, monkeypatch, known, name):
+    (tmp_path / "backbone.json").write_text(json.dumps(known))
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: types.SimpleNamespace(features=path))
+    assert load_backbone(str(tmp_path)) == str(tmp_path / name)

@@ -106,6 +106,13 @@ def test_the_fingerprint_names_all_that_changes_a_feature(weights_file, monkeypa
     assert not set(prints()) & set(before)
 
 
+def test_the_fingerprint_covers_the_code_that_writes_a_feature(monkeypatch):
+    hashed = set()
+    monkeypatch.setattr(backbones, "source_hash", lambda *modules: hashed.update(modules) or "code")
+    backbones.fingerprint(BackboneSettings("MobileNet", "imagenet"))
+    assert hashed == {"components.feature_extractor.backbones", "components.features", "components.images"}
+
+
 def test_a_weights_file_that_is_not_there_is_refused():
     with pytest.raises(FileNotFoundError, match=r"feature_extractor.weights: /gone.h5 is no file"):
         backbones.fingerprint(BackboneSettings("MobileNet", "/gone.h5"))

@@ -25,7 +25,8 @@ def exported(tmp_path_factory):
 @pytest.fixture
 def store(exported, tmp_path):
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "backbone").symlink_to(exported / "backbone")
+    for path in exported.glob("backbone*"):
+        (tmp_path / "store" / path.name).symlink_to(path)
     return FeatureStore(str(tmp_path / "store"))
 
 

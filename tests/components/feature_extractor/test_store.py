@@ -76,22 +76,75 @@ def test_the_identity_stays_until_the_directory_goes(features):
     assert features.identity() != first
 
 
-def test_the_backbone_is_exported_once(features, monkeypatch):
-    exported = []
+SETTINGS = backbones.BackboneSettings("MobileNet", "random", 32)
 
-    def export(settings, directory):  # stands for the real export, which has tests of its own
-        exported.append(settings)
+
+@pytest.fixture
+def exported(monkeypatch):
+    """Stands for the real export, which has tests of its own: notes the directories, and what happens meanwhile."""
+    directories, meanwhile = [], []
+
+    def export(settings, directory):
+        directories.append(directory)
         tf.io.gfile.makedirs(directory)
+        for step in meanwhile:
+            step()
         return (2, 2), 3
 
     monkeypatch.setattr(store.backbones, "export", export)
-    settings = backbones.BackboneSettings("MobileNet", "random", 32)
-    assert features.prepare_backbone(settings) == ((2, 2), 3)
-    assert features.prepare_backbone(settings) == ((2, 2), 3)
-    assert exported == [settings]
-    assert json.loads(tf.io.gfile.GFile(f"{features.directory}/backbone.json").read())["name"] == "MobileNet"
+    return directories, meanwhile
 
-    # killed between the rename and the line that says that it is there
+
+def known(features):
+    return json.loads(tf.io.gfile.GFile(f"{features.directory}/backbone.json").read())
+
+
+def saved_models(features):
+    return {name.rstrip("/") for name in tf.io.gfile.listdir(features.directory)} - {"backbone.json"}
+
+
+def test_the_backbone_is_exported_once_and_named(features, exported):
+    assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
+    assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
+    assert len(exported[0]) == 1
+    assert known(features)["name"] == "MobileNet"
+    assert saved_models(features) == {known(features)["saved_model"]}
+
+
+def test_a_backbone_whose_run_was_killed_before_it_was_named_does_not_count(features, exported):
+    features.prepare_backbone(SETTINGS)
     tf.io.gfile.remove(f"{features.directory}/backbone.json")
-    assert features.prepare_backbone(settings) == ((2, 2), 3)
-    assert len(exported) == 2
+    assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
+    assert len(exported[0]) == 2
+    assert known(features)["saved_model"] in saved_models(features)
+
+
+def test_of_two_runs_that_export_at_once_the_second_takes_the_firsts(features, exported):
+    directories, meanwhile = exported
+    answers = []
+
+    def other_run():
+        meanwhile.clear()
+        answers.append(FeatureStore(features.directory).prepare_backbone(SETTINGS))
+        answers.append(known(features))
+
+    meanwhile.append(other_run)
+    answers.append(features.prepare_backbone(SETTINGS))
+    assert len(directories) == 2
+    assert answers[0] == answers[2] == ((2, 2), 3)
+    assert known(features) == answers[1]
+    assert saved_models(features) == {answers[1]["saved_model"]}
+
+
+def test_a_run_that_names_its_backbone_in_the_same_moment_leaves_the_others_in_place(features, exported, monkeypatch):
+    write, named = store.write_text, []
+
+    def write_after_another(path, text):
+        monkeypatch.setattr(store, "write_text", write)
+        FeatureStore(features.directory).prepare_backbone(SETTINGS)
+        named.append(known(features)["saved_model"])
+        write(path, text)
+
+    monkeypatch.setattr(store, "write_text", write_after_another)
+    assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
+    assert {*named, known(features)["saved_model"]} == saved_models(features)

@@ -1,11 +1,12 @@
 """A small feature store for the trainer's tests."""
 
+import json
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
-from components.features import Manifest, serialize
+from components.features import BACKBONE, Manifest, serialize
 
 GRID, CHANNELS = (2, 2), 3
 
@@ -32,4 +33,5 @@ def write_backbone(directory: pathlib.Path) -> None:
         return lengths / 100 * tf.ones((1, 4, CHANNELS), tf.float16)
 
     module.features = features
-    tf.saved_model.save(module, str(directory / "backbone"))
+    tf.saved_model.save(module, str(directory / "backbone-1"))
+    (directory / BACKBONE).write_text(json.dumps({"saved_model": "backbone-1"}))
