@@ -9,15 +9,22 @@ import pathlib
 
 from components import scenes
 from components.atomic import whole_file, write_text
+from components.source import source_hash
 
 # of ten pictures, one is held out for each
 _LISTS = {8: "Flickr_8k.devImages.txt", 9: "Flickr_8k.testImages.txt"}
 _TRAIN_LIST = "Flickr_8k.trainImages.txt"
 PICTURES, TEXT = "Flicker8k_Dataset", "Flickr8k_text"  # the spelling is Flickr8k's
+_CAPTIONS = "Flickr8k.token.txt"
+_COMPLETE = ".sample"  # says what `ensure` has drawn
+_DRAWN_BY = ".scenes"  # the hash of the code that drew the pictures
 
 
 def write(directory: str | os.PathLike, images: int, seed: int) -> int:
     """Draws what is not there yet. Asked for more pictures later, it adds them, and the first ones stay as they are.
+
+    After a change of `components.scenes` all are drawn anew: no directory has pictures of two versions, or captions of
+    another version than its pictures.
 
     Args:
       directory: where to.
@@ -28,6 +35,8 @@ def write(directory: str | os.PathLike, images: int, seed: int) -> int:
       number of pictures that were drawn.
     """
     root = pathlib.Path(directory)
+    if not _is_drawn_by_this_code(root):
+        _clear(root)
     drawn = 0
     for index in range(images):
         path = root / PICTURES / name(seed, index)
@@ -43,15 +52,16 @@ def write(directory: str | os.PathLike, images: int, seed: int) -> int:
     for file, names in lists.items():
         write_text(str(root / TEXT / file), "".join(f"{line}\n" for line in names))
     # last: a directory with captions is complete
-    write_text(str(root / TEXT / "Flickr8k.token.txt"), "".join(f"{line}\n" for line in lines))
+    write_text(str(root / TEXT / _CAPTIONS), "".join(f"{line}\n" for line in lines))
     return drawn
 
 
 def ensure(directory: str | os.PathLike, images: int, seed: int) -> int:
     """Draws the data set unless it is there; one that was changed by hand since is left alone. Returns as `write`."""
-    marker = pathlib.Path(directory) / ".sample"
+    root = pathlib.Path(directory)
+    marker = root / _COMPLETE
     wanted = f"{images} images of seed {seed}\n"
-    if marker.exists() and marker.read_text() == wanted:
+    if _is_drawn_by_this_code(root) and marker.exists() and marker.read_text() == wanted:
         return 0
     drawn = write(directory, images, seed)
     write_text(str(marker), wanted)
@@ -61,6 +71,19 @@ def ensure(directory: str | os.PathLike, images: int, seed: int) -> int:
 def name(seed: int, index: int) -> str:
     """File name of a scene's picture."""
     return f"scene_{seed}_{index:05d}.jpg"
+
+
+def _is_drawn_by_this_code(root: pathlib.Path) -> bool:
+    marker = root / _DRAWN_BY
+    return marker.exists() and marker.read_text() == source_hash("components.scenes")
+
+
+def _clear(root: pathlib.Path) -> None:
+    """Removes what other code drew, and then says whose drawings the directory will hold."""
+    for path in (root / _COMPLETE, root / TEXT / _CAPTIONS, *(root / PICTURES).glob("scene_[0-9]*_[0-9]*.jpg")):
+        path.unlink(missing_ok=True)
+    # last: a clearing that was interrupted is done again
+    write_text(str(root / _DRAWN_BY), source_hash("components.scenes"))
 
 
 def main() -> None:

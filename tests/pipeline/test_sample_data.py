@@ -47,6 +47,48 @@ def test_an_interrupted_drawing_is_finished(tmp_path):
     assert sample_data.ensure(tmp_path, 10, 7) == 1
 
 
+def other_scenes(monkeypatch):
+    """Stands for a changed scenes.py: other pictures, another hash."""
+    monkeypatch.setattr(sample_data, "source_hash", lambda *modules: "other code")
+    monkeypatch.setattr(scenes, "jpeg", lambda seed, index: f"other picture {index}".encode())
+
+
+def pictures(directory):
+    return {path.name: path.read_bytes() for path in (directory / sample_data.PICTURES).iterdir()}
+
+
+@pytest.mark.parametrize("draw", [sample_data.ensure, sample_data.write])
+def test_after_a_change_of_the_scenes_all_is_drawn_anew(tmp_path, monkeypatch, draw):
+    sample_data.ensure(tmp_path, 10, 7)
+    (tmp_path / sample_data.PICTURES / "mine.jpg").write_bytes(b"mine")
+    other_scenes(monkeypatch)
+    assert draw(tmp_path, 8, 7) == 8
+    found = pictures(tmp_path)
+    assert found.pop("mine.jpg") == b"mine"
+    assert found == {sample_data.name(7, index): f"other picture {index}".encode() for index in range(8)}
+    assert draw(tmp_path, 8, 7) == 0
+    assert draw(tmp_path, 10, 7) == 2
+
+
+def test_pictures_of_unknown_code_are_drawn_anew(tmp_path):
+    sample_data.ensure(tmp_path, 10, 7)
+    (tmp_path / ".scenes").unlink()
+    assert sample_data.ensure(tmp_path, 10, 7) == 10
+
+
+def test_an_interrupted_redrawing_is_finished(tmp_path, monkeypatch):
+    sample_data.ensure(tmp_path, 10, 7)
+    other_scenes(monkeypatch)
+    drawn = scenes.jpeg
+    monkeypatch.setattr(scenes, "jpeg", lambda seed, index: drawn(seed, index) if index < 4 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sample_data.write(tmp_path, 10, 7)
+    assert not (tmp_path / sample_data.TEXT / "Flickr8k.token.txt").exists()
+    monkeypatch.setattr(scenes, "jpeg", drawn)
+    assert sample_data.ensure(tmp_path, 10, 7) == 6
+    assert set(pictures(tmp_path).values()) == {f"other picture {index}".encode() for index in range(10)}
+
+
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["sample_data", str(tmp_path), "--images", "3"])
     sample_data.main()
