@@ -34,5 +34,7 @@ setup(
         "kubeflow": ["croniter>=2", "kfp>=2.5", "kfp-kubernetes>=1.0", "kubernetes>=26"],
         "metrics": ["pycocoevalcap>=1.2"],
     },
-    entry_points={"console_scripts": ["caption-pipeline = local_runner:main", "caption-kubeflow = captions_kubeflow.client:main"]},
+    entry_points={
+        "console_scripts": ["caption-pipeline = local_runner:main", "caption-kubeflow = captions_kubeflow.client:main"]
+    },
 )

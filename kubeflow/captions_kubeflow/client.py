@@ -168,12 +168,12 @@ def _runs(args: argparse.Namespace) -> int:
 
     server = _server(args, _config(args))
     table = Table("run", "created", "state", "steps that failed", box=None)
+    table.columns[0].no_wrap = True
     for run in server.runs(args.limit):
         states = step_states(server.run(run.run_id)) if run.state != "SUCCEEDED" else {}
         failed = ", ".join(name for name, state in states.items() if state == "FAILED")
         table.add_row(run.run_id, f"{run.created_at:%Y-%m-%d %H:%M}", run.state or "PENDING", failed)
-    console = Console()
-    console.print(table, soft_wrap=True)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     return 0
 
 
@@ -193,7 +193,7 @@ def _print_schedules(server: "Server") -> None:
     for each in server.schedules():
         schedule = each.trigger.cron_schedule.cron if each.trigger and each.trigger.cron_schedule else ""
         table.add_row(each.display_name, each.status, schedule, each.recurring_run_id)
-    Console().print(table, soft_wrap=True)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _config(args: argparse.Namespace) -> "Config":

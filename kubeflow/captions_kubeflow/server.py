@@ -1,5 +1,6 @@
 """What the client asks of Kubeflow Pipelines' server."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -46,13 +47,14 @@ class Server:
 
     def submit(self, package: str, name: str, arguments: Mapping[str, Any]) -> str:
         """Starts a run; its id."""
-        run = self.client.create_run_from_pipeline_package(
-            package,
-            arguments=dict(arguments),
-            run_name=name,
-            experiment_name=self.experiment,
-            enable_caching=False,
-        )
+        with contextlib.redirect_stdout(None):  # KFP prints links for notebooks
+            run = self.client.create_run_from_pipeline_package(
+                package,
+                arguments=dict(arguments),
+                run_name=name,
+                experiment_name=self.experiment,
+                enable_caching=False,
+            )
         return run.run_id
 
     def wait(self, run_id: str, seconds: int) -> V2beta1Run:
@@ -141,7 +143,8 @@ class Server:
         return len(found)
 
     def _experiment_id(self) -> str:
-        return self.client.create_experiment(self.experiment).experiment_id
+        with contextlib.redirect_stdout(None):
+            return self.client.create_experiment(self.experiment).experiment_id
 
 
 def step_states(run: V2beta1Run) -> dict[str, str]:
