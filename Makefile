@@ -3,10 +3,10 @@ PYTHON := .venv/bin/python
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up run test lint format bench clean
+.PHONY: help set-up run test test-cluster lint format bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 set-up: ## make .venv with the pinned packages (the others do it when needed)
 	@python3 constraints/install.py
@@ -16,6 +16,9 @@ run: set-up ## run the pipeline on the built-in sample; ARGS="--config FILE --se
 
 test: set-up ## run all tests; ARGS="-k NAME" for some
 	@$(PYTHON) -m pytest $(ARGS)
+
+test-cluster: set-up ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
+	@$(PYTHON) -m pytest tests/cluster $(ARGS)
 
 lint: set-up ## ruff (lint and format) and mypy
 	@$(PYTHON) -m ruff check .

@@ -47,7 +47,7 @@ class SplitShares:
 class Data:
     """What goes in."""
 
-    dir: UserPath | None = None  # directory with captions, lists and pictures; null: the built-in sample
+    dir: UserPath | None = None  # captions, lists and pictures; days/{SPAN}: the highest number; null: the sample
     limit: PositiveInt | None = None  # take this many pictures, the first by hash of their names; null: all
     max_reject_fraction: Share = 0.01  # share of the captions that may be lost before the run stops
     unlisted: Literal["train", "skip"] = "train"  # what becomes of pictures that no official list names
@@ -210,7 +210,8 @@ def check_paths(config: Config) -> None:
     Raises:
       ConfigError: naming the setting.
     """
-    if config.data.dir is not None and not os.path.isdir(config.data.dir):
+    # a span, data/day-{SPAN}, is found when the ingest runs
+    if config.data.dir is not None and "{SPAN}" not in config.data.dir and not os.path.isdir(config.data.dir):
         raise ConfigError(f"data.dir: {config.data.dir} is not a directory")
     weights = config.feature_extractor.weights
     if weights not in ("imagenet", "random") and not os.path.isfile(weights):

@@ -17,7 +17,6 @@ def fingerprint(driver_class, **exec_properties) -> str:
     """As TFX's launcher asks for it."""
     driver = driver_class(None)
     output = driver.run(data_types.ExecutionInfo(exec_properties=exec_properties))
-    assert list(output.exec_properties) == ["fingerprint"]
     return output.exec_properties["fingerprint"].string_value
 
 
@@ -29,6 +28,21 @@ def test_the_ingests_sees_new_captions(tmp_path):
     assert fingerprint(ingest.Driver, **properties) == before
     write_data_set(tmp_path, "a.jpg#0\ta cat\n")
     assert fingerprint(ingest.Driver, **properties) != before
+
+
+def test_the_ingests_takes_the_newest_span(tmp_path):
+    for span in ("day-9", "day-10"):
+        write_data_set(tmp_path / span, "a.jpg#0\ta dog\n")
+    shares = json.dumps({"train": 0.8, "eval": 0.1, "test": 0.1})
+    properties = {"data_dir": f"{tmp_path}/day-{{SPAN}}", "limit": 0, "unlisted": "train", "split_shares": shares}
+    output = ingest.Driver(None).run(data_types.ExecutionInfo(exec_properties=properties))
+    assert output.exec_properties["data_dir"].string_value == str(tmp_path / "day-10")
+
+
+def test_the_schema_is_found_beside_the_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a step on a cluster has another working directory
+    assert fingerprint(schema.Driver, schema_file="schemas/captions.pbtxt")
+    assert schema.find("/some/where") == "/some/where" and schema.find("gs://some/where") == "gs://some/where"
 
 
 def test_the_ingests_says_what_is_missing(tmp_path):

@@ -1,0 +1,66 @@
+"""Schedules: what the client makes of five fields, and runs that start by the clock."""
+
+
+def schedules(cluster) -> list:
+    return list(cluster.server.schedules())
+
+
+def schedule(cluster, *arguments: str) -> str:
+    return cluster.client("schedule", "--config", str(cluster.config), *arguments)
+
+
+def test_scheduled_twice_there_is_one(cluster, first):
+    printed = schedule(cluster, "--name", "nightly", "--cron", "0 3 * * *", "--param", "trainer.epochs=2")
+    assert "KFP: 0 0 3 * * *" in printed and printed.count("03:00 UTC") == 3
+    [before] = schedules(cluster)
+    schedule(cluster, "--name", "nightly", "--cron", "30 4 * * 7")
+    [after] = schedules(cluster)
+    assert after.recurring_run_id != before.recurring_run_id
+    assert after.trigger.cron_schedule.cron == "0 30 4 * * 0"
+    assert (int(after.max_concurrency), after.no_catchup) == (1, True)
+
+
+def test_it_is_paused_resumed_and_deleted(cluster, first):
+    schedule(cluster, "--name", "weekly", "--cron", "0 3 * * 1")
+
+    def status() -> str:
+        return next(each.status for each in schedules(cluster) if each.display_name == "weekly")
+
+    assert status() == "ENABLED"
+    schedule(cluster, "--name", "weekly", "--pause")
+    assert status() == "DISABLED"
+    schedule(cluster, "--name", "weekly", "--resume")
+    assert status() == "ENABLED"
+    assert "weekly" in schedule(cluster, "--list")
+    schedule(cluster, "--name", "weekly", "--delete")
+    assert "weekly" not in schedule(cluster, "--list")
+    assert "no schedule weekly" in cluster.client(
+        "schedule", "--config", str(cluster.config), "--name", "weekly", "--pause", status=2
+    )
+
+
+def test_a_picture_that_came_between_two_firings_is_extracted_alone(cluster, first):
+    # every minute, and the next one only after the last has ended
+    cluster.draw(60)
+    known = {run.run_id for run in cluster.server.runs(100)}
+    held = cluster.features()
+
+    def fired() -> list[str]:
+        return [run.run_id for run in cluster.server.runs(100) if run.run_id not in known]
+
+    values = ["trainer.epochs=2", "evaluator.min_bleu_4=0.0"]
+    schedule(cluster, "--name", "often", "--cron", "* * * * *", "--param", *values)
+    try:
+        cluster.until(lambda: len(fired()) >= 1, "the first firing", 150)
+        [one] = fired()
+        assert cluster.wait(one) == "SUCCEEDED", cluster.logs(one)
+        assert cluster.features() == held
+        known.add(one)
+        cluster.draw(61)
+        cluster.until(lambda: len(fired()) >= 1, "the second firing", 150)
+        schedule(cluster, "--name", "often", "--pause")
+        two = fired()[-1]
+        assert cluster.wait(two) == "SUCCEEDED", cluster.logs(two)
+        assert cluster.features() == held + 1
+    finally:
+        schedule(cluster, "--name", "often", "--delete")
