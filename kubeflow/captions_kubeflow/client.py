@@ -35,13 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore")
     logging.getLogger().setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline import console
+    from captions_kubeflow import cron, logs, parameters, server
+    from pipeline.config import ConfigError
 
-    with console.without_chatter():
-        from captions_kubeflow import cron, graph, logs, server
-        from pipeline.config import ConfigError
-
-    faults = (UsageError, ConfigError, cron.CronError, graph.ParameterError, server.ServerError, logs.NoLogs)
+    faults = (UsageError, ConfigError, cron.CronError, parameters.ParameterError, server.ServerError, logs.NoLogs)
     try:
         return args.do(args)
     except faults as error:
@@ -105,14 +102,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compile(args: argparse.Namespace) -> int:
-    from captions_kubeflow import compiler, vertex
+    from pipeline import console
 
     config = _config(args)
     if args.target == "vertex":
+        with console.without_chatter():
+            from captions_kubeflow import vertex
         path = args.output or f"{config.name}.json"
         vertex.compile_to(config, path)
         print(f"{path}: for Vertex AI Pipelines")
         return 0
+    with console.without_chatter():
+        from captions_kubeflow import compiler
     path = args.output or f"{config.name}.yaml"
     parameters = compiler.compile_to(config, path)
     print(f"{path}: for Kubeflow Pipelines, image {config.kubeflow.image}; parameters:")
@@ -122,10 +123,10 @@ def _compile(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from captions_kubeflow import graph
+    from captions_kubeflow import parameters
 
     config = _config(args)
-    given = graph.arguments(args.param)
+    given = parameters.arguments(args.param)
     server = _server(args, config)
     with tempfile.TemporaryDirectory() as directory:
         run_id = server.submit(_package(config, directory), config.name, given)
@@ -138,7 +139,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _schedule(args: argparse.Namespace) -> int:
-    from captions_kubeflow import cron, graph
+    from captions_kubeflow import cron, parameters
 
     config = _config(args)
     name = args.name or config.name
@@ -151,7 +152,7 @@ def _schedule(args: argparse.Namespace) -> int:
         print(f"{name}: {args.action}d")
         return 0
     six, times = cron.to_six_fields(args.cron), cron.next_times(args.cron, args.time_zone)
-    given = graph.arguments(args.param)
+    given = parameters.arguments(args.param)
     with tempfile.TemporaryDirectory() as directory:
         made = _server(args, config).schedule(_package(config, directory), name, six, given)
     print(f"{name}: {args.cron} (KFP: {six}), {made}; the next runs, if the server's clock is {args.time_zone}:")
@@ -209,8 +210,10 @@ def _server(args: argparse.Namespace, config: "Config") -> "Server":
 
 
 def _package(config: "Config", directory: str) -> str:
-    from captions_kubeflow import compiler
+    from pipeline import console
 
+    with console.without_chatter():
+        from captions_kubeflow import compiler
     path = os.path.join(directory, "pipeline.yaml")
     compiler.compile_to(config, path)
     return path

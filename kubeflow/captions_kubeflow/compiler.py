@@ -1,5 +1,6 @@
 """The graph -> a pipeline of Kubeflow Pipelines: one container a node, in the order of the graph."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,11 +8,14 @@ from typing import Any
 from kfp import dsl, kubernetes
 from kfp.compiler import Compiler
 from kfp.dsl import PipelineTask
+from tfx.dsl.compiler import compiler as tfx_compiler
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto.orchestration import pipeline_pb2
 
 from captions_kubeflow import graph, ui
-from captions_kubeflow.graph import Parameter
+from captions_kubeflow.parameters import PARAMETERS, Parameter, parameter_name
 from pipeline.config import Config, ConfigError, Kubeflow, Resources
+from pipeline.pipeline import create_pipeline
 
 GRAPH = "graph"  # the parameter that holds the compiled graph
 # KFP's server puts the run's id here; KFP's own placeholder for it is known to its driver alone
@@ -33,8 +37,8 @@ def compile_to(config: Config, path: str) -> list[Parameter]:
     Raises:
       ConfigError: the config can't be run on a cluster.
     """
-    config = graph.on_cluster(config)
-    ir, parameters = graph.compile_graph(config)
+    config = on_cluster(config)
+    ir, parameters = compile_graph(config)
     nodes = [node.pipeline_node for node in ir.nodes]
     names = [node.node_info.id for node in nodes]
     if unknown := sorted(set(config.kubeflow.steps) - set(names)):
@@ -55,6 +59,40 @@ def compile_to(config: Config, path: str) -> list[Parameter]:
     pipeline.__signature__ = _signature(shared, with_defaults=True)  # type: ignore[attr-defined]
     Compiler().compile(dsl.pipeline(name=_kfp_name(config.name))(pipeline), path)
     return parameters
+
+
+def on_cluster(config: Config) -> Config:
+    """The config with its root on the steps' volume, unless it has another one.
+
+    Raises:
+      ConfigError: the root is a path that is not on the volume, so that no step would find it.
+    """
+    cluster = config.kubeflow
+    if config.root is None:
+        return dataclasses.replace(config, root=f"{cluster.mount}/{config.name}")
+    if "://" not in config.root and (cluster.volume is None or not config.root.startswith(f"{cluster.mount}/")):
+        raise ConfigError(f"root: {config.root} is not on the steps' volume, which is mounted at {cluster.mount}")
+    return config
+
+
+def compile_graph(config: Config) -> tuple[pipeline_pb2.Pipeline, list[Parameter]]:
+    """Compiles the graph for the cluster.
+
+    Args:
+      config: all settings; its root is where the steps see it.
+
+    Returns:
+      TFX's intermediate representation without a database, and the parameters that are left open in it.
+    """
+    found = []
+
+    def parameter(key: str, value: Any) -> RuntimeParameter:
+        found.append(Parameter(parameter_name(key), PARAMETERS[key], PARAMETERS[key](value)))
+        return RuntimeParameter(name=found[-1].name, ptype=found[-1].type, default=found[-1].default)
+
+    made = create_pipeline(config, parameter)
+    made.metadata_connection_config = None  # each step takes it from its environment
+    return tfx_compiler.Compiler().compile(made), found
 
 
 def _step(node_id: str, needed: Sequence[Parameter], config: Config) -> Callable[..., PipelineTask]:
