@@ -133,7 +133,10 @@ def _run(args: argparse.Namespace) -> int:
     print(run_id, flush=True)
     if not args.wait:
         return 0
-    state = server.wait(run_id, args.timeout).state
+    try:
+        state = server.wait(run_id, args.timeout).state
+    except TimeoutError as error:
+        raise UsageError(f"{error}; it goes on") from None
     print(state)
     return 0 if state == "SUCCEEDED" else 1
 

@@ -9,6 +9,7 @@ from kfp import dsl, kubernetes
 from kfp.compiler import Compiler
 from kfp.dsl import PipelineTask
 from tfx.dsl.compiler import compiler as tfx_compiler
+from tfx.orchestration import data_types_utils
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -68,9 +69,11 @@ def on_cluster(config: Config) -> Config:
       ConfigError: the root is a path that is not on the volume, so that no step would find it.
     """
     cluster = config.kubeflow
+    if not cluster.volume and "://" not in (config.root or ""):
+        raise ConfigError("root: the steps have no volume (kubeflow.volume); give root=gs://BUCKET/NAME")
     if config.root is None:
         return dataclasses.replace(config, root=f"{cluster.mount}/{config.name}")
-    if "://" not in config.root and (cluster.volume is None or not config.root.startswith(f"{cluster.mount}/")):
+    if "://" not in config.root and not config.root.startswith(f"{cluster.mount}/"):
         raise ConfigError(f"root: {config.root} is not on the steps' volume, which is mounted at {cluster.mount}")
     return config
 
@@ -92,7 +95,14 @@ def compile_graph(config: Config) -> tuple[pipeline_pb2.Pipeline, list[Parameter
 
     made = create_pipeline(config, parameter)
     made.metadata_connection_config = None  # each step takes it from its environment
-    return tfx_compiler.Compiler().compile(made), found
+    ir = tfx_compiler.Compiler().compile(made)
+    defaults = {each.name: each.default for each in found}
+    for node in ir.nodes:
+        for value in node.pipeline_node.parameters.parameters.values():
+            if value.HasField("runtime_parameter"):  # where TFX leaves out a default of 0
+                open_one = value.runtime_parameter
+                data_types_utils.set_metadata_value(open_one.default_value, defaults[open_one.name])
+    return ir, found
 
 
 def _step(node_id: str, needed: Sequence[Parameter], config: Config) -> Callable[..., PipelineTask]:
@@ -104,7 +114,7 @@ def _step(node_id: str, needed: Sequence[Parameter], config: Config) -> Callable
         for name, value in texts.items():
             arguments += ["--param", name, value]
         if config.kubeflow.volume:
-            arguments += ["--scratch", f"{config.root_dir}/scratch"]
+            arguments += ["--scratch", f"{config.kubeflow.mount}/{config.name}/scratch"]
         if node_id == EVALUATOR:
             arguments += ["--executor-input", EXECUTOR_INPUT]
         command = ["python", "-m", "captions_kubeflow.run_node"]
@@ -142,7 +152,10 @@ def _equip(task: PipelineTask, node: pipeline_pb2.PipelineNode, cluster: Kubeflo
     kubernetes.use_secret_as_env(task, secret_name=cluster.database.secret, secret_key_to_env=keys)
     if cluster.volume:
         kubernetes.mount_pvc(task, pvc_name=cluster.volume, mount_path=cluster.mount)
-    _limit(task, cluster.steps.get(name, cluster.default))
+    try:
+        _limit(task, cluster.steps.get(name, cluster.default))
+    except ValueError as error:  # KFP looks at the amounts
+        raise ConfigError(f"kubeflow.{f'steps.{name}' if name in cluster.steps else 'default'}: {error}") from None
 
 
 def _limit(task: PipelineTask, resources: Resources) -> None:
@@ -156,8 +169,8 @@ def _limit(task: PipelineTask, resources: Resources) -> None:
         kubernetes.add_node_selector(task, label_key=key, label_value=value)
     if resources.retries:
         task.set_retry(num_retries=resources.retries, backoff_duration="10s", backoff_factor=2.0)
-    if resources.timeout:
-        kubernetes.set_timeout(task, resources.timeout)
+    if resources.timeout:  # last, and by hand: kfp-kubernetes 1.0 does not know the field, which the server does
+        task.platform_config["kubernetes"]["activeDeadlineSeconds"] = str(resources.timeout)
 
 
 def _kfp_name(name: str) -> str:

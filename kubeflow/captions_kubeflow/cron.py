@@ -1,9 +1,14 @@
 """Cron expressions: what people write has five fields, what Kubeflow Pipelines reads has six."""
 
 import datetime
+import re
 import zoneinfo
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_NUMBERS = {name: number for names, first in ((_MONTHS, 1), (_DAYS, 0)) for number, name in enumerate(names, first)}
 
 
 class CronError(ValueError):
@@ -27,13 +32,16 @@ def to_six_fields(expression: str) -> str:
         raise CronError(
             f"--cron {expression!r}: wanted are minute, hour, day of month, month, day of week: '0 3 * * *'"
         )
-    if any(character in expression for character in "L#?"):
+    numbers = re.sub("[a-z]{3}", lambda name: str(_NUMBERS.get(name[0], name[0])), expression.lower())
+    if re.search(r"[^\d\s*,/-]", numbers):
         raise CronError(
             f"--cron {expression!r}: KFP's scheduler knows *, numbers, names, lists, ranges and steps alone"
         )
     weekdays = fields[4].replace("7", "0") if fields[4] in ("7", "0,7", "7,0") else fields[4]
     if "7" in weekdays.replace("*/7", ""):
         raise CronError(f"--cron {expression!r}: KFP's scheduler has no weekday 7 in lists and ranges; Sunday is 0")
+    if any(int(first) > int(last) for first, last in re.findall(r"(\d+)-(\d+)", numbers)):
+        raise CronError(f"--cron {expression!r}: KFP's scheduler has no ranges that end before they begin; give a list")
     return " ".join(["0", *fields[:4], weekdays])
 
 
@@ -46,11 +54,14 @@ def next_times(expression: str, time_zone: str, count: int = 3) -> list[datetime
       count: how many.
 
     Raises:
-      CronError: there is no such time zone.
+      CronError: there is no such time zone, or no such time, as February 30.
     """
     try:
         zone = zoneinfo.ZoneInfo(time_zone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # a directory of zones, as Europe
         raise CronError(f"--time-zone {time_zone}: there is no such time zone; give an IANA name, as UTC") from None
     times = croniter(expression, datetime.datetime.now(zone))
-    return [times.get_next(datetime.datetime) for _ in range(count)]
+    try:
+        return [times.get_next(datetime.datetime) for _ in range(count)]
+    except CroniterBadDateError:
+        raise CronError(f"--cron {expression!r}: there is no such time") from None

@@ -54,7 +54,7 @@ def code_hash() -> str:
 
 def to_text(ir: pipeline_pb2.Pipeline) -> str:
     """The graph as one word of ASCII, with the hash of the code that it was compiled from."""
-    packed = gzip.compress(json_format.MessageToJson(ir, indent=0).encode(), mtime=0)
+    packed = gzip.compress(json_format.MessageToJson(ir, indent=0, sort_keys=True).encode(), mtime=0)
     return f"{code_hash()}:{base64.b64encode(packed).decode()}"
 
 

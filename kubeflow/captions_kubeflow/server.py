@@ -2,18 +2,37 @@
 
 import contextlib
 import dataclasses
+import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kfp
+import urllib3
 from kfp_server_api import ApiException, V2beta1RecurringRun, V2beta1Run
 
 PAGE = 100
+PAUSE = 2.0  # seconds between two looks at a run
 DONE = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
 class ServerError(RuntimeError):
     """The server can't be reached, or refused; the message says what."""
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Turns what the server refuses, and its absence, into a `ServerError`."""
+    try:
+        yield
+    except ApiException as error:
+        try:
+            cause = json.loads(error.body)["message"]
+        except (TypeError, ValueError, KeyError):
+            cause = error.reason
+        raise ServerError(f"Kubeflow Pipelines refused: {cause}") from None
+    except urllib3.exceptions.HTTPError as error:
+        raise ServerError(f"Kubeflow Pipelines did not answer ({error})") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +64,7 @@ class Server:
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ServerError(f"no Kubeflow Pipelines at {host or 'the default address'} ({cause})") from None
 
+    @_in_one_line()
     def submit(self, package: str, name: str, arguments: Mapping[str, Any]) -> str:
         """Starts a run; its id."""
         with contextlib.redirect_stdout(None):  # KFP prints links for notebooks
@@ -63,7 +83,12 @@ class Server:
         Raises:
           TimeoutError: it has not ended by then.
         """
-        return self.client.wait_for_run_completion(run_id, seconds, sleep_duration=2)
+        end = time.monotonic() + seconds
+        while (run := self.run(run_id)).state not in DONE:  # KFP's own wait does not notice that a run was canceled
+            if time.monotonic() >= end:
+                raise TimeoutError(f"run {run_id} has not ended within {seconds} s")
+            time.sleep(PAUSE)
+        return run
 
     def run(self, run_id: str) -> V2beta1Run:
         """A run with its steps.
@@ -72,10 +97,12 @@ class Server:
           ServerError: there is no such run.
         """
         try:
-            return self.client.get_run(run_id)
-        except ApiException as error:
-            raise ServerError(f"no run {run_id} ({error.reason})") from None
+            with _in_one_line():
+                return self.client.get_run(run_id)
+        except ServerError as error:
+            raise ServerError(f"run {run_id}: {error}") from None
 
+    @_in_one_line()
     def runs(self, limit: int) -> list[V2beta1Run]:
         """The last runs, the newest first."""
         found = self.client.list_runs(
@@ -85,14 +112,16 @@ class Server:
 
     def schedules(self) -> Iterator[V2beta1RecurringRun]:
         """The recurring runs of the experiment."""
-        experiment_id, token = self._experiment_id(), ""
-        while True:
-            page = self.client.list_recurring_runs(page_token=token, page_size=PAGE, experiment_id=experiment_id)
-            yield from page.recurring_runs or []
-            token = page.next_page_token
-            if not token:
-                return
+        with _in_one_line():
+            experiment_id, token = self._experiment_id(), ""
+            while True:
+                page = self.client.list_recurring_runs(page_token=token, page_size=PAGE, experiment_id=experiment_id)
+                yield from page.recurring_runs or []
+                token = page.next_page_token
+                if not token:
+                    return
 
+    @_in_one_line()
     def schedule(self, package: str, name: str, cron: str, arguments: Mapping[str, Any]) -> str:
         """Creates the recurring run of a name, or replaces it.
 
@@ -122,6 +151,7 @@ class Server:
             self.client.delete_recurring_run(each)
         return made.recurring_run_id
 
+    @_in_one_line()
     def change_schedule(self, name: str, action: str) -> int:
         """Pauses, resumes or deletes the recurring run of a name.
 
