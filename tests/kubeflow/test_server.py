@@ -1,0 +1,245 @@
+"""A fake stands in for KFP's client, with its signatures; the real server is tested in tests/cluster."""
+
+from unittest import mock
+
+import kfp
+import pytest
+import urllib3
+from captions_kubeflow import server
+from captions_kubeflow.server import Server, ServerError, step_states
+from kfp_server_api import (
+    ApiException,
+    V2beta1Experiment,
+    V2beta1ListRecurringRunsResponse,
+    V2beta1ListRunsResponse,
+    V2beta1PipelineTaskDetail,
+    V2beta1RecurringRun,
+    V2beta1Run,
+    V2beta1RunDetails,
+)
+
+
+@pytest.fixture
+def client() -> mock.Mock:
+    fake = mock.create_autospec(kfp.Client, instance=True)
+    fake.create_experiment.side_effect = lambda name: (
+        print("a link") or V2beta1Experiment(experiment_id=f"id of {name}")
+    )
+    fake.list_recurring_runs.return_value = V2beta1ListRecurringRunsResponse()
+    return fake
+
+
+@pytest.fixture
+def made(client) -> Server:
+    return Server(client, "captions")
+
+
+def schedules(*pages: list[tuple[str, str]]) -> list[V2beta1ListRecurringRunsResponse]:
+    """Pages of (id, name), as the server gives them out."""
+    return [
+        V2beta1ListRecurringRunsResponse(
+            recurring_runs=[V2beta1RecurringRun(recurring_run_id=i, display_name=name) for i, name in page] or None,
+            next_page_token=f"page {number}" if number < len(pages) else None,
+        )
+        for number, page in enumerate(pages, 1)
+    ]
+
+
+def refusal(body: str | None = '{"error": "e", "code": 3, "message": "there is no such thing"}') -> ApiException:
+    error = ApiException(status=400, reason="Bad Request")
+    error.body = body
+    return error
+
+
+def test_connecting_names_host_and_experiment(monkeypatch):
+    monkeypatch.setattr(kfp, "Client", mock.Mock(return_value="client"))
+    assert Server.connect("http://kfp:8888", "captions") == Server("client", "captions")
+    kfp.Client.assert_called_once_with(host="http://kfp:8888")
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "message"),
+    [
+        ("http://kfp", RuntimeError("refused\nmore"), "no Kubeflow Pipelines at http://kfp (refused)"),
+        (None, RuntimeError(), "no Kubeflow Pipelines at the default address (RuntimeError)"),
+    ],
+)
+def test_nobody_answers(monkeypatch, host, error, message):
+    monkeypatch.setattr(kfp, "Client", mock.Mock(side_effect=error))
+    with pytest.raises(ServerError) as caught:
+        Server.connect(host, "captions")
+    assert str(caught.value) == message
+
+
+def test_a_run_is_submitted_uncached_and_silently(made, client, capsys):
+    def start(*arguments, **options):
+        print("a link for notebooks")
+        return mock.Mock(run_id="run-1")
+
+    client.create_run_from_pipeline_package.side_effect = start
+    assert made.submit("p.yaml", "nightly", {"trainer_epochs": 3}) == "run-1"
+    client.create_run_from_pipeline_package.assert_called_once_with(
+        "p.yaml",
+        arguments={"trainer_epochs": 3},
+        run_name="nightly",
+        experiment_name="captions",
+        enable_caching=False,
+    )
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def clock(monkeypatch) -> mock.Mock:
+    """A clock that goes on when somebody sleeps."""
+    fake = mock.Mock(now=0.0)
+    fake.monotonic.side_effect = lambda: fake.now
+    fake.sleep.side_effect = lambda seconds: setattr(fake, "now", fake.now + seconds)
+    monkeypatch.setattr(server, "time", fake)
+    return fake
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"])
+def test_a_run_is_waited_for_until_it_ends(made, client, clock, state):
+    client.get_run.side_effect = [V2beta1Run(state=each) for each in (None, "PENDING", "RUNNING", "CANCELING", state)]
+    assert made.wait("run-1", 60).state == state
+    assert clock.sleep.call_count == 4
+    client.get_run.assert_called_with("run-1")
+
+
+def test_patience_with_a_run_ends(made, client, clock):
+    client.get_run.return_value = V2beta1Run(state="RUNNING")
+    with pytest.raises(TimeoutError, match="run run-1 has not ended within 7 s"):
+        made.wait("run-1", 7)
+    assert 7 <= clock.now < 10
+
+
+def test_a_run_that_has_ended_is_not_waited_for(made, client, clock):
+    client.get_run.return_value = V2beta1Run(state="SUCCEEDED")
+    assert made.wait("run-1", 0).state == "SUCCEEDED"
+    assert clock.now == 0
+
+
+def test_no_such_run_is_said(made, client):
+    client.get_run.return_value = V2beta1Run(run_id="run-1")
+    assert made.run("run-1").run_id == "run-1"
+    client.get_run.side_effect = refusal()
+    with pytest.raises(ServerError, match="^run run-1: Kubeflow Pipelines refused: there is no such thing$"):
+        made.run("run-1")
+
+
+def test_the_last_runs_come_first(made, client, capsys):
+    client.list_runs.return_value = V2beta1ListRunsResponse(runs=[V2beta1Run(run_id="b"), V2beta1Run(run_id="a")])
+    assert [run.run_id for run in made.runs(7)] == ["b", "a"]
+    client.list_runs.assert_called_once_with(page_size=7, sort_by="created_at desc", experiment_id="id of captions")
+    assert capsys.readouterr().out == ""
+
+
+def test_there_may_be_no_runs_and_no_schedules(made, client):
+    client.list_runs.return_value = V2beta1ListRunsResponse()
+    assert made.runs(7) == []
+    assert list(made.schedules()) == []
+
+
+def test_all_pages_of_schedules_are_read(made, client):
+    client.list_recurring_runs.side_effect = schedules([("1", "a"), ("2", "b")], [], [("3", "c")])
+    assert [each.recurring_run_id for each in made.schedules()] == ["1", "2", "3"]
+    tokens = [call.kwargs["page_token"] for call in client.list_recurring_runs.call_args_list]
+    assert tokens == ["", "page 1", "page 2"]
+    assert {call.kwargs["experiment_id"] for call in client.list_recurring_runs.call_args_list} == {"id of captions"}
+
+
+def test_a_schedule_runs_one_at_a_time_and_catches_nothing_up(made, client):
+    client.create_recurring_run.return_value = V2beta1RecurringRun(recurring_run_id="new")
+    assert made.schedule("p.yaml", "nightly", "0 0 3 * * *", {"trainer_epochs": 3}) == "new"
+    client.create_recurring_run.assert_called_once_with(
+        experiment_id="id of captions",
+        job_name="nightly",
+        cron_expression="0 0 3 * * *",
+        max_concurrency=1,
+        no_catchup=True,
+        params={"trainer_epochs": 3},
+        pipeline_package_path="p.yaml",
+        enable_caching=False,
+    )
+    client.delete_recurring_run.assert_not_called()
+
+
+def test_a_schedule_replaces_those_of_its_name_once_it_stands(made, client):
+    client.list_recurring_runs.side_effect = schedules([("1", "nightly"), ("2", "weekly")], [("3", "nightly")])
+    client.create_recurring_run.return_value = V2beta1RecurringRun(recurring_run_id="4")
+    assert made.schedule("p.yaml", "nightly", "0 0 3 * * *", {}) == "4"
+    changes = [call for call in client.method_calls if call[0] in ("create_recurring_run", "delete_recurring_run")]
+    assert [change[0] for change in changes] == ["create_recurring_run", *["delete_recurring_run"] * 2]
+    assert [change.args for change in changes[1:]] == [("1",), ("3",)]
+
+
+def test_the_old_schedule_stays_where_the_new_one_is_refused(made, client):
+    client.list_recurring_runs.side_effect = schedules([("1", "nightly")])
+    client.create_recurring_run.side_effect = refusal()
+    with pytest.raises(ServerError, match="refused: there is no such thing"):
+        made.schedule("p.yaml", "nightly", "bad", {})
+    client.delete_recurring_run.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("action", "method"),
+    [("pause", "disable_recurring_run"), ("resume", "enable_recurring_run"), ("delete", "delete_recurring_run")],
+)
+def test_all_schedules_of_a_name_are_changed_and_no_other(made, client, action, method):
+    client.list_recurring_runs.side_effect = schedules([("1", "nightly"), ("2", "weekly"), ("3", "nightly")], [])
+    assert made.change_schedule("nightly", action) == 2
+    changes = [call for call in client.method_calls if "list" not in call[0] and call[0] != "create_experiment"]
+    assert changes == [getattr(mock.call, method)("1"), getattr(mock.call, method)("3")]
+
+
+def test_a_name_without_schedules_is_counted_as_none(made, client):
+    client.list_recurring_runs.side_effect = schedules([("2", "weekly")])
+    assert made.change_schedule("nightly", "delete") == 0
+    client.delete_recurring_run.assert_not_called()
+
+
+CALLS = {
+    "create_run_from_pipeline_package": lambda made: made.submit("p.yaml", "n", {}),
+    "get_run": lambda made: made.wait("run-1", 60),
+    "list_runs": lambda made: made.runs(3),
+    "list_recurring_runs": lambda made: list(made.schedules()),
+    "create_recurring_run": lambda made: made.schedule("p.yaml", "n", "* * * * * *", {}),
+    "create_experiment": lambda made: made.change_schedule("n", "pause"),
+}
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (refusal(), "refused: there is no such thing"),
+        (refusal("<html>"), "refused: Bad Request"),
+        (refusal(None), "refused: Bad Request"),
+        (urllib3.exceptions.HTTPError("gone away"), r"did not answer \(gone away\)"),
+    ],
+)
+def test_what_the_server_refuses_is_one_line(made, client, method, error, message):
+    getattr(client, method).side_effect = error
+    with pytest.raises(ServerError, match=message) as caught:
+        CALLS[method](made)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_states_are_those_of_the_steps_alone():
+    states = {
+        "root": "RUNNING",
+        "root-driver": "SUCCEEDED",
+        "trainer": "FAILED",
+        "trainer-driver": "SUCCEEDED",
+        "pusher": None,
+        "pusher-driver": "SKIPPED",
+        "executor": "SUCCEEDED",
+    }
+    details = [V2beta1PipelineTaskDetail(display_name=name, state=state) for name, state in states.items()]
+    run = V2beta1Run(run_details=V2beta1RunDetails(task_details=details))
+    assert step_states(run) == {"trainer": "FAILED", "pusher": ""}
+
+
+@pytest.mark.parametrize("details", [None, V2beta1RunDetails()])
+def test_a_run_that_has_not_begun_has_no_steps(details):
+    assert step_states(V2beta1Run(run_details=details)) == {}
