@@ -123,7 +123,7 @@ def test_no_such_run_is_said(made, client):
     client.get_run.return_value = V2beta1Run(run_id="run-1")
     assert made.run("run-1").run_id == "run-1"
     client.get_run.side_effect = refusal()
-    with pytest.raises(ServerError, match="^run run-1: Kubeflow Pipelines refused: there is no such thing$"):
+    with pytest.raises(ServerError, match=r"^run run-1: Kubeflow Pipelines refused: there is no such thing$"):
         made.run("run-1")
 
 
