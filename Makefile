@@ -1,9 +1,12 @@
 # Everything runs in .venv, which `set-up` makes on first use and leaves alone afterwards.
 PYTHON := .venv/bin/python
 ARGS :=
+# what builds the image, and the image's name
+BUILDER := docker build
+IMAGE := captions:latest
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up run test test-cluster lint format bench clean
+.PHONY: help set-up run test test-cluster image lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +23,14 @@ test: set-up ## run all tests; ARGS="-k NAME" for some
 test-cluster: set-up ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
 
-lint: set-up ## ruff (lint and format) and mypy
+image: ## build the image of the steps on a cluster; IMAGE=NAME, BUILDER="buildah build" without Docker
+	@$(BUILDER) --file kubeflow/Dockerfile --tag $(IMAGE) $(ARGS) .
+
+lint: set-up ## ruff (lint and format), mypy, hadolint
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+	@.venv/bin/hadolint kubeflow/Dockerfile
 
 format: set-up ## let ruff format and mend
 	@$(PYTHON) -m ruff check --fix .

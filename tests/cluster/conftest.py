@@ -5,11 +5,18 @@ Given by the environment:
   KUBECONFIG         of its Kubernetes, with the right to make secrets and claims in the namespace `kubeflow`
   METADATA_HOST, METADATA_PORT, METADATA_ADMIN, METADATA_ADMIN_PASSWORD
                      a MariaDB or MySQL server, and a user who may make databases and users (default: root, no password)
+  CLUSTER_IMAGE      the image of kubeflow/Dockerfile, as the cluster's nodes know it; built from this code
+  STEP_IMAGE         the image of all tests but the image's own (default: CLUSTER_IMAGE); a node without containers may
+                     take another name as the order to run the steps as processes
   POD_LOGS           where the pods' logs are kept as POD.log, if Kubernetes can't give them
-  DATABASE_PAUSE     a command that stops the database for ten seconds; without it that test fails
+  KILL_TRAINER       a command that kills the Trainer of the run $RUN_ID, which runs in the pod $POD, with SIGKILL
+  DATABASE_PAUSE     a command that stops the database for ten seconds
 
-Where a stand-in runs the steps instead of a kubelet, it has no artifacts: how the metrics reach KFP's UI is a unit
-test.
+The claim `captions` must be mounted at /captions here, too: the tests draw the data there and look at what was pushed.
+
+Against a stand-in for the kubelet, as the gate has it, some things are not seen: it knows no artifacts (how the metrics
+reach KFP's UI is a unit test), no limits, no security contexts (the API server checks them, see test_manifests), and it
+gives no logs (POD_LOGS).
 """
 
 import json
@@ -24,7 +31,9 @@ from collections.abc import Iterator
 import kfp
 import pytest
 import yaml
+from captions_kubeflow.logs import is_of_step
 from captions_kubeflow.server import Server
+from ml_metadata.proto import metadata_store_pb2
 
 from pipeline import sample_data
 from tests.material import ROOT
@@ -37,6 +46,19 @@ SMALL = {
     | {"feed_forward": 64},
     "evaluator": {"min_gain": -1.0},
 }
+STEPS = {
+    "CaptionIngest",
+    "StatisticsGen",
+    "ImportSchemaGen",
+    "ExampleValidator",
+    "Transform",
+    "FeatureExtractor",
+    "Trainer",
+    "LatestBlessedModel",
+    "BleuEvaluator",
+    "Pusher",
+}
+PARAMETERS = ("trainer.epochs=2", "evaluator.min_bleu_4=0.0")
 
 
 def kubectl(*arguments: str, given: str | None = None) -> str:
@@ -48,7 +70,8 @@ def kubectl(*arguments: str, given: str | None = None) -> str:
 class Cluster:
     """A pipeline of its own on the server: a name, a database, a Secret, a claim, data on the volume."""
 
-    def __init__(self, directory: pathlib.Path):
+    def __init__(self, directory: pathlib.Path, image: str):
+        self.image = image
         self.name = f"test-{uuid.uuid4().hex[:8]}"
         self.password = f"secret-{uuid.uuid4().hex}"
         self.host, self.port = os.environ["METADATA_HOST"], os.environ["METADATA_PORT"]
@@ -65,7 +88,7 @@ class Cluster:
 
     def write_config(self, secret: str | None = None, **more: object) -> None:
         database = {"host": self.host, "port": int(self.port), "name": self.database, "secret": secret or self.name}
-        config = {"name": self.name, **SMALL, "kubeflow": {"database": database, **more}}
+        config = {"name": self.name, **SMALL, "kubeflow": {"image": self.image, "database": database, **more}}
         self.config.write_text(yaml.safe_dump(config))
 
     def make_secret(self, name: str, password: str) -> None:
@@ -73,8 +96,9 @@ class Cluster:
         kubectl("create", "secret", "generic", name, *literals)
 
     def draw(self, images: int) -> None:
-        """Draws data, on the volume as this machine sees it."""
+        """Draws data, on the volume as this machine sees it; the steps may be another user."""
         sample_data.write(self.root / "sample_data", images, seed=7)
+        self.root.chmod(0o777)
 
     def sql(self, statement: str) -> str:
         user = os.environ.get("METADATA_ADMIN", "root")
@@ -101,21 +125,31 @@ class Cluster:
         kept = ["--log-dir", os.environ["POD_LOGS"]] if "POD_LOGS" in os.environ else []
         return self.client("logs", run_id, *step, *kept)
 
-    def states(self, run_id: str) -> dict[str, list[str]]:
-        """How the nodes of a run ended, from ML Metadata: node -> states, as TFX numbers them."""
+    def executions(self, run_id: str) -> dict[str, list[tuple[int, str]]]:
+        """The executions of a run's nodes, from ML Metadata: node -> (id, state)."""
         query = f"""
-            SELECT node.name, execution.last_known_state FROM {self.database}.Execution execution
+            SELECT node.name, execution.id, execution.last_known_state FROM {self.database}.Execution execution
             JOIN {self.database}.Association in_run ON in_run.execution_id = execution.id
             JOIN {self.database}.Context run ON run.id = in_run.context_id AND run.name = '{run_id}'
             JOIN {self.database}.Association in_node ON in_node.execution_id = execution.id
             JOIN {self.database}.Context node ON node.id = in_node.context_id
             JOIN {self.database}.Type type ON type.id = node.type_id AND type.name = 'node'
             ORDER BY execution.id"""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[tuple[int, str]]] = {}
         for line in self.sql(query).splitlines():
-            node, state = line.split("\t")
-            found.setdefault(node.removeprefix(f"{self.name}."), []).append(STATES[int(state)])
+            node, number, state = line.split("\t")
+            name = metadata_store_pb2.Execution.State.Name(int(state)).lower()
+            found.setdefault(node.removeprefix(f"{self.name}."), []).append((int(number), name))
         return found
+
+    def states(self, run_id: str) -> dict[str, list[str]]:
+        """How the nodes of a run ended: node -> state of each execution."""
+        return {node: [state for _, state in found] for node, found in self.executions(run_id).items()}
+
+    def pods(self, run_id: str, step: str) -> list[str]:
+        """The pods in which a step of a run was tried."""
+        listed = kubectl("get", "pods", "-l", f"pipeline/runid={run_id}", "-o", "name").split()
+        return [name for line in listed if is_of_step(name := line.removeprefix("pod/"), step)]
 
     def versions(self) -> list[str]:
         return sorted(path.name for path in (self.root / "serving").glob("[0-9]*"))
@@ -132,9 +166,6 @@ class Cluster:
             time.sleep(0.5)
 
 
-STATES = {0: "unknown", 1: "new", 2: "running", 3: "complete", 4: "failed", 5: "cached", 6: "canceled"}
-
-
 def claim() -> dict[str, object]:
     return {
         "apiVersion": "v1",
@@ -144,17 +175,24 @@ def claim() -> dict[str, object]:
     }
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+def made_cluster(directory: pathlib.Path, image: str) -> Iterator[Cluster]:
+    """One with 60 pictures; its database goes with it."""
+    made = Cluster(directory, image)
     made.draw(60)
     yield made
     made.sql(f"DROP DATABASE {made.database}")
+    made.sql(f"DROP USER '{made.database}'@'%'")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    image = os.environ.get("STEP_IMAGE") or os.environ["CLUSTER_IMAGE"]
+    yield from made_cluster(tmp_path_factory.mktemp("cluster"), image)
+
+
+@pytest.fixture(scope="session")
 def first(cluster) -> str:
-    """The id of a first run, with a parameter of its own."""
-    run_id = cluster.start("trainer.epochs=2", "evaluator.min_bleu_4=0.0")
+    """The id of a first run, with parameters of its own."""
+    run_id = cluster.start(*PARAMETERS)
     assert cluster.wait(run_id) == "SUCCEEDED", cluster.logs(run_id)
     return run_id

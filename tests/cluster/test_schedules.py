@@ -1,5 +1,7 @@
 """Schedules: what the client makes of five fields, and runs that start by the clock."""
 
+from tests.cluster.conftest import PARAMETERS, STEPS
+
 
 def schedules(cluster) -> list:
     return list(cluster.server.schedules())
@@ -39,28 +41,29 @@ def test_it_is_paused_resumed_and_deleted(cluster, first):
     )
 
 
-def test_a_picture_that_came_between_two_firings_is_extracted_alone(cluster, first):
+def test_what_came_between_two_firings_is_extracted_alone_and_nothing_without_news(cluster, first):
     # every minute, and the next one only after the last has ended
-    cluster.draw(60)
     known = {run.run_id for run in cluster.server.runs(100)}
     held = cluster.features()
 
     def fired() -> list[str]:
         return [run.run_id for run in cluster.server.runs(100) if run.run_id not in known]
 
-    values = ["trainer.epochs=2", "evaluator.min_bleu_4=0.0"]
-    schedule(cluster, "--name", "often", "--cron", "* * * * *", "--param", *values)
+    schedule(cluster, "--name", "often", "--cron", "* * * * *", "--param", *PARAMETERS)
     try:
-        cluster.until(lambda: len(fired()) >= 1, "the first firing", 150)
+        cluster.until(fired, "the first firing", 150)
         [one] = fired()
         assert cluster.wait(one) == "SUCCEEDED", cluster.logs(one)
-        assert cluster.features() == held
         known.add(one)
         cluster.draw(61)
-        cluster.until(lambda: len(fired()) >= 1, "the second firing", 150)
+        cached = {step for step, states in cluster.states(one).items() if states == ["cached"]}
+        assert cached >= STEPS - {"LatestBlessedModel", "BleuEvaluator", "Pusher"}  # these look for a newer baseline
+        assert cluster.features() == held
+        cluster.until(fired, "the second firing", 150)
         schedule(cluster, "--name", "often", "--pause")
         two = fired()[-1]
         assert cluster.wait(two) == "SUCCEEDED", cluster.logs(two)
+        assert cluster.states(two)["FeatureExtractor"] == ["complete"]
         assert cluster.features() == held + 1
     finally:
         schedule(cluster, "--name", "often", "--delete")
