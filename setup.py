@@ -20,6 +20,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10",
         "pydantic>=2.7",
+        "pymysql>=1.1",
         "pyyaml>=6",
         "rich>=13",
         "tenacity>=8",

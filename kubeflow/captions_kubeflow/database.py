@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+import pymysql
 import tenacity
 from absl import logging
 from ml_metadata import MetadataStore, errors
@@ -10,9 +11,13 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 PATIENCE = 300.0  # seconds that a database may be away
-# of MariaDB's and MySQL's client library: no connection, or lost in a query
-_AWAY = re.compile(r"errno: (2002|2003|2005|2006|2013|2055|1053|1927)\b")
-_DENIED = re.compile(r"errno: (1044|1045|1698)\b")
+# MLMD tells of the server's faults in the server's words alone, and of a refused connection in none
+_NO_CONNECTION = "mysql_real_connect failed"
+_PASSING = re.compile(
+    f"{_NO_CONNECTION}|Lost connection to|server has gone away|Can't connect to|retry transaction|Aborted"
+    "|concurrent connection to the empty database"
+)
+_DENIED = (1044, 1045, 1698)  # error codes of MariaDB and MySQL: no right to the database, wrong password
 
 
 class DatabaseError(RuntimeError):
@@ -66,14 +71,28 @@ def _connect(connection: metadata_store_pb2.ConnectionConfig) -> PatientStore:
             try:
                 return PatientStore(connection)
             except Exception as error:  # MLMD raises RuntimeError, or one of its own
-                if _DENIED.search(str(error)):
-                    server = connection.mysql
-                    raise DatabaseError(
-                        f"{server.host}:{server.port} does not let user {server.user} into the database "
-                        f"{server.database}: see the keys `user` and `password` of the Secret"
-                    ) from None
+                if _NO_CONNECTION in str(error) or "Access denied" in str(error):
+                    _check_access(connection.mysql)
                 raise
     raise AssertionError("the last attempt raises")
+
+
+def _check_access(server: metadata_store_pb2.MySQLDatabaseConfig) -> None:
+    """Asks the server itself why there is no connection.
+
+    Raises:
+      DatabaseError: it does not let the user in.
+    """
+    try:
+        pymysql.connect(
+            host=server.host, port=server.port, user=server.user, password=server.password, database=server.database
+        ).close()
+    except pymysql.MySQLError as error:
+        if error.args and error.args[0] in _DENIED:
+            raise DatabaseError(
+                f"{server.host}:{server.port} does not let user {server.user} into the database {server.database}: "
+                "see the keys `user` and `password` of the Secret"
+            ) from None
 
 
 def _attempts() -> tenacity.Retrying:
@@ -88,7 +107,7 @@ def _attempts() -> tenacity.Retrying:
 
 def _may_pass(error: BaseException) -> bool:
     """Whether the same call may succeed later: the server is away, or two steps were at the schema at once."""
-    return isinstance(error, errors.AbortedError) or _AWAY.search(str(error)) is not None or "Aborted" in str(error)
+    return isinstance(error, errors.AbortedError) or _PASSING.search(str(error)) is not None
 
 
 def _cause(state: tenacity.RetryCallState) -> str:

@@ -1,5 +1,8 @@
 """Absences and refusals of a database, as MLMD tells of them. A real server goes away in tests/cluster."""
 
+from unittest import mock
+
+import pymysql
 import pytest
 import tenacity
 from captions_kubeflow import database
@@ -15,9 +18,20 @@ ENVIRONMENT = {
     "METADATA_USER": "captions",
     "METADATA_PASSWORD": PASSWORD,
 }
-LOST = "mysql_query failed: errno: 2013, Lost connection to server during query"
-NOBODY = "MySQL database was not initialized: errno: 2002, Can't connect to server on 'db' (115)"
-REFUSED = "mysql_real_connect failed: errno: 1045, Access denied for user 'captions'@'10.0.0.7' (using password: YES)"
+# MLMD's own words, which are the same in both sets
+LOST = (
+    "mysql_query failed: errno: Lost connection to MySQL server during query, "
+    "error: Lost connection to MySQL server during query"
+)
+NO_CONNECTION = "mysql_real_connect failed: errno: , error: "  # whether nobody answers or the password is wrong
+DENIED = (
+    "Creating database mlmd in ConnectImplmysql_query failed: errno: Access denied for user 'captions'@'%' to database "
+    "'mlmd', error: Access denied for user 'captions'@'%' to database 'mlmd'"
+)
+AT_ONCE = (
+    "There are a subset of tables in MLMD instance. This may be due to concurrent connection to the empty database. "
+    "Please retry the connection. checks: 15 errors: 14, present tables: type_table, missing tables: parent_type_table"
+)
 
 
 @pytest.fixture
@@ -94,7 +108,7 @@ def test_all_missing_variables_are_named():
 
 def test_the_store_asks_again_on_a_new_connection(connection, answers, connections, pauses):
     store = database.PatientStore(connection)
-    answers += [errors.InternalError(LOST), errors.InternalError(NOBODY)]
+    answers += [errors.InternalError(LOST), errors.InternalError(NO_CONNECTION)]
     store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Picture"))
     assert (len(pauses), connections.made) == (2, 3)
     assert [each.name for each in store.get_artifact_types()][-1:] == ["Picture"]
@@ -104,7 +118,7 @@ def test_the_store_asks_again_on_a_new_connection(connection, answers, connectio
 def test_a_reconnection_may_take_more_than_one_try(connection, answers, connections, pauses):
     store = database.PatientStore(connection)
     answers.append(errors.InternalError(LOST))
-    connections += [RuntimeError(NOBODY), RuntimeError(NOBODY)]
+    connections += [RuntimeError(NO_CONNECTION), RuntimeError(NO_CONNECTION)]
     store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Picture"))
     assert len(pauses) == 3
 
@@ -113,8 +127,14 @@ def test_a_reconnection_may_take_more_than_one_try(connection, answers, connecti
     "fault",
     [
         errors.AbortedError("two steps at once"),
-        RuntimeError("Aborted: mysql_query aborted: errno: 1213, Deadlock found"),
-        *(errors.InternalError(f"errno: {number}, x") for number in (2002, 2003, 2005, 2006, 2055, 1053, 1927)),
+        RuntimeError(
+            "Aborted: mysql_query aborted: Deadlock found when trying to get lock; try restarting transaction"
+        ),
+        errors.InternalError(
+            "mysql_query failed: errno: MySQL server has gone away, error: MySQL server has gone away"
+        ),
+        errors.InternalError("errno: Table definition has changed, please retry transaction, error: "),
+        RuntimeError(AT_ONCE),
     ],
 )
 def test_what_may_pass_is_asked_again(connection, answers, pauses, fault):
@@ -128,8 +148,7 @@ def test_what_may_pass_is_asked_again(connection, answers, pauses, fault):
     "fault",
     [
         errors.InvalidArgumentError("no such type"),
-        errors.InternalError("mysql_query failed: errno: 1064, error in your SQL syntax"),
-        errors.InternalError("errno: 20130"),
+        errors.InternalError("mysql_query failed: errno: You have an error in your SQL syntax"),
     ],
 )
 def test_what_stays_wrong_is_raised_at_once(connection, answers, pauses, fault):
@@ -144,7 +163,7 @@ def test_patience_ends(connection, answers, pauses, monkeypatch):
     store = database.PatientStore(connection)
     monkeypatch.setattr(database, "PATIENCE", 0.0)
     answers += [errors.InternalError(LOST)] * 9
-    with pytest.raises(errors.InternalError, match="errno: 2013"):
+    with pytest.raises(errors.InternalError, match="Lost connection"):
         store.get_artifact_types()
     assert pauses == []
 
@@ -157,8 +176,8 @@ def test_the_pauses_grow_and_are_never_long(connection, answers, pauses):
     assert max(pauses[:2]) <= 1 < max(pauses)
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for(connection, connections, pauses):
-    connections += [RuntimeError(NOBODY), RuntimeError(NOBODY)]
+def test_a_server_that_is_not_there_yet_is_waited_for(connection, connections, pauses, server):
+    connections += [RuntimeError(NO_CONNECTION), RuntimeError(AT_ONCE)]
     with database.PatientMetadata(connection) as handle:
         assert isinstance(handle.store, database.PatientStore)
         assert handle.store.get_artifact_types() == []
@@ -184,9 +203,18 @@ def test_each_warning_is_one_line_with_the_cause(connection, answers, pauses, mo
     assert said == [f"ML Metadata: {LOST}; asking again"]
 
 
-@pytest.mark.parametrize("message", [REFUSED, "errno: 1044, Access denied", "errno: 1698, Access denied"])
-def test_a_wrong_password_is_said_once_and_not_shown(connections, pauses, message):
+@pytest.fixture
+def server(monkeypatch) -> mock.Mock:
+    """The server, as PyMySQL meets it."""
+    connect = mock.create_autospec(pymysql.connect)
+    monkeypatch.setattr(pymysql, "connect", connect)
+    return connect
+
+
+@pytest.mark.parametrize(("message", "code"), [(NO_CONNECTION, 1045), (NO_CONNECTION, 1698), (DENIED, 1044)])
+def test_a_wrong_password_is_said_once_and_not_shown(connections, pauses, server, message, code):
     connections.append(RuntimeError(message))
+    server.side_effect = pymysql.err.OperationalError(code, "Access denied for user 'captions'@'10.0.0.7'")
     with (
         pytest.raises(database.DatabaseError) as caught,
         database.PatientMetadata(database.connection_from(ENVIRONMENT)),
@@ -196,8 +224,20 @@ def test_a_wrong_password_is_said_once_and_not_shown(connections, pauses, messag
     assert text == (
         "db:3307 does not let user captions into the database mlmd: see the keys `user` and `password` of the Secret"
     )
-    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    assert caught.value.__suppress_context__
     assert pauses == [] and connections.made == 1
+    server.assert_called_once_with(host="db", port=3307, user="captions", password=PASSWORD, database="mlmd")
+
+
+def test_a_server_that_does_not_answer_is_asked_again(connections, pauses, server, monkeypatch):
+    connections += [RuntimeError(NO_CONNECTION)] * 3 + [RuntimeError("of another kind")]
+    server.side_effect = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db'")
+    with (
+        pytest.raises(RuntimeError, match="of another kind"),
+        database.PatientMetadata(database.connection_from(ENVIRONMENT)),
+    ):
+        pass
+    assert (len(pauses), server.call_count) == (3, 3)
 
 
 def test_another_fault_of_a_connection_is_raised_as_it_is(connection, connections, pauses):
