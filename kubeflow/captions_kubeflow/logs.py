@@ -1,9 +1,12 @@
 """The logs of a run's steps, from Kubernetes or from a directory where they are kept."""
 
 import pathlib
+import re
 from collections.abc import Iterator
 
 from kubernetes import client, config
+
+NODE_NAME = "workflows.argoproj.io/node-name"  # Argo's annotation: a pod's own name may leave out the step
 
 
 class NoLogs(RuntimeError):
@@ -25,20 +28,39 @@ def read(namespace: str, run_id: str, step: str | None, directory: str | None = 
     Raises:
       NoLogs: there is no cluster, or the pods or their logs are gone.
     """
-    names = [name for name in _pods(namespace, run_id) if is_of_step(name, step)]
+    names = pods_of(namespace, run_id, step)
     if not names:
         raise NoLogs(f"Kubernetes knows no pods of run {run_id}" + (f" and step {step}" if step else ""))
     for name in names:
         yield name, _kept(directory, name) if directory else _asked(namespace, name)
 
 
-def _pods(namespace: str, run_id: str) -> list[str]:
+def pods_of(namespace: str, run_id: str, step: str | None) -> list[str]:
+    """The pods that run the steps' containers, the oldest first; each try has one of its own.
+
+    Args and raises: see `read`.
+    """
     try:
         config.load_config()
         pods = client.CoreV1Api().list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
     except Exception as error:  # of several libraries
         raise NoLogs(f"no Kubernetes to ask ({_first_line(error)})") from None
-    return [pod.metadata.name for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)]
+    found = []
+    for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp):
+        name = step_of((pod.metadata.annotations or {}).get(NODE_NAME, ""))
+        if name and (step is None or name == step.lower()):
+            found.append(pod.metadata.name)
+    return found
+
+
+def step_of(node: str) -> str | None:
+    """The step whose container a pod runs, in lower case; None for KFP's own pods beside those.
+
+    >>> step_of("sample-tn8gz.root.trainer.executor(0)")
+    'trainer'
+    """
+    match = re.search(r"\.root\.([^.]+)\.executor(\(\d+\))?$", node)
+    return match[1] if match else None
 
 
 def _asked(namespace: str, pod: str) -> str:
@@ -54,16 +76,6 @@ def _kept(directory: str, pod: str) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise NoLogs(f"{path}: {error.strerror}") from None
-
-
-def is_of_step(pod: str, step: str | None) -> bool:
-    """Whether a pod runs a step's container; KFP has pods of its own beside those.
-
-    >>> is_of_step("sample-tn8gz-trainer-system-container-impl-1119471712", "Trainer")
-    True
-    """
-    name, found, _ = pod.partition("-system-container-impl-")
-    return bool(found) and (step is None or name.endswith(f"-{step.lower()}"))
 
 
 def _first_line(error: Exception) -> str:

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 import kfp
 import pytest
 import yaml
-from captions_kubeflow.logs import is_of_step
+from captions_kubeflow.logs import pods_of
 from captions_kubeflow.server import Server
 from ml_metadata.proto import metadata_store_pb2
 
@@ -148,8 +148,7 @@ class Cluster:
 
     def pods(self, run_id: str, step: str) -> list[str]:
         """The pods in which a step of a run was tried."""
-        listed = kubectl("get", "pods", "-l", f"pipeline/runid={run_id}", "-o", "name").split()
-        return [name for line in listed if is_of_step(name := line.removeprefix("pod/"), step)]
+        return pods_of(NAMESPACE, run_id, step)
 
     def versions(self) -> list[str]:
         return sorted(path.name for path in (self.root / "serving").glob("[0-9]*"))

@@ -8,9 +8,14 @@ from captions_kubeflow import logs
 from kubernetes import client
 from urllib3.exceptions import MaxRetryError
 
-INGEST = "sample-tn8gz-captioningest-system-container-impl-1"
+INGEST = "sample-tn8gz-system-container-impl-1"  # Argo leaves out the step where it is not to be tried again
 TRAINER = "sample-tn8gz-trainer-system-container-impl-2"
 DRIVER = "sample-tn8gz-trainer-system-container-driver-3"
+NODES = {
+    INGEST: "sample-tn8gz.root.captioningest.executor",
+    TRAINER: "sample-tn8gz.root.trainer.executor(0)",
+    DRIVER: "sample-tn8gz.root.trainer-driver",
+}
 
 
 @pytest.fixture
@@ -23,6 +28,7 @@ def api(monkeypatch) -> mock.Mock:
             client.V1Pod(
                 metadata=client.V1ObjectMeta(
                     name=name,
+                    annotations={logs.NODE_NAME: NODES[name]},
                     creation_timestamp=datetime.datetime(2026, 11, 23, 3, minute, tzinfo=datetime.timezone.utc),
                 )
             )
@@ -84,15 +90,15 @@ def test_no_kubernetes_is_one_line(api, error, cause):
 
 
 @pytest.mark.parametrize(
-    ("pod", "step", "expected"),
+    ("node", "step"),
     [
-        (TRAINER, None, True),
-        (TRAINER, "trainer", True),
-        (INGEST, "Trainer", False),
-        (DRIVER, None, False),
-        ("sample-tn8gz-retrainer-system-container-impl-1", "Trainer", False),
-        ("sample-tn8gz-1234", None, False),
+        (NODES[INGEST], "captioningest"),
+        (NODES[TRAINER], "trainer"),
+        (NODES[DRIVER], None),
+        ("sample-tn8gz.root-driver", None),
+        ("sample-tn8gz", None),
+        ("", None),
     ],
 )
-def test_a_pod_is_of_a_step_or_of_kfp(pod, step, expected):
-    assert logs.is_of_step(pod, step) is expected
+def test_a_pod_is_of_a_step_or_of_kfp(node, step):
+    assert logs.step_of(node) == step
