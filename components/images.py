@@ -1,7 +1,9 @@
 """Bytes of a picture -> pixels: the one place where the project decodes pictures.
 
-The ingest, the extractor and the served model all call `decode`, and so see the same pixels. Which formats and sizes
-are taken is the ingest's to say, with `inspect`; the others decode whatever their TensorFlow decodes.
+The ingest, the extractor and the served model all call `decode`, and so see the same pixels: grey and palettes become
+RGB, an alpha channel is dropped, 16 bits become 8, and EXIF's rotation is not looked at, as TensorFlow has it. What
+TensorFlow decodes wrongly or not at all goes through `for_tensorflow` first. Which formats and sizes are taken is the
+ingest's to say, with `inspect`.
 """
 
 import enum
@@ -13,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 MAX_PIXELS = 64_000_000  # of one decoded picture, against decompression bombs
-FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # what every TensorFlow that we run on decodes; some decode more
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+_BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError)  # what Pillow raises at bytes that are broken
 MIN_SIDE = 8  # pixels; anything smaller is a tracking pixel or an icon, not a picture to describe
 
 
@@ -63,6 +66,32 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
     return tf.image.resize(decode(encoded), (size, size), antialias=True)
 
 
+def for_tensorflow(data: bytes) -> bytes:
+    """A picture in a form that `decode` reads.
+
+    TensorFlow takes the indices of a BMP's palette for grey, and not every one that we run on reads WebP: these become
+    PNG, pixel by pixel (of an animation, the first frame). All others stay as they are.
+
+    Args:
+      data: the file's bytes.
+
+    Raises:
+      PictureError: it is WebP or BMP, but broken or too large.
+    """
+    if not data.startswith((b"RIFF", b"BM")):
+        return data
+    _check_header(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.format == "BMP" and picture.mode not in ("P", "1"):
+                return data
+            buffer = io.BytesIO()
+            picture.convert("RGB").save(buffer, "PNG", compress_level=1)
+            return buffer.getvalue()
+    except _BROKEN as error:
+        raise _fault(data, str(error)) from None
+
+
 def inspect(data: bytes) -> tuple[int, int]:
     """Decodes a picture to its end and tells its size.
 
@@ -79,7 +108,7 @@ def inspect(data: bytes) -> tuple[int, int]:
         raise PictureError(PictureFault.TOO_LARGE, f"{len(data)} bytes, more than {MAX_BYTES}")
     _check_header(data)
     try:
-        height, width, _ = decode(tf.constant(data)).shape
+        height, width, _ = decode(tf.constant(for_tensorflow(data))).shape
     except tf.errors.InvalidArgumentError:
         raise _why_undecodable(data) from None
     return width, height
@@ -93,10 +122,8 @@ def _check_header(data: bytes) -> None:
             is_gif = header.format == "GIF"
     except Image.DecompressionBombError as error:
         raise PictureError(PictureFault.TOO_LARGE, str(error)) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise PictureError(
-            PictureFault.UNDECODABLE, f"none of {', '.join(FORMATS)}: it begins with {data[:16]!r}"
-        ) from None
+    except _BROKEN:
+        raise _fault(data, f"none of {', '.join(FORMATS)}: it begins with {data[:16]!r}") from None
     if width * height > MAX_PIXELS:
         raise PictureError(PictureFault.TOO_LARGE, f"{width}x{height} pixels, more than {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:
@@ -159,6 +186,13 @@ def _why_undecodable(data: bytes) -> PictureError:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             picture.load()
             return PictureError(PictureFault.UNDECODABLE, f"{picture.format} of a kind that TensorFlow does not decode")
-    except (OSError, SyntaxError, ValueError) as error:
-        fault = PictureFault.TRUNCATED if "truncated" in str(error).lower() else PictureFault.UNDECODABLE
-        return PictureError(fault, str(error))
+    except _BROKEN as error:
+        return _fault(data, str(error))
+
+
+def _fault(data: bytes, detail: str) -> PictureError:
+    """The fault of bytes that Pillow can't decode either."""
+    # a WebP file says how long it is, and Pillow does not look
+    is_cut = data.startswith(b"RIFF") and 8 + int.from_bytes(data[4:8], "little") > len(data)
+    truncated = is_cut or "truncated" in detail.lower()
+    return PictureError(PictureFault.TRUNCATED if truncated else PictureFault.UNDECODABLE, detail)

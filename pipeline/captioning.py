@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from components.images import PictureError, inspect
+from components.images import PictureError, for_tensorflow, inspect
 
 
 class NoModel(ValueError):
@@ -69,6 +69,7 @@ def caption(
         try:
             data = pathlib.Path(picture).read_bytes()
             inspect(data)
+            data = for_tensorflow(data)
         except OSError as error:
             yield picture, None, error.strerror or str(error)
         except PictureError as error:

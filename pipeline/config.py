@@ -48,6 +48,7 @@ class Data:
     """What goes in."""
 
     dir: UserPath | None = None  # captions, lists and pictures; days/{SPAN}: the highest number; null: the sample
+    captions: str | None = None  # the file in it with the captions, or a pattern of several; null: found by content
     limit: PositiveInt | None = None  # take this many pictures, the first by hash of their names; null: all
     max_reject_fraction: Share = 0.01  # share of the captions that may be lost before the run stops
     unlisted: Literal["train", "skip"] = "train"  # what becomes of pictures that no official list names

@@ -58,6 +58,7 @@ def create_pipeline(
     ingest = CaptionIngest(
         data_dir=parameter("data.dir", config.data_dir),
         memory_dir=os.path.join(root, "store", "pictures"),
+        captions=config.data.captions or "",
         limit=parameter("data.limit", config.data.limit or 0),
         max_reject_fraction=parameter("data.max_reject_fraction", config.data.max_reject_fraction),
         unlisted=config.data.unlisted,

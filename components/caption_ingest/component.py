@@ -18,6 +18,7 @@ class CaptionIngestSpec(ComponentSpec):
 
     PARAMETERS = {
         "data_dir": ExecutionParameter(type=str),
+        "captions": ExecutionParameter(type=str),
         "limit": ExecutionParameter(type=int),
         "max_reject_fraction": ExecutionParameter(type=float),
         "unlisted": ExecutionParameter(type=str),
@@ -59,6 +60,7 @@ class CaptionIngest(base_component.BaseComponent):
         self,
         data_dir: str,
         memory_dir: str,
+        captions: str = "",
         limit: int = 0,
         max_reject_fraction: float = 0.01,
         unlisted: str = "train",
@@ -69,6 +71,7 @@ class CaptionIngest(base_component.BaseComponent):
         Args:
           data_dir: directory with captions, lists and pictures.
           memory_dir: directory that remembers the pictures that were decoded.
+          captions: the file with the captions, or a pattern of several, below `data_dir`; "" to find them.
           limit: take this many pictures, the first by hash of their ids; 0 for all.
           max_reject_fraction: share of the captions that may be lost before the run stops, 0 to 1: of all captions,
             and, where a limit leaves pictures unopened, of those of the pictures taken.
@@ -77,6 +80,7 @@ class CaptionIngest(base_component.BaseComponent):
         """
         spec = CaptionIngestSpec(
             data_dir=data_dir,
+            captions=captions,
             limit=limit,
             max_reject_fraction=max_reject_fraction,
             unlisted=unlisted,

@@ -1,6 +1,5 @@
 """A data directory -> pictures with their captions and splits, and what was rejected on the way."""
 
-import collections
 import dataclasses
 import hashlib
 import json
@@ -8,9 +7,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from components.caption_ingest import readers, splits
+from components.caption_ingest import layout, splits
 from components.caption_ingest.pictures import Inspected, PictureFile, scan
 from components.caption_ingest.rejects import Reason, Reject, check_fraction
+from components.records import SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,21 +19,24 @@ class Settings:
 
     Attributes:
       data_dir: the directory.
+      captions: the file with the captions in it, or a pattern of several; None to find them.
       limit: take this many pictures, the first by hash; None for all.
       unlisted: "train" or "skip", for pictures that no official list names.
       shares: split -> share, for what is split by hash.
     """
 
     data_dir: str
+    captions: str | None = None
     limit: int | None = None
     unlisted: str = "train"
     shares: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"train": 0.8, "eval": 0.1, "test": 0.1})
 
     @classmethod
     def of(cls, exec_properties: Mapping[str, Any]) -> "Settings":
-        """The settings in a step's execution properties, where limit 0 stands for none and the shares are JSON."""
+        """The settings in a step's execution properties, where 0 and "" stand for none and the shares are JSON."""
         return cls(
             data_dir=exec_properties["data_dir"],
+            captions=exec_properties["captions"] or None,
             limit=exec_properties["limit"] or None,
             unlisted=exec_properties["unlisted"],
             shares=json.loads(exec_properties["split_shares"]),
@@ -42,12 +45,13 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One picture with all its captions; `line` is the first of them."""
+    """One picture with all its captions; `source` and `line` are where the first of them stands."""
 
     image_id: str
     split: str
     file: PictureFile
     captions: tuple[str, ...]
+    source: str
     line: int
 
 
@@ -59,51 +63,77 @@ class DataSet:
       entries: the pictures, by id.
       rejects: lines and pictures that are not taken.
       rows: captions in the source, rejected ones included.
+      official: the data set says itself which picture is in which split.
     """
 
     entries: tuple[Entry, ...]
     rejects: tuple[Reject, ...]
     rows: int
+    official: bool
 
 
 def read(settings: Settings) -> DataSet:
     """Reads the captions, assigns the splits and finds the files.
 
     Raises:
-      FileNotFoundError, ValueError: no data set there, see `readers.find_layout` and `readers.read_lists`.
+      FileNotFoundError, ValueError: no data set there, see `layout.find`, `layout.read_lists` and the readers.
     """
-    layout = readers.find_layout(settings.data_dir)
-    split_of = readers.read_lists(layout)
-    captions: dict[str, list[readers.Caption]] = collections.defaultdict(list)
+    found = layout.find(settings.data_dir, settings.captions)
+    files = scan(settings.data_dir)
+    split_of = layout.read_lists(found)
+    gathered: dict[str, _Gathered] = {}
     rejects: list[Reject] = []
     rows = 0
-    for item in readers.read_flickr8k(layout, split_of):
-        rows += 1
-        if isinstance(item, Reject):
-            rejects.append(item)
-        else:
-            captions[item.image_id].append(item)
-    files = scan(settings.data_dir)
+    for source in found.captions:
+        below = source.path.parent.relative_to(settings.data_dir)
+        name = source.path.relative_to(settings.data_dir).as_posix()
+        for item in found.format.read(source.path):
+            rows += 1
+            if isinstance(item, Reject):
+                rejects.append(dataclasses.replace(item, source=name))
+                continue
+            # names may be relative to the file that they stand in
+            beside = (below / item.image_id).as_posix()
+            image_id = beside if beside in files else item.image_id
+            split = item.split or _listed(image_id, split_of) or source.split
+            gathered.setdefault(image_id, _Gathered(split, name, item.line)).captions.append(item.text)
+    official = {*found.lists, *(each.split for each in gathered.values() if each.split)}
     entries = []
-    for image_id, lines in captions.items():
-        split = splits.assign(image_id, lines[0].split, layout.lists.keys(), settings.shares, settings.unlisted)
-        found = _find(image_id, lines, files)
-        if isinstance(found, Reject):
-            rejects.append(found)
-        elif split is not None:
-            entries.append(Entry(image_id, split, found, tuple(line.text for line in lines), lines[0].line))
-    return DataSet(_first(entries, settings.limit), tuple(rejects), rows)
+    for image_id, each in gathered.items():
+        assigned = splits.assign(image_id, each.split, official, settings.shares, settings.unlisted)
+        file = _find(image_id, each, files)
+        if isinstance(file, Reject):
+            rejects.append(file)
+        elif assigned is not None:
+            entries.append(Entry(image_id, assigned, file, tuple(each.captions), each.source, each.line))
+    return DataSet(_first(entries, settings.limit), tuple(rejects), rows, bool(official))
+
+
+@dataclasses.dataclass(slots=True)
+class _Gathered:
+    """What the caption files say of one picture: split, file and line of its first caption, all captions."""
+
+    split: str | None
+    source: str
+    line: int
+    captions: list[str] = dataclasses.field(default_factory=list)
+
+
+def _listed(image_id: str, split_of: Mapping[str, str]) -> str | None:
+    """The split of a picture by the official lists, which may name it without directory and suffix."""
+    name = os.path.basename(image_id)
+    return split_of.get(image_id) or split_of.get(name) or split_of.get(os.path.splitext(name)[0])
 
 
 def fingerprint(settings: Settings) -> str:
     """Fingerprint of all that `read` and the pictures' decoding depend on, without opening a picture.
 
     Returns:
-      SHA-256 (hexadecimal) over the caption file, the lists, and split, uri, size and modification time of the pictures
-      taken.
+      SHA-256 (hexadecimal) over the caption files, the lists, and split, uri, size and modification time of the
+      pictures taken.
     """
     digest = hashlib.sha256()
-    for path in readers.find_layout(settings.data_dir).files():
+    for path in layout.find(settings.data_dir, settings.captions).files():
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for entry in read(settings).entries:
         file = entry.file
@@ -131,6 +161,43 @@ def sift(entries: Iterable[Entry], inspected: Mapping[str, Inspected | None]) ->
     return usable, rejects
 
 
+def part_twins(
+    entries: Sequence[Entry], inspected: Mapping[str, Inspected | None], official: bool
+) -> tuple[list[Entry], list[Reject]]:
+    """Sees to it that the same picture under two names is in one split only: what is tested must not be learnt.
+
+    Test comes before eval, eval before train: what has a twin in a split that comes before moves there, or is left out
+    where the splits are official.
+
+    Args:
+      entries: usable pictures.
+      inspected: image id -> what was found.
+      official: the splits are the data set's own.
+
+    Returns:
+      the entries that stay, and those that have to go.
+    """
+
+    def rank(entry: Entry) -> tuple[int, str]:
+        return -SPLITS.index(entry.split), entry.image_id
+
+    def content(entry: Entry) -> str:
+        found = inspected[entry.image_id]
+        return found.sha256 if found else entry.image_id
+
+    first: dict[str, Entry] = {}
+    for entry in sorted(entries, key=rank):
+        first.setdefault(content(entry), entry)
+    stay, twins = [], []
+    for entry in entries:
+        other = first[content(entry)]
+        if entry.split == other.split or not official:
+            stay.append(dataclasses.replace(entry, split=other.split))
+        else:
+            twins.append(_reject(entry, Reason.DUPLICATE, f"the same picture as {other.image_id} in {other.split}"))
+    return stay, twins
+
+
 def check_losses(data: DataSet, faulty: Sequence[Reject], allowed: float) -> None:
     """Stops the run when too many of the captions are lost.
 
@@ -147,18 +214,18 @@ def check_losses(data: DataSet, faulty: Sequence[Reject], allowed: float) -> Non
 
 
 def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:
-    return Reject(entry.image_id, entry.line, reason, detail, rows=len(entry.captions))
+    return Reject(entry.image_id, entry.line, reason, detail, len(entry.captions), entry.source)
 
 
-def _find(image_id: str, lines: Sequence[readers.Caption], files: Mapping[str, PictureFile]) -> PictureFile | Reject:
+def _find(image_id: str, each: _Gathered, files: Mapping[str, PictureFile]) -> PictureFile | Reject:
     """The file of a picture that captions name."""
 
     def reject(reason: Reason, detail: str) -> Reject:
-        return Reject(image_id, lines[0].line, reason, detail, rows=len(lines))
+        return Reject(image_id, each.line, reason, detail, len(each.captions), each.source)
 
     if os.path.isabs(image_id) or ".." in image_id.replace("\\", "/").split("/"):
         return reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
-    file = files.get(image_id)
+    file = files.get(image_id) or files.get(os.path.basename(image_id))
     if file is None:
         return reject(Reason.MISSING_IMAGE, "no such file in the data directory")
     if file.outside:

@@ -38,8 +38,10 @@ class Executor(BaseBeamExecutor):
         inspect_unknown(files, memory, settings.data_dir, self._make_beam_pipeline)
 
         inspected = {entry.image_id: memory.get(entry.file) for entry in data.entries}
-        usable, faulty = dataset.sift(data.entries, inspected)
-        all_rejects = sorted([*data.rejects, *faulty], key=lambda reject: reject.line)
+        sound, faulty = dataset.sift(data.entries, inspected)
+        usable, twins = dataset.part_twins(sound, inspected, data.official)
+        faulty += twins
+        all_rejects = sorted([*data.rejects, *faulty], key=lambda reject: (reject.source, reject.line))
         for reject in all_rejects:
             logging.warning("rejected: %s", reject.to_json())
         logging.info("%d pictures taken, rejects: %s", len(usable), rejects.count(all_rejects))

@@ -1,28 +1,45 @@
-"""Caption files -> a stream of captions, each with where it stands. Adding a format means adding one reader.
+"""Caption files -> a stream of captions, each with where it stands.
 
-So far: Flickr8k's own layout, `NAME.jpg#K<TAB>sentence` and lists of the train, dev and test images.
+One function a format: path -> captions and rejects. To add a format is to write one more, and to name it in `FORMATS`.
 """
 
+import csv
 import dataclasses
+import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from components.caption_ingest.rejects import Reason, Reject
 from components.records import EVAL, TEST, TRAIN
 
 MAX_LINE_BYTES = 16_384  # a longer line is no caption
+MAX_CHUNK = 2**20  # bytes read at a time, so that a file without line ends fills no memory
+MAX_JSON_BYTES = 2 * 2**30  # of a document, which is read as a whole
+MAX_ROW_LINES = 16  # of a CSV row, whose quoted text may hold line ends
+# what data sets call their splits; Karpathy's restval is what COCO's val has beside his own eval and test
+SPLIT_NAMES = {"train": TRAIN, "restval": TRAIN, "val": EVAL, "valid": EVAL, "validation": EVAL, "dev": EVAL}
+SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
+IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
+CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
 _BOM = b"\xef\xbb\xbf"
-_LISTS = {
-    TRAIN: re.compile(r"trainimages\.txt$", re.IGNORECASE),
-    EVAL: re.compile(r"(dev|val)images\.txt$", re.IGNORECASE),
-    TEST: re.compile(r"testimages\.txt$", re.IGNORECASE),
-}
+
+
+class Unreadable(ValueError):
+    """A file of which nothing can be read; the message says where it is broken."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caption:
-    """One sentence about one picture; `split` is None where no official list names the picture."""
+    """One sentence about one picture.
+
+    Attributes:
+      image_id: the picture's name, or its path.
+      text: as it is in the file, without line ends.
+      split: what the file itself says; None where it says nothing.
+      line: number of the line; of the element, from 1, where the file is one JSON document.
+    """
 
     image_id: str
     text: str
@@ -30,110 +47,254 @@ class Caption:
     line: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """The files of a data set in Flickr8k's layout."""
-
-    captions: pathlib.Path
-    lists: dict[str, pathlib.Path]  # split -> its list
-
-    def files(self) -> list[pathlib.Path]:
-        """Every file that is read, in a fixed order."""
-        return [self.captions, *(self.lists[split] for split in sorted(self.lists))]
+Items = Iterator[Caption | Reject]
 
 
-def find_layout(data_dir: str) -> Layout:
-    """Finds the captions and the lists, in the directory or one level below it.
+def read_tokens(path: pathlib.Path) -> Items:
+    """Reads Flickr8k's and Flickr30k's own lines, `NAME.jpg#0<TAB>sentence`.
 
-    Raises:
-      FileNotFoundError: there is no captions file, with what one looks like.
-      ValueError: there are several, so that it is not clear which is meant.
+    Flickr8k's file names one picture `2258277193_586949ec62.jpg.1`, which is `2258277193_586949ec62.jpg`.
     """
-    root = pathlib.Path(data_dir)
-    if not root.is_dir():
-        raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
-    files = [path for path in sorted([*root.glob("*"), *root.glob("*/*")]) if not _is_hidden(path, root)]
-    # Flickr8k ships its captions a second time, lemmatized
-    tokens = [path for path in files if re.search(r"token(\.txt)?$", path.name) and path.is_file()]
-    captions = [path for path in tokens if "lemma" not in path.name]
-    if not captions:
-        raise FileNotFoundError(
-            f"data.dir: no captions in {data_dir}. Looked for *token.txt with lines `NAME.jpg#0<TAB>sentence`, "
-            "as in Flickr8k, there and one level below."
-        )
-    if len(captions) > 1:
-        raise ValueError(f"data.dir: several caption files in {data_dir}: {', '.join(map(str, captions))}; keep one")
-    lists: dict[str, pathlib.Path] = {}
-    for split, pattern in _LISTS.items():
-        found = [path for path in files if pattern.search(path.name) and path.is_file()]
-        if len(found) > 1:
-            raise ValueError(f"data.dir: several {split} lists in {data_dir}: {', '.join(map(str, found))}; keep one")
-        if found:
-            lists[split] = found[0]
-    return Layout(captions[0], lists)
-
-
-def read_lists(layout: Layout) -> dict[str, str]:
-    """The official splits: image id -> split.
-
-    Raises:
-      ValueError: a picture is in two lists, or a list is not UTF-8.
-    """
-    split_of: dict[str, str] = {}
-    for split, path in layout.lists.items():
-        for number, raw in _lines(path):
-            try:
-                image_id = raw.decode().strip()
-            except UnicodeDecodeError:
-                raise ValueError(f"{path}:{number}: not UTF-8") from None
-            if image_id and split_of.setdefault(image_id, split) != split:
-                raise ValueError(f"{path}:{number}: {image_id} is in the {split_of[image_id]} list already")
-    return split_of
-
-
-def read_flickr8k(layout: Layout, split_of: dict[str, str]) -> Iterator[Caption | Reject]:
-    """Reads `NAME.jpg#K<TAB>sentence` lines; a byte-order mark and Windows line ends are taken.
-
-    Args:
-      layout: where the captions are.
-      split_of: the official splits, see `read_lists`.
-
-    Yields:
-      a `Caption` or a `Reject` for every line that is not blank.
-    """
-    for number, raw in _lines(layout.captions):
-        if not raw.strip():
+    for number, line in _text_lines(path):
+        if isinstance(line, Reject):
+            yield line
             continue
-        if len(raw) > MAX_LINE_BYTES:
-            yield Reject("", number, Reason.BAD_LINE, f"{len(raw)} bytes, more than {MAX_LINE_BYTES}")
+        key, tab, text = line.partition("\t")
+        image_id, _, index = key.strip().rpartition("#")
+        if not tab:
+            yield Reject(key[:80], number, Reason.BAD_LINE, "no tab between the picture's name and the sentence")
+        elif not index.isdecimal():
+            yield Reject(key[:80], number, Reason.BAD_LINE, "the name is not of the form NAME.jpg#NUMBER")
+        else:
+            yield _checked(re.sub(r"(\.jpe?g)\.\d+$", r"\1", image_id), text, None, number)
+
+
+def read_table(path: pathlib.Path) -> Items:
+    """Reads Kaggle's `captions.txt` and `results.csv`, and any table whose header names a picture and a caption.
+
+    Between commas, text may be quoted as in RFC 4180; bars, tabs and semicolons part without quotes. Where the caption
+    is the last column, what is beyond it belongs to it.
+    """
+    lines = _text_lines(path)
+    header, columns, delimiter = None, None, ","
+    for number, line in lines:
+        if isinstance(line, Reject):
+            yield line
+        elif header is None:
+            header = table_header(line)
+            if header is None:
+                raise Unreadable(f"{path}:{number}: no header with a picture and a caption: {line[:80]!r}")
+            columns, delimiter = header
+        else:
+            yield _row(number, line, lines, columns or [], delimiter)
+
+
+def table_header(line: str) -> tuple[list[str], str] | None:
+    """The columns of a table, and what parts them; None if it is no header.
+
+    >>> table_header("image_name| comment_number| comment")
+    (['image', 'comment_number', 'caption'], '|')
+    """
+    for delimiter in (",", "|", "\t", ";"):
+        columns = [cell.strip().strip('"').lower() for cell in line.split(delimiter)]
+        image = next((name for name in IMAGE_COLUMNS if name in columns), None)
+        caption = next((name for name in CAPTION_COLUMNS if name in columns), None)
+        if image and caption:
+            return [{image: "image", caption: "caption"}.get(name, name) for name in columns], delimiter
+    return None
+
+
+def _row(
+    number: int, line: str, more: Iterator[tuple[int, str | Reject]], columns: Sequence[str], delimiter: str
+) -> Caption | Reject:
+    """One row; `more` gives the lines that belong to it where a quoted text holds line ends."""
+    if delimiter == ",":
+        cells = _quoted_cells(line, more)
+        if cells is None:
+            return Reject("", number, Reason.BAD_LINE, "the quotes do not match")
+        delimiter = ", "  # the reader has dropped the blank
+    else:
+        cells = line.split(delimiter)
+    if len(cells) > len(columns) and columns[-1] == "caption":
+        cells[len(columns) - 1 :] = [delimiter.join(cells[len(columns) - 1 :])]
+    if len(cells) != len(columns):
+        return Reject(cells[0][:80], number, Reason.BAD_LINE, f"{len(cells)} columns, where there are {len(columns)}")
+    row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+    return _checked(row["image"], row["caption"], SPLIT_NAMES.get(row.get("split", "").lower()), number)
+
+
+def _quoted_cells(line: str, more: Iterator[tuple[int, str | Reject]]) -> list[str] | None:
+    """The cells of a CSV row that begins in a line; None where its quotes do not match."""
+    for _ in range(MAX_ROW_LINES):
+        try:
+            return next(csv.reader([line], strict=True, skipinitialspace=True))
+        except csv.Error as error:
+            _, following = next(more, (0, None)) if "unexpected end" in str(error) else (0, None)
+            if not isinstance(following, str) or len(line) > MAX_LINE_BYTES:
+                return None
+            line = f"{line}\n{following}"
+    return None
+
+
+def read_json_lines(path: pathlib.Path) -> Items:
+    """Reads an object a line: `{"image": NAME, "caption": TEXT}`, or several `captions`; `split` where there is one.
+
+    The names are those of `IMAGE_COLUMNS` and `CAPTION_COLUMNS`, so that Hugging Face's `metadata.jsonl` is read, too.
+    """
+    for number, line in _text_lines(path):
+        if isinstance(line, Reject):
+            yield line
             continue
         try:
-            line = raw.decode()
-        except UnicodeDecodeError as error:
-            yield Reject("", number, Reason.BAD_ENCODING, f"not UTF-8 at byte {error.start} of the line")
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield Reject("", number, Reason.BAD_LINE, f"not JSON: {error}")
             continue
-        yield _parse(line, number, split_of)
+        if not isinstance(record, dict):
+            yield Reject("", number, Reason.BAD_LINE, "not a JSON object")
+            continue
+        image_id = _first_of(record, IMAGE_COLUMNS)
+        texts = _first_of(record, CAPTION_COLUMNS)
+        split = SPLIT_NAMES.get(str(record.get("split")).lower())
+        for text in texts if isinstance(texts, list) else [texts]:
+            yield _checked(image_id, text, split, number)
 
 
-def _parse(line: str, number: int, split_of: dict[str, str]) -> Caption | Reject:
-    key, tab, text = line.partition("\t")
-    image_id, _, index = key.strip().rpartition("#")
-    text = text.strip()
-    if not tab:
-        return Reject(key[:80], number, Reason.BAD_LINE, "no tab between the picture's name and the sentence")
-    if not image_id or not index.isdecimal() or not image_id.isprintable():
-        return Reject(key[:80], number, Reason.BAD_LINE, "the name is not of the form NAME.jpg#NUMBER")
-    if not any(map(str.isalpha, text)):
-        return Reject(image_id, number, Reason.EMPTY_CAPTION, f"no word in {text[:40]!r}")
-    return Caption(image_id, text, split_of.get(image_id), number)
+def read_karpathy(path: pathlib.Path) -> Items:
+    """Reads Karpathy's `dataset_*.json`: pictures with their sentences and splits.
+
+    `{"images": [{"filename": NAME, "filepath": DIRECTORY, "split": "train", "sentences": [{"raw": TEXT}]}]}`
+    """
+    for number, image in enumerate(_members(path, _document(path), "images"), start=1):
+        sentences = image.get("sentences")
+        if not isinstance(sentences, list):
+            yield Reject(str(image.get("filename"))[:80], number, Reason.BAD_LINE, "no list of sentences")
+            continue
+        name, directory = image.get("filename"), image.get("filepath")
+        image_id = f"{directory}/{name}" if directory and name else name
+        for sentence in sentences:
+            text = sentence.get("raw") if isinstance(sentence, dict) else None
+            yield _checked(image_id, text, SPLIT_NAMES.get(str(image.get("split")).lower()), number)
 
 
-def _lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
-    """The numbered lines of a file, without their ends and without a byte-order mark."""
+def read_coco(path: pathlib.Path) -> Items:
+    """Reads COCO's captions, where pictures and sentences are two lists.
+
+    `{"images": [{"id": 9, "file_name": NAME}], "annotations": [{"image_id": 9, "caption": TEXT}]}`
+    """
+    document = _document(path)
+    names = {str(image.get("id")): image.get("file_name") for image in _members(path, document, "images")}
+    for number, annotation in enumerate(_members(path, document, "annotations"), start=1):
+        image_id = str(annotation.get("image_id"))
+        if image_id not in names:
+            yield Reject(image_id[:80], number, Reason.BAD_LINE, f"annotation of picture {image_id[:80]}, unknown")
+        else:
+            yield _checked(names[image_id], annotation.get("caption"), None, number)
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How captions are written down.
+
+    Attributes:
+      name: for people.
+      looks: what it looks like, for people.
+      read: the reader.
+    """
+
+    name: str
+    looks: str
+    read: Callable[[pathlib.Path], Items]
+
+
+TOKENS = Format("Flickr tokens", "lines `NAME.jpg#0<TAB>sentence`", read_tokens)
+TABLE = Format("table", "a header `image,caption` and rows, between commas or bars", read_table)
+JSON_LINES = Format("JSON lines", '`{"image": NAME, "caption": TEXT}` a line', read_json_lines)
+KARPATHY = Format("Karpathy's JSON", '`{"images": [{"filename": …, "sentences": …, "split": …}]}`', read_karpathy)
+COCO = Format("COCO captions", '`{"images": …, "annotations": [{"image_id": …, "caption": …}]}`', read_coco)
+FORMATS = (TOKENS, TABLE, JSON_LINES, KARPATHY, COCO)
+
+
+def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+    """The numbered lines of a file, without their ends and without a byte-order mark; the longest are cut."""
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
+        number = 0
+        while raw := file.readline(MAX_CHUNK):
+            number += 1
+            rest = raw
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_CHUNK)
             yield number, (raw.removeprefix(_BOM) if number == 1 else raw).rstrip(b"\r\n")
 
 
-def _is_hidden(path: pathlib.Path, root: pathlib.Path) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
+def _text_lines(path: pathlib.Path) -> Iterator[tuple[int, str | Reject]]:
+    """The lines that are not blank, as text."""
+    for number, raw in numbered_lines(path):
+        if not raw.strip():
+            continue
+        if len(raw) > MAX_LINE_BYTES:
+            yield number, Reject("", number, Reason.BAD_LINE, f"{len(raw)} bytes, more than {MAX_LINE_BYTES}")
+            continue
+        try:
+            yield number, raw.decode()
+        except UnicodeDecodeError as error:
+            detail = f"not UTF-8 at byte {error.start} of the line"
+            yield number, Reject("", number, Reason.BAD_ENCODING, detail)
+
+
+def _checked(image_id: Any, text: Any, split: str | None, number: int) -> Caption | Reject:
+    """A caption, unless its name or its text can be none."""
+    if not isinstance(image_id, str | int) or isinstance(image_id, bool) or not str(image_id).strip():
+        return Reject("", number, Reason.BAD_LINE, "no name of a picture")
+    name = str(image_id).strip()
+    if not name.isprintable() or len(name) > 1024:
+        return Reject(ascii(name[:80]), number, Reason.BAD_LINE, "the picture's name has control characters or no end")
+    if not isinstance(text, str):
+        return Reject(name, number, Reason.BAD_LINE, "no caption")
+    if len(text) > MAX_LINE_BYTES:
+        return Reject(name, number, Reason.BAD_LINE, f"{len(text)} characters, more than {MAX_LINE_BYTES}")
+    if not any(map(str.isalpha, text)):
+        return Reject(name, number, Reason.EMPTY_CAPTION, f"no word in {text.strip()[:40]!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can write half a character
+        return Reject(name, number, Reason.BAD_ENCODING, "half a character (a lone surrogate)")
+    return Caption(name, " ".join(text.strip().splitlines()), split, number)
+
+
+def _first_of(record: dict, names: Sequence[str]) -> Any:
+    return next((record[name] for name in names if name in record), None)
+
+
+def _document(path: pathlib.Path) -> dict:
+    """One JSON object: all of a file.
+
+    Raises:
+      Unreadable: it is none.
+    """
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise Unreadable(f"{path}: more than {MAX_JSON_BYTES} bytes")
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            document = json.load(file)
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"{path}:{error.lineno}: not JSON: {error.msg}, at character {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"{path}: not UTF-8 at byte {error.start}") from None
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"{path}: not JSON that can be read: {error}") from None
+    if not isinstance(document, dict):
+        raise Unreadable(f"{path}: not a JSON object")
+    return document
+
+
+def _members(path: pathlib.Path, document: dict, key: str) -> Iterator[dict]:
+    """The objects of a list in a document; what is no object counts as an empty one.
+
+    Raises:
+      Unreadable: there is no such list.
+    """
+    found = document.get(key)
+    if not isinstance(found, list):
+        raise Unreadable(f'{path}: no list "{key}"')
+    return (member if isinstance(member, dict) else {} for member in found)

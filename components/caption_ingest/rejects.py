@@ -19,6 +19,7 @@ class Reason(str, enum.Enum):
     TRUNCATED = "truncated"
     TOO_LARGE = "too_large"
     TOO_SMALL = "too_small"
+    DUPLICATE = "duplicate"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Reject:
 
     Attributes:
       image_id: as far as it is known.
-      line: number of the (first) source line, from 1.
+      line: number of the (first) source line, or of the element of a JSON document, from 1.
       reason: the kind of fault.
       detail: what exactly is wrong.
       rows: how many captions are lost by it.
+      source: the caption file, below the data directory.
     """
 
     image_id: str
@@ -38,6 +40,7 @@ class Reject:
     reason: Reason
     detail: str
     rows: int = 1
+    source: str = ""
 
     def to_json(self) -> str:
         """One line of the `rejects` artifact."""
@@ -75,5 +78,5 @@ def check_fraction(rejects: Sequence[Reject], rows: int, allowed: float) -> None
     for reason, number in count(rejects).items():
         lines.append(f"  {reason}: {number}")
         examples = [reject for reject in rejects if reject.reason.value == reason][:3]
-        lines += [f"    line {reject.line}: {reject.image_id}: {reject.detail}" for reject in examples]
+        lines += [f"    {reject.source}:{reject.line}: {reject.image_id}: {reject.detail}" for reject in examples]
     raise TooManyRejects("\n".join(lines))

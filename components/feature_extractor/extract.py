@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
+from components import images
 from components.feature_extractor.store import FeatureStore
 from components.features import load_backbone
 from components.progress import Progress
@@ -60,7 +61,8 @@ class ExtractShard(beam.DoFn):
     def process(self, pictures: list[Picture]) -> Iterable[None]:
         batches = []
         for start in range(0, len(pictures), self._batch_size):
-            encoded = [read_checked(picture) for picture in pictures[start : start + self._batch_size]]
+            chosen = pictures[start : start + self._batch_size]
+            encoded = [images.for_tensorflow(read_checked(picture)) for picture in chosen]
             batches.append(self._backbone.call(tf.constant(encoded)).numpy())  # float16 (batch, positions, channels)
             self._progress.advance(len(encoded))
         self._store.add([picture.sha256 for picture in pictures], np.concatenate(batches))

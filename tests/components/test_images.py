@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,7 +54,7 @@ def fault_of(data: bytes) -> PictureFault:
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_inspect_finds_a_picture_cut_off(picture, kind, kept):
     data = encode(picture.resize((200, 150)), kind)
     assert fault_of(data[: int(kept * len(data))]) == PictureFault.TRUNCATED
@@ -63,8 +65,75 @@ def test_inspect_finds_what_is_no_picture(data):
     assert fault_of(data) == PictureFault.UNDECODABLE
 
 
-def test_inspect_refuses_a_format_that_can_not_be_served(picture):
-    assert fault_of(encode(picture, "WEBP")) == PictureFault.UNDECODABLE
+def noise(mode: str = "RGB") -> Image.Image:
+    """200 x 150 pixels that no compression makes small."""
+    values = np.random.default_rng(0).normal(128, 40, (150, 200, 3))
+    return Image.fromarray(np.uint8(np.clip(values, 0, 255))).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("PNG", mode) for mode in ("RGB", "RGBA", "L", "LA", "P", "1")),
+        *(("BMP", mode) for mode in ("RGB", "RGBA", "L", "P", "1")),
+        *(("WEBP", mode) for mode in ("RGB", "RGBA")),
+        ("GIF", "P"),
+    ],
+)
+def test_every_kind_of_picture_becomes_the_pixels_that_pillow_sees(kind, mode):
+    data = encode(noise(mode), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    assert images.inspect(data) == (200, 150)
+    with Image.open(io.BytesIO(data)) as picture:
+        expected = np.asarray(picture.convert("RGB"))
+    np.testing.assert_array_equal(images.decode(tf.constant(images.for_tensorflow(data))), expected)
+
+
+def test_sixteen_bits_become_eight():
+    grey = np.arange(150 * 200, dtype=np.uint16).reshape(150, 200) * 2
+    data = encode(Image.fromarray(grey), "PNG")
+    np.testing.assert_array_equal(images.decode(tf.constant(images.for_tensorflow(data)))[..., 0], grey >> 8)
+
+
+def test_the_rotation_in_exif_is_not_looked_at(picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    data = encode(picture, exif=exif)
+    assert images.inspect(data) == picture.size
+    np.testing.assert_array_equal(images.decode(tf.constant(data)), images.decode(tf.constant(encode(picture))))
+
+
+def test_an_animated_webp_is_its_first_frame(picture):
+    frames = [picture, Image.new("RGB", picture.size, "white")]
+    data = encode(frames[0], "WEBP", lossless=True, save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(images.decode(tf.constant(images.for_tensorflow(data))), np.asarray(picture))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+def test_what_tensorflow_decodes_stays_as_it_is(picture, kind):
+    data = encode(picture, kind)
+    assert images.for_tensorflow(data) is data
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_no_broken_picture_crashes_a_worker_or_gets_past_the_door(kind):
+    """What the ingest takes, the extractor can decode; what is cut off is not taken."""
+    whole = encode(noise(), kind)
+    rng = np.random.default_rng(1)
+    cut = [whole[:end] for end in range(0, len(whole) - 2, 500)]
+    flipped = []
+    for _ in range(60):
+        data = bytearray(whole)
+        for position in rng.integers(len(data), size=rng.integers(1, 9)):
+            data[position] ^= int(rng.integers(1, 256))
+        flipped.append(bytes(data))
+    for data in cut:
+        assert fault_of(data) in (PictureFault.TRUNCATED, PictureFault.UNDECODABLE)
+    for data in flipped:
+        try:
+            width, height = images.inspect(data)
+        except PictureError:
+            continue
+        assert images.decode(tf.constant(images.for_tensorflow(data))).shape == (height, width, 3)
 
 
 def test_inspect_bounds_bytes_pixels_and_sides(picture, monkeypatch):

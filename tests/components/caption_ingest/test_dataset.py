@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -133,6 +134,68 @@ def test_lost_lines_count_against_all_captions(data_dir):
         dataset.check_losses(data, [], allowed=0.19)
 
 
+def test_names_may_be_relative_to_the_file_that_they_stand_in(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "0.png").write_bytes(b"")
+        (tmp_path / split / "metadata.jsonl").write_text(f'{{"file_name": "0.png", "text": "in {split}"}}\n')
+    data = dataset.read(Settings(str(tmp_path)))
+    assert [(entry.image_id, entry.captions, entry.source) for entry in data.entries] == [
+        ("test/0.png", ("in test",), "test/metadata.jsonl"),
+        ("train/0.png", ("in train",), "train/metadata.jsonl"),
+    ]
+    assert data.official and data.entries[0].split == "test"
+
+
+def test_a_picture_may_lie_elsewhere_than_its_name_says(data_dir):
+    images = [{"filename": "a.jpg", "filepath": "val2014", "sentences": [{"raw": "A dog"}], "split": "test"}]
+    (data_dir / "dataset.json").write_text(json.dumps({"images": images}))
+    [entry] = dataset.read(Settings(str(data_dir), captions="dataset.json")).entries
+    assert (entry.image_id, entry.file.uri, entry.split) == ("val2014/a.jpg", "images/a.jpg", "test")
+
+
+def test_lists_may_leave_out_directory_and_suffix(tmp_path):
+    write_data_set(tmp_path, "images/a.jpg#0\tA dog\nb.jpg#0\tA cat\n", {"train": ["a"], "test": ["b"]})
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "images" / name).write_bytes(b"")
+    splits = {entry.image_id: entry.split for entry in dataset.read(Settings(str(tmp_path))).entries}
+    assert splits == {"images/a.jpg": "train", "b.jpg": "test"}
+
+
+def test_rejects_name_the_file_and_the_line(data_dir):
+    with (data_dir / "captions.token.txt").open("a") as file:
+        file.write("nonsense\n")
+    rejects = dataset.read(Settings(str(data_dir))).rejects
+    assert {(reject.source, reject.line) for reject in rejects} == {
+        ("captions.token.txt", 9),
+        ("captions.token.txt", 11),
+    }
+
+
+def twins(data_dir, official):
+    entries = dataset.read(Settings(str(data_dir))).entries
+    found = {
+        entry.image_id: Inspected("same" if entry.image_id in ("a.jpg", "c.jpg") else entry.image_id)
+        for entry in entries
+    }
+    return dataset.part_twins(entries, found, official)
+
+
+def test_the_same_picture_is_not_in_two_official_splits(data_dir):
+    stay, [gone] = twins(data_dir, official=True)
+    assert [entry.image_id for entry in stay] == ["b.jpg", "c.jpg", "new.jpg"]
+    assert (gone.image_id, gone.reason, gone.rows) == ("a.jpg", Reason.DUPLICATE, 2)
+    assert gone.detail == "the same picture as c.jpg in test"
+
+
+def test_the_same_picture_moves_to_its_twin_where_splits_are_drawn(data_dir):
+    stay, gone = twins(data_dir, official=False)
+    assert gone == []
+    splits = {entry.image_id: entry.split for entry in stay}
+    assert splits == {"a.jpg": "test", "b.jpg": "eval", "c.jpg": "test", "new.jpg": "train"}
+
+
 def test_sift_turns_faults_into_rejects(data_dir):
     entries = dataset.read(Settings(str(data_dir))).entries
     found = {entry.image_id: Inspected("sha", 4, 3) for entry in entries}
@@ -147,5 +210,6 @@ def test_sift_turns_faults_into_rejects(data_dir):
 
 
 def test_settings_come_from_execution_properties():
-    properties = {"data_dir": "d", "limit": 0, "unlisted": "skip", "split_shares": '{"train": 1, "eval": 0, "test": 0}'}
-    assert Settings.of(properties) == Settings("d", None, "skip", {"train": 1, "eval": 0, "test": 0})
+    properties = {"data_dir": "d", "captions": "", "limit": 0, "unlisted": "skip"}
+    properties["split_shares"] = '{"train": 1, "eval": 0, "test": 0}'
+    assert Settings.of(properties) == Settings("d", None, None, "skip", {"train": 1, "eval": 0, "test": 0})

@@ -10,7 +10,9 @@ from components.images import PictureFault
 
 
 def entry(name, split):
-    return Entry(name, split, PictureFile(f"images/{name}", 1, 1), (f"{name} one", "zwei, größer"), 1)
+    return Entry(
+        name, split, PictureFile(f"images/{name}", 1, 1), (f"{name} one", "zwei, größer"), "captions.token.txt", 1
+    )
 
 
 ENTRIES = [entry("a.jpg", "train"), entry("b.jpg", "train"), entry("c.jpg", "eval"), entry("d.jpg", "test")]

@@ -4,8 +4,8 @@ import pytest
 
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, check_fraction, count
 
-BAD = [Reject(f"{n}.jpg", n, Reason.MISSING_IMAGE, "no such file", rows=2) for n in range(1, 5)]
-WORSE = [Reject("x", 9, Reason.BAD_LINE, "no tab")]
+BAD = [Reject(f"{n}.jpg", n, Reason.MISSING_IMAGE, "no such file", rows=2, source="a.txt") for n in range(1, 5)]
+WORSE = [Reject("x", 9, Reason.BAD_LINE, "no tab", source="a.txt")]
 
 
 def test_reasons_are_counted_most_frequent_first():
@@ -19,6 +19,7 @@ def test_a_reject_is_one_line_of_json():
         "reason": "bad_line",
         "detail": "no tab",
         "rows": 1,
+        "source": "a.txt",
     }
 
 
@@ -36,9 +37,9 @@ def test_the_error_gives_reasons_and_three_examples():
     assert lines[0].startswith("9 of 100 captions (9.0%) can't be used; data.max_reject_fraction allows 1.0%")
     assert lines[1:] == [
         "  missing_image: 4",
-        "    line 1: 1.jpg: no such file",
-        "    line 2: 2.jpg: no such file",
-        "    line 3: 3.jpg: no such file",
+        "    a.txt:1: 1.jpg: no such file",
+        "    a.txt:2: 2.jpg: no such file",
+        "    a.txt:3: 3.jpg: no such file",
         "  bad_line: 1",
-        "    line 9: x: no tab",
+        "    a.txt:9: x: no tab",
     ]

@@ -1,0 +1,175 @@
+"""Which files of a data directory hold captions, and which the official splits."""
+
+import dataclasses
+import json
+import mmap
+import pathlib
+import re
+from collections.abc import Sequence
+
+from components.caption_ingest import readers
+from components.caption_ingest.readers import FORMATS, SPLIT_NAMES, Format
+from components.records import EVAL, TEST, TRAIN
+
+HEAD = 65_536  # bytes that tell a format
+# never opened in search of captions
+_NOT_TEXT = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".tar", ".gz", ".tgz", ".zip", ".7z"}
+_LISTS = {
+    split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|list)?\.txt$", re.IGNORECASE)
+    for split, names in {TRAIN: "train", EVAL: "dev|val", TEST: "test"}.items()
+}
+_SPLIT_IN_PATH = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_NAMES)})(?![a-z])", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionFile:
+    """A file with captions; `split` is what its name says where the captions come in several files."""
+
+    path: pathlib.Path
+    split: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The files of a data set.
+
+    Attributes:
+      format: how the captions are written down.
+      captions: the files.
+      lists: split -> the list of its pictures, where the data set has such lists.
+    """
+
+    format: Format
+    captions: tuple[CaptionFile, ...]
+    lists: dict[str, pathlib.Path]
+
+    def files(self) -> list[pathlib.Path]:
+        """Every file that is read, in a fixed order."""
+        return [*(file.path for file in self.captions), *(self.lists[split] for split in sorted(self.lists))]
+
+
+def find(data_dir: str, wanted: str | None = None) -> Layout:
+    """Finds the captions by what is in the files, and the lists by their names, in the directory or one level below it.
+
+    Args:
+      data_dir: the directory.
+      wanted: the file with the captions, or a pattern of several, below the directory; None to look at all files.
+
+    Raises:
+      FileNotFoundError: there are no captions, with what they look like.
+      ValueError: it is not clear which are meant.
+    """
+    root = pathlib.Path(data_dir)
+    if not root.is_dir():
+        raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
+    files = [path for path in sorted([*root.glob("*"), *root.glob("*/*")]) if _may_hold_captions(path, root)]
+    found = {path: kind for path in (_wanted(root, wanted) if wanted else files) if (kind := told_apart(path))}
+    if not found:
+        looks = "\n".join(f"  {each.name}: {each.looks}" for each in FORMATS)
+        where = f"in {wanted} of {data_dir}" if wanted else f"in {data_dir}, nor one level below it"
+        raise FileNotFoundError(f"data.dir: no captions {where}. Known are\n{looks}")
+    if not wanted:
+        # Flickr8k ships its captions a second time, lemmatized
+        plain = {path: kind for path, kind in found.items() if "lemma" not in path.name}
+        found = plain or found
+    return Layout(_one_format(data_dir, found), _parted(data_dir, list(found)), _find_lists(data_dir, files, found))
+
+
+def told_apart(path: pathlib.Path) -> Format | None:
+    """The format of a file by what is in it; None where it holds no captions."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if b"\0" in head:
+        return None
+    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()][:100]
+    if not lines:
+        return None
+    if lines[0].lstrip().startswith("{"):
+        return readers.JSON_LINES if _is_record(lines[0]) else _kind_of_document(path)
+    if any(re.match(r"[^\t#]+#\d+ *\t", line) for line in lines):
+        return readers.TOKENS
+    return readers.TABLE if len(lines[0]) < 1024 and readers.table_header(lines[0]) else None
+
+
+def read_lists(layout: Layout) -> dict[str, str]:
+    """The official splits: image id, or image id without its suffix -> split.
+
+    Raises:
+      ValueError: a picture is in two lists, or a list is not UTF-8.
+    """
+    split_of: dict[str, str] = {}
+    for split, path in layout.lists.items():
+        for number, raw in readers.numbered_lines(path):
+            try:
+                image_id = raw.decode().strip()
+            except UnicodeDecodeError:
+                raise ValueError(f"{path}:{number}: not UTF-8") from None
+            if image_id and split_of.setdefault(image_id, split) != split:
+                raise ValueError(f"{path}:{number}: {image_id} is in the {split_of[image_id]} list already")
+    return split_of
+
+
+def _may_hold_captions(path: pathlib.Path, root: pathlib.Path) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
+    return not hidden and path.suffix.lower() not in _NOT_TEXT and path.is_file()
+
+
+def _wanted(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    if pathlib.PurePath(pattern).is_absolute() or ".." in pathlib.PurePath(pattern).parts:
+        raise ValueError(f"data.captions: {pattern} leads out of the data directory")
+    return sorted(path for path in root.glob(pattern) if path.is_file())
+
+
+def _is_record(line: str) -> bool:
+    """Whether a line is an object of JSON lines, and not the beginning of a document."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return any(name in record for name in readers.IMAGE_COLUMNS) and "images" not in record
+
+
+def _kind_of_document(path: pathlib.Path) -> Format | None:
+    """Tells JSON documents apart by the keys in them, without parsing: COCO's other annotations are large."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        if text.find(b'"sentences"') >= 0:
+            return readers.KARPATHY
+        return readers.COCO if text.find(b'"annotations"') >= 0 and text.find(b'"caption"') >= 0 else None
+
+
+def _one_format(data_dir: str, found: dict[pathlib.Path, Format]) -> Format:
+    kinds = set(found.values())
+    if len(kinds) > 1:
+        listed = "".join(f"\n  {path.relative_to(data_dir)}: {kind.name}" for path, kind in found.items())
+        raise ValueError(f"data.dir: captions of several kinds in {data_dir}; choose with data.captions=FILE:{listed}")
+    return kinds.pop()
+
+
+def _parted(data_dir: str, paths: Sequence[pathlib.Path]) -> tuple[CaptionFile, ...]:
+    """The files, each with the split that its name or its directory says, if there are several."""
+    if len(paths) == 1:
+        return (CaptionFile(paths[0]),)
+    parted = []
+    for path in paths:
+        named = _SPLIT_IN_PATH.findall(str(path.relative_to(data_dir)))
+        if not named:
+            listed = ", ".join(str(each.relative_to(data_dir)) for each in paths)
+            raise ValueError(
+                f"data.dir: several caption files in {data_dir}: {listed}. Several are taken where each one's name "
+                "says train, val or test; keep one, or choose with data.captions=FILE"
+            )
+        parted.append(CaptionFile(path, SPLIT_NAMES[named[-1].lower()]))
+    return tuple(parted)
+
+
+def _find_lists(
+    data_dir: str, files: Sequence[pathlib.Path], captions: dict[pathlib.Path, Format]
+) -> dict[str, pathlib.Path]:
+    lists: dict[str, pathlib.Path] = {}
+    for split, pattern in _LISTS.items():
+        found = [path for path in files if path not in captions and pattern.search(path.name)]
+        if len(found) > 1:
+            raise ValueError(f"data.dir: several {split} lists in {data_dir}: {', '.join(map(str, found))}; keep one")
+        if found:
+            lists[split] = found[0]
+    return lists

@@ -1,0 +1,120 @@
+import json
+
+import pytest
+
+from components.caption_ingest import layout, readers
+from tests.material import write_data_set
+
+LINE = "a.jpg#0\tA dog\n"
+TABLE = "image,caption\na.jpg,A dog\n"
+COCO = json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "caption": "A dog"}]})
+
+
+def names(found: layout.Layout) -> list[tuple[str, str | None]]:
+    return [(file.path.name, file.split) for file in found.captions]
+
+
+def test_flickr8ks_own_layout_is_found(tmp_path):
+    text = tmp_path / "Flickr8k_text"
+    text.mkdir()
+    for name in ("Flickr8k.token.txt", "Flickr8k.lemma.token.txt", "._Flickr8k.token.txt"):
+        (text / name).write_text(LINE)
+    (text / "ExpertAnnotations.txt").write_text("a.jpg\tb.jpg#2\t1\t1\t1\n")
+    (text / "readme.txt").write_text("Captions for the images, one a line.\n")
+    for name in ("train", "dev", "test"):
+        (text / f"Flickr_8k.{name}Images.txt").write_text(f"{name}.jpg\n")
+    found = layout.find(str(tmp_path))
+    assert (found.format, names(found)) == (readers.TOKENS, [("Flickr8k.token.txt", None)])
+    assert {split: path.name for split, path in found.lists.items()} == {
+        "train": "Flickr_8k.trainImages.txt",
+        "eval": "Flickr_8k.devImages.txt",
+        "test": "Flickr_8k.testImages.txt",
+    }
+    assert len(found.files()) == 4
+
+
+@pytest.mark.parametrize("name", ["captions.txt", "results.csv", "data", "train.txt"])
+def test_the_name_of_a_file_does_not_matter(tmp_path, name):
+    (tmp_path / name).write_text(TABLE)
+    found = layout.find(str(tmp_path))
+    assert (found.format, names(found), found.lists) == (readers.TABLE, [(name, None)], {})
+
+
+def test_cocos_files_are_told_from_its_other_annotations(tmp_path):
+    annotations = tmp_path / "annotations"
+    annotations.mkdir()
+    for name in ("captions_train2014.json", "captions_val2014.json"):
+        (annotations / name).write_text(COCO)
+    (annotations / "instances_val2014.json").write_text('{"images": [], "annotations": [{"bbox": [1]}]}')
+    found = layout.find(str(tmp_path))
+    assert found.format == readers.COCO
+    assert names(found) == [("captions_train2014.json", "train"), ("captions_val2014.json", "eval")]
+
+
+def test_a_file_alone_is_all_of_the_data_whatever_its_name_says(tmp_path):
+    (tmp_path / "captions_train2014.json").write_text(COCO)
+    assert names(layout.find(str(tmp_path))) == [("captions_train2014.json", None)]
+
+
+def test_the_directory_may_name_the_split(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "metadata.jsonl").write_text('{"file_name": "0.png", "text": "A dog"}\n')
+    assert names(layout.find(str(tmp_path))) == [("metadata.jsonl", "test"), ("metadata.jsonl", "train")]
+
+
+def test_one_of_several_can_be_chosen(tmp_path):
+    (tmp_path / "captions.token.txt").write_text(LINE)
+    (tmp_path / "captions.csv").write_text(TABLE)
+    for name in ("captions_train2014.json", "captions_train2017.json", "captions_val2017.json"):
+        (tmp_path / name).write_text(COCO)
+    with pytest.raises(ValueError, match=r"(?s)several kinds.*data.captions=FILE.*captions.csv: table"):
+        layout.find(str(tmp_path))
+    assert layout.find(str(tmp_path), "captions.csv").format == readers.TABLE
+    found = layout.find(str(tmp_path), "captions_*2017.json")
+    assert names(found) == [("captions_train2017.json", "train"), ("captions_val2017.json", "eval")]
+
+
+@pytest.mark.parametrize("wanted", ["../a.csv", "/etc/*", "x/../../a.csv"])
+def test_no_choice_leads_out_of_the_directory(tmp_path, wanted):
+    (tmp_path / "a.csv").write_text(TABLE)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ValueError, match=r"data.captions: .* leads out of the data directory"):
+        layout.find(str(tmp_path / "data"), wanted)
+
+
+def test_what_is_missing_or_ambiguous_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not a directory"):
+        layout.find(str(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError, match=r"(?s)no captions in .*NAME.jpg#0<TAB>sentence.*image,caption"):
+        layout.find(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"no captions in b.csv of"):
+        layout.find(str(tmp_path), "b.csv")
+    for name in ("a.token.txt", "b.token.txt"):
+        (tmp_path / name).write_text(LINE)
+    with pytest.raises(ValueError, match=r"several caption files in .*: a.token.txt, b.token.txt"):
+        layout.find(str(tmp_path))
+    (tmp_path / "b.token.txt").unlink()
+    for name in ("trainImages.txt", "my_train.txt"):
+        (tmp_path / name).write_text("a.jpg\n")
+    with pytest.raises(ValueError, match="several train lists"):
+        layout.find(str(tmp_path))
+
+
+def test_pictures_are_not_opened_in_search_of_captions(tmp_path):
+    write_data_set(tmp_path, LINE)
+    (tmp_path / "a.jpg").write_text(TABLE)
+    (tmp_path / "weights.bin").write_bytes(b"image,caption\n\0")
+    assert layout.find(str(tmp_path)).format == readers.TOKENS
+
+
+def test_a_picture_in_two_lists_is_an_error_with_file_and_line(tmp_path):
+    write_data_set(tmp_path, LINE, {"train": ["a.jpg"], "test": ["b.jpg", "a.jpg"]})
+    with pytest.raises(ValueError, match=r"testImages.txt:2: a.jpg is in the train list already"):
+        layout.read_lists(layout.find(str(tmp_path)))
+
+
+def test_a_list_may_come_from_windows(tmp_path):
+    write_data_set(tmp_path, LINE)
+    (tmp_path / "testImages.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n")
+    assert layout.read_lists(layout.find(str(tmp_path))) == {"a.jpg": "test", "b.jpg": "test"}
