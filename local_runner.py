@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     caption.add_argument(
         "--model", metavar="DIR", required=True, help="a pushed model, or the directory with its versions"
     )
-    caption.add_argument("pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG, GIF or BMP")
+    caption.add_argument("pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG, GIF, BMP or WebP")
     return parser
 
 

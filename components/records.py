@@ -22,6 +22,7 @@ IMAGE_URI = "image_uri"  # its path below the data root
 SHA256 = "sha256"  # of the file's bytes, hexadecimal
 WIDTH, HEIGHT = "width", "height"  # pixels
 CAPTIONS = "captions"  # [n] raw sentences
+CAPTION_WORDS = "caption_words"  # [n] words of each, between blanks
 
 EXAMPLE_SPEC = {
     IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
@@ -30,6 +31,7 @@ EXAMPLE_SPEC = {
     WIDTH: tf.io.FixedLenFeature([], tf.int64),
     HEIGHT: tf.io.FixedLenFeature([], tf.int64),
     CAPTIONS: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
+    CAPTION_WORDS: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
 }
 
 # fields of `transformed_examples`, beside IMAGE_ID
@@ -53,6 +55,7 @@ FEATURE_SPEC = {
 DATA_ROOT = "data_root"  # of `examples`: the directory that IMAGE_URI is relative to
 COUNTS = "counts"  # JSON; of `examples`: {"images": {split: n}, "captions": n}; of `rejects`: {reason: n}
 COMPUTED = "computed"  # of `features`: how many pictures this run had to compute
+WARNINGS = "warnings"  # JSON list; of `anomalies`: what the validator let pass
 DECISION = "decision"  # of `evaluation` and `blessing`: one of the three below
 BLESSED, REFUSED, UNCHANGED = "blessed", "refused", "unchanged"
 FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside (data, weights, a file)

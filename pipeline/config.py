@@ -53,6 +53,7 @@ class Data:
     max_reject_fraction: Share = 0.01  # share of the captions that may be lost before the run stops
     unlisted: Literal["train", "skip"] = "train"  # what becomes of pictures that no official list names
     split_shares: SplitShares = SplitShares()
+    on_drift: Literal["warn", "stop"] = "warn"  # what becomes of data that is valid, but other than before
     sample: Sample = Sample()
 
 

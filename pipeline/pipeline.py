@@ -73,7 +73,9 @@ def create_pipeline(
     schema = ImportSchemaGen(schema_file=SCHEMA)
 
     # stops data that breaks the schema before anything dear is computed
-    validator = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    validator = ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"], on_drift=config.data.on_drift
+    )
 
     # the tokenizer, whose vocabulary comes from train alone
     tokenizer = Transform(

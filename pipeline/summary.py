@@ -30,18 +30,19 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
     return {
         "run_id": run_id,
         "nodes": [{"id": step.id, "state": step.state.value, "seconds": round(step.seconds, 2)} for step in steps],
-        "data": _data(outputs.get("CaptionIngest", {})),
+        "data": _data(outputs.get("CaptionIngest", {}), outputs.get("ExampleValidator", {}).get("anomalies")),
         **_evaluation(handle, outputs.get("BleuEvaluator", {}).get("evaluation")),
         "pushed_model": (pushed and pushed.get_string_custom_property("pushed_destination")) or None,
     }
 
 
-def _data(outputs: dict[str, Artifact]) -> dict[str, Any] | None:
+def _data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> dict[str, Any] | None:
     if not outputs:
         return None
+    warnings = json.loads(anomalies.get_string_custom_property(records.WARNINGS)) if anomalies else []
     counts = json.loads(outputs["examples"].get_string_custom_property(records.COUNTS))
     by_reason = json.loads(outputs["rejects"].get_string_custom_property(records.COUNTS))
-    return {**counts, "rejects": {"total": sum(by_reason.values()), "by_reason": by_reason}}
+    return {**counts, "rejects": {"total": sum(by_reason.values()), "by_reason": by_reason}, "warnings": warnings}
 
 
 def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[str, Any]:
@@ -82,6 +83,8 @@ def table(summary: dict[str, Any]) -> Table:
         add("pictures", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
         reasons = ", ".join(f"{reason} {number}" for reason, number in data["rejects"]["by_reason"].items())
         add("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
+        for warning in data["warnings"]:
+            add("data warning", warning)
     if metrics := summary["metrics"]:
         add("BLEU-1..4", _figures(metrics))
     if summary["decision"]:

@@ -45,8 +45,8 @@ def _example(entry: Entry, found: Inspected | None) -> tf.train.Example:
     def texts(*values: str) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
 
-    def number(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+    def numbers(*values: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
     return tf.train.Example(
         features=tf.train.Features(
@@ -54,9 +54,10 @@ def _example(entry: Entry, found: Inspected | None) -> tf.train.Example:
                 records.IMAGE_ID: texts(entry.image_id),
                 records.IMAGE_URI: texts(entry.file.uri),
                 records.SHA256: texts(found.sha256),
-                records.WIDTH: number(found.width),
-                records.HEIGHT: number(found.height),
+                records.WIDTH: numbers(found.width),
+                records.HEIGHT: numbers(found.height),
                 records.CAPTIONS: texts(*entry.captions),
+                records.CAPTION_WORDS: numbers(*(len(caption.split()) for caption in entry.captions)),
             }
         )
     )

@@ -1,40 +1,26 @@
-"""TFX's ExampleValidator, which writes anomalies down, and stops the pipeline at errors."""
+"""The validator's executor: reads statistics and schema, writes the anomalies, fails at errors."""
 
-from collections.abc import Mapping
+import json
+import os
 from typing import Any
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx.components.example_validator import executor as validator_executor
-from tfx.proto.orchestration import execution_result_pb2
+from absl import logging
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
+from components.atomic import whole_file
+from components.example_validator import validation
+from components.records import SPLITS, TRAIN, WARNINGS
 
-class InvalidData(ValueError):
-    """The data breaks the schema."""
-
-
-def errors_in(split: str, anomalies: anomalies_pb2.Anomalies) -> list[str]:
-    """A line for each anomaly that is an error: split, feature, what is wrong."""
-    lines = [
-        f"{split}: {feature}: {info.description}"
-        for feature, info in sorted(anomalies.anomaly_info.items())
-        if info.severity == anomalies_pb2.AnomalyInfo.ERROR
-    ]
-    if anomalies.HasField("dataset_anomaly_info"):
-        lines += [f"{split}: {reason.description}" for reason in anomalies.dataset_anomaly_info.reason]
-    return lines
+PREVIOUS = "previous_statistics"  # exec property, of the driver: uri, "" if there are none
 
 
-def check(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> None:
-    """Raises InvalidData if there are errors; anomalies: split -> what TFDV found."""
-    lines = [line for split in sorted(anomalies) for line in errors_in(split, anomalies[split])]
-    if lines:
-        raise InvalidData("\n  ".join([f"the data breaks the schema in {len(lines)} places:", *lines]))
-
-
-class Executor(validator_executor.Executor):
+class Executor(BaseExecutor):
     """See `component.ExampleValidator`."""
 
     def Do(
@@ -42,14 +28,30 @@ class Executor(validator_executor.Executor):
         input_dict: dict[str, list[Artifact]],
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
-    ) -> execution_result_pb2.ExecutorOutput:
-        output = super().Do(input_dict, output_dict, exec_properties)
+    ) -> None:
+        self._log_startup(input_dict, output_dict, exec_properties)
+        uri = artifact_utils.get_single_uri(input_dict["statistics"])
+        schema = io_utils.SchemaReader().read(
+            io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict["schema"]))
+        )
+        before = exec_properties[PREVIOUS]
+        statistics = {split: _read(uri, split) for split in SPLITS}
+        anomalies = validation.validate(statistics, schema, _read(before, TRAIN) if before else None)
+
         artifact = artifact_utils.get_single_instance(output_dict["anomalies"])
-        found = {}
-        for split in artifact_utils.decode_split_names(artifact.split_names):
-            uri = artifact_utils.get_split_uri([artifact], split)
-            found[split] = anomalies_pb2.Anomalies.FromString(
-                io_utils.read_bytes_file(f"{uri}/{validator_executor.DEFAULT_FILE_NAME}")
-            )
-        check(found)
-        return output
+        artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        for split, found in anomalies.items():
+            path = os.path.join(artifact.uri, f"Split-{split}", DEFAULT_FILE_NAME)
+            with whole_file(path) as partial, fileio.open(partial, "wb") as file:
+                file.write(found.SerializeToString(deterministic=True))
+        problems = validation.problems(anomalies, statistics)
+        validation.check(problems, exec_properties["on_drift"])
+        for problem in problems:
+            logging.warning("%s", problem)
+        artifact.set_string_custom_property(WARNINGS, json.dumps([str(problem) for problem in problems]))
+
+
+def _read(uri: str, split: str) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """The statistics of a split, as StatisticsGen writes them."""
+    with fileio.open(os.path.join(uri, f"Split-{split}", "FeatureStats.pb"), "rb") as file:
+        return statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read())

@@ -1,12 +1,16 @@
 """The drivers: what they read from outside must change the cache key when it changes."""
 
 import json
+from unittest import mock
 
 import pytest
 from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import pipeline_pb2
+from tfx.types import standard_artifacts
 
 from components.caption_ingest import driver as ingest
 from components.example_validator import component as validator
+from components.example_validator import previous
 from components.feature_extractor import driver as extractor
 from components.import_schema_gen import component as schema
 from components.pusher import component as pusher
@@ -23,7 +27,7 @@ def fingerprint(driver_class, **exec_properties) -> str:
 def test_the_ingests_sees_new_captions(tmp_path):
     write_data_set(tmp_path, "a.jpg#0\ta dog\n")
     shares = json.dumps({"train": 0.8, "eval": 0.1, "test": 0.1})
-    properties = {"data_dir": str(tmp_path), "limit": 0, "unlisted": "train", "split_shares": shares}
+    properties = {"data_dir": str(tmp_path), "captions": "", "limit": 0, "unlisted": "train", "split_shares": shares}
     before = fingerprint(ingest.Driver, **properties)
     assert fingerprint(ingest.Driver, **properties) == before
     write_data_set(tmp_path, "a.jpg#0\ta cat\n")
@@ -34,7 +38,13 @@ def test_the_ingests_takes_the_newest_span(tmp_path):
     for span in ("day-9", "day-10"):
         write_data_set(tmp_path / span, "a.jpg#0\ta dog\n")
     shares = json.dumps({"train": 0.8, "eval": 0.1, "test": 0.1})
-    properties = {"data_dir": f"{tmp_path}/day-{{SPAN}}", "limit": 0, "unlisted": "train", "split_shares": shares}
+    properties = {
+        "data_dir": f"{tmp_path}/day-{{SPAN}}",
+        "captions": "",
+        "limit": 0,
+        "unlisted": "train",
+        "split_shares": shares,
+    }
     output = ingest.Driver(None).run(data_types.ExecutionInfo(exec_properties=properties))
     assert output.exec_properties["data_dir"].string_value == str(tmp_path / "day-10")
 
@@ -48,7 +58,7 @@ def test_the_schema_is_found_beside_the_code(tmp_path, monkeypatch):
 def test_the_ingests_says_what_is_missing(tmp_path):
     shares = json.dumps({"train": 0.8, "eval": 0.1, "test": 0.1})
     with pytest.raises(FileNotFoundError, match="no captions in"):
-        fingerprint(ingest.Driver, data_dir=str(tmp_path), limit=0, unlisted="train", split_shares=shares)
+        fingerprint(ingest.Driver, data_dir=str(tmp_path), captions="", limit=0, unlisted="train", split_shares=shares)
 
 
 def test_the_extractors_sees_other_weights_and_a_store_that_was_removed(tmp_path):
@@ -85,10 +95,27 @@ def test_the_pushers_sees_what_is_served(tmp_path):
     assert fingerprint(pusher.Driver, push_destination=destination) != before
 
 
-@pytest.mark.parametrize("module", [validator, pusher])
-def test_the_own_code_counts_where_tfx_has_no_parameter_for_it(module, tmp_path, monkeypatch):
+def test_the_pushers_own_code_counts_as_tfx_has_no_parameter_for_it(tmp_path, monkeypatch):
     (tmp_path / "17").mkdir()
     destination = json.dumps({"filesystem": {"base_directory": str(tmp_path)}})
-    before = fingerprint(module.Driver, push_destination=destination)
-    monkeypatch.setattr(module, "source_hash", lambda *modules: "other code")
-    assert fingerprint(module.Driver, push_destination=destination) != before
+    before = fingerprint(pusher.Driver, push_destination=destination)
+    monkeypatch.setattr(pusher, "source_hash", lambda *modules: "other code")
+    assert fingerprint(pusher.Driver, push_destination=destination) != before
+
+
+def test_the_validators_finds_the_data_before_this(monkeypatch):
+    asked = []
+    monkeypatch.setattr(previous, "statistics_before", lambda *arguments: asked.append(arguments) or "/statistics/3")
+    statistics = standard_artifacts.ExampleStatistics()
+    statistics.id = 7
+    info = data_types.ExecutionInfo(
+        input_dict={"statistics": [statistics]},
+        exec_properties={},
+        pipeline_info=pipeline_pb2.PipelineInfo(id="mine"),
+    )
+    handle = mock.MagicMock()
+    output = validator.Driver(handle).run(info)
+    assert asked == [(handle.__enter__.return_value.store, "mine", 7)]
+    # both what the executor reads and what the cache goes by
+    assert output.exec_properties["previous_statistics"].string_value == "/statistics/3"
+    assert output.exec_properties["fingerprint"].string_value == "/statistics/3"

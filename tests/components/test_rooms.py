@@ -12,6 +12,7 @@ from tests.material import ROOT
 STEPS = sorted(path.parent.name for path in (ROOT / "components").glob("*/__init__.py"))
 HASHED = {
     "caption_ingest": "CaptionIngest",
+    "example_validator": "ExampleValidator",
     "feature_extractor": "FeatureExtractor",
     "trainer": "Trainer",
     "bleu_evaluator": "BleuEvaluator",

@@ -113,6 +113,7 @@ def test_the_first_run_pushes_a_blessed_model(after_first, first):
         "images": {"train": 48, "eval": 6, "test": 6},
         "captions": 300,
         "rejects": {"total": 0, "by_reason": {}},
+        "warnings": [],
     }
     assert set(first["metrics"]) == {"bleu_1", "bleu_2", "bleu_3", "bleu_4"}
     assert first["metrics"]["bleu_1"] > 0

@@ -12,6 +12,7 @@ FULL = {
         "images": {"train": 400, "eval": 50, "test": 49},
         "captions": 2495,
         "rejects": {"total": 3, "by_reason": {"truncated": 2, "missing_image": 1}},
+        "warnings": ["train: width: other than before"],
     },
     "metrics": BLEU,
     "baseline": None,
@@ -33,6 +34,7 @@ def test_the_table_says_all_that_counts():
     rows = shown(FULL)
     assert rows["pictures"] == "499 (train 400, eval 50, test 49), 2495 captions"
     assert rows["rejects"] == "3 (truncated 2, missing_image 1)"
+    assert rows["data warning"] == "train: width: other than before"
     assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
     assert rows["baseline"] == "none yet"
     assert rows["decision"] == "blessed"
