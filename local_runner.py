@@ -5,7 +5,10 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
 
 # nothing heavy is imported here: --help answers at once
 
@@ -13,6 +16,7 @@ EPILOG = """examples:
   local_runner.py run                                      the built-in sample, into runs/sample
   local_runner.py run --config pipeline/configs/flickr8k.yaml --set data.dir=pictures/flickr8k
   local_runner.py run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
+  local_runner.py stats                                    what the data of the last run is like
   local_runner.py caption --model runs/sample/serving picture.jpg
 """
 
@@ -20,9 +24,7 @@ EPILOG = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(argv)
-    if args.command == "caption":
-        return _caption(args)
-    return _run(args)
+    return {"run": _run, "caption": _caption, "stats": _stats}[args.command](args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,16 +32,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="local_runner.py", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-
-    run = commands.add_parser(
-        "run",
-        help="run the pipeline",
-        description="Runs the whole pipeline, or a part of it. What an earlier run has computed with the same data, "
-        "settings and code is taken from the cache. Exit status: 0 when all steps ended well, whether the model was "
-        "blessed or not; 1 when a step failed; 2 when the settings can't be used.",
-    )
-    run.add_argument("--config", metavar="FILE", help="settings in YAML (default: pipeline/configs/sample.yaml)")
-    run.add_argument(
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument("--config", metavar="FILE", help="settings in YAML (default: pipeline/configs/sample.yaml)")
+    settings.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="extend",
@@ -48,7 +43,16 @@ def _parser() -> argparse.ArgumentParser:
         dest="overrides",
         help="override settings, as in data.dir=pictures trainer.epochs=3",
     )
-    run.add_argument("--root", metavar="DIR", help="where everything is written (default: runs/<pipeline name>)")
+    settings.add_argument("--root", metavar="DIR", help="where everything is written (default: runs/<pipeline name>)")
+
+    run = commands.add_parser(
+        "run",
+        parents=[settings],
+        help="run the pipeline",
+        description="Runs the whole pipeline, or a part of it. What an earlier run has computed with the same data, "
+        "settings and code is taken from the cache. Exit status: 0 when all steps ended well, whether the model was "
+        "blessed or not; 1 when a step failed; 2 when the settings can't be used.",
+    )
     run.add_argument("--no-cache", action="store_true", help="run every step, though features are never computed twice")
     run.add_argument("--from", metavar="NODE", dest="from_node", help="start here, with an earlier run's outputs")
     run.add_argument("--to", metavar="NODE", dest="to_node", help="stop after this step")
@@ -64,22 +68,40 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="DIR", required=True, help="a pushed model, or the directory with its versions"
     )
     caption.add_argument("pictures", metavar="PICTURE", nargs="+", help="JPEG, PNG, GIF, BMP or WebP")
+
+    stats = commands.add_parser(
+        "stats",
+        parents=[settings],
+        help="describe the data of the last run",
+        description="Prints tables about the captions that the last run has read (lengths, vocabulary before and after "
+        "cleaning, commonest words), and writes them with TFDV's picture of the statistics as one HTML file.",
+    )
+    stats.add_argument("--output", metavar="FILE", help="default: ROOT/statistics.html")
     return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def _settings(args: argparse.Namespace, to_run: bool) -> "Config | None":
+    """The settings that the arguments give; None, and said, where they can't be used."""
     from pipeline import config as configs
 
     given: dict[str, Any] = {}
     if args.root is not None:
         given["root"] = args.root
-    if args.no_cache:
+    if getattr(args, "no_cache", False):
         given["cache"] = False
     try:
         config = dataclasses.replace(configs.load(args.config, args.overrides), **given)
-        configs.check_paths(config)
+        if to_run:
+            configs.check_paths(config)
     except configs.ConfigError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
+        return None
+    return config
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = _settings(args, to_run=True)
+    if config is None:
         return 2
     from pipeline import local_run
 
@@ -108,6 +130,38 @@ def _caption(args: argparse.Namespace) -> int:
         else:
             print(f"{picture}\t{sentence}", flush=True)
     return int(failed)
+
+
+def _stats(args: argparse.Namespace) -> int:
+    config = _settings(args, to_run=False)
+    if config is None:
+        return 2
+    database = os.path.join(config.root_dir, "metadata.sqlite")
+    if not os.path.exists(database):
+        print(f"local_runner.py: nothing has run in {config.root_dir} yet", file=sys.stderr)
+        return 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline import console
+
+    with console.without_chatter():
+        from rich.console import Console
+        from tfx.orchestration import metadata
+
+        from pipeline import data_report
+
+    path = args.output or os.path.join(config.root_dir, "statistics.html")
+    try:
+        with (
+            console.without_chatter(),
+            metadata.Metadata(metadata.sqlite_metadata_connection_config(database)) as handle,
+        ):
+            tables = data_report.write(handle, config.name, path, config.tokenizer.vocabulary_size)
+    except data_report.NoData as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        return 2
+    Console(highlight=False, width=None if sys.stdout.isatty() else data_report.WIDTH).print(tables)
+    print(f"\nwith TFDV's picture: {path}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from components import scenes
 from pipeline import sample_data
@@ -153,6 +154,43 @@ def test_the_caption_command(after_first, first, tmp_path):
     assert run.returncode == 1
     assert re.fullmatch(rf"{re.escape(good)}\t[a-z ]+\n", run.stdout)
     assert run.stderr.startswith(f"{bad}: not captioned: undecodable: ")
+
+
+def test_the_stats_command(after_first):
+    command = [sys.executable, "local_runner.py", "stats", "--root", str(after_first.root)]
+    run = after_first.execute(command)
+    assert run.returncode == 0, run.stderr
+    assert "commonest words of train" in run.stdout
+    assert "facets-overview" in (after_first.root / "statistics.html").read_text()
+
+
+def test_the_records_do_not_depend_on_the_number_of_workers(after_first):
+    def records() -> dict[str, bytes]:
+        newest = max(after_first.root.glob("artifacts/CaptionIngest/examples/*"), key=lambda path: int(path.name))
+        return {str(path.relative_to(newest)): path.read_bytes() for path in newest.glob("Split-*/*")}
+
+    before = records()
+    shutil.rmtree(after_first.root / "store" / "pictures")
+    workers = "beam.args=[--direct_num_workers=2,--direct_running_mode=multi_processing]"
+    summary = after_first.run("--to", "CaptionIngest", settings=[workers])
+    assert states(summary)["CaptionIngest"] == "done"
+    assert len(list(after_first.root.glob("artifacts/CaptionIngest/examples/*"))) == 2
+    assert records() == before and len(before) == 3
+
+
+def test_data_that_is_other_than_before_is_noticed(after_first, tmp_path):
+    data = tmp_path / "data"
+    sample_data.write(data, 60, 7)
+    for path in (data / sample_data.PICTURES).iterdir():
+        with Image.open(path) as picture:
+            picture.resize((320, 200)).save(path)
+    changed = f"data.dir={data}"
+    summary = after_first.run("--to", "ExampleValidator", settings=[changed])
+    assert {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]} == {"width", "height"}
+    assert "data warning" in summary["out"]
+    summary = after_first.run("--to", "ExampleValidator", settings=[changed, "data.on_drift=stop"], status=1)
+    assert states(summary)["ExampleValidator"] == "failed"
+    assert re.search(r"(?m)^train +48 +width +High approximate Jensen-Shannon", summary["out"])
 
 
 def test_a_second_run_is_answered_from_the_cache(after_first, first):

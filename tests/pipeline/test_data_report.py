@@ -1,0 +1,68 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow_data_validation as tfdv
+from ml_metadata.proto import metadata_store_pb2
+from rich.console import Console
+from tfx.orchestration import metadata
+
+from pipeline import data_report
+from pipeline.data_report import Words
+
+CAPTIONS = {"train": ["A dog !", "a big Dog", "a CAT"], "eval": ["two dogs run"], "test": []}
+
+
+def shown(tables) -> list[list[str]]:
+    stream = io.StringIO()
+    Console(file=stream, width=data_report.WIDTH).print(tables)
+    return [line.split() for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return data_report.describe(CAPTIONS, {"train": 2, "eval": 1, "test": 0}, vocabulary_size=2)
+
+
+def test_words_stand_between_blanks():
+    words = Words.of(["a dog", "a  cat sleeps", ""])
+    assert words.counts == {"a": 2, "dog": 1, "cat": 1, "sleeps": 1}
+    np.testing.assert_array_equal(words.lengths, [2, 3, 0])
+
+
+def test_lengths_are_those_of_the_cleaned_captions(tables):
+    rows = {row[0]: row[1:] for row in shown(tables) if row}
+    assert rows["train"] == ["2", "3", "2", "2", "2.3", "3", "3"]
+    assert rows["eval"] == ["1", "1", "3", "3", "3.0", "3", "3"]
+    assert rows["test"] == ["0", "0", *"–––––"]
+
+
+def test_the_vocabulary_before_and_after_cleaning(tables):
+    rows = shown(tables)
+    # A, dog, !, a (twice), big, Dog, CAT; then a (3), dog (2), big, cat
+    assert ["before", "cleaning", "8", "7", "6", "2:", "37.5", "%"] in rows
+    assert ["after", "cleaning", "7", "4", "2", "2:", "71.4", "%"] in rows
+
+
+def test_the_commonest_words_come_first(tables):
+    rows = shown(tables)
+    first = rows.index(["commonest", "words", "of", "train", "times", "captions", "of", "100"])
+    assert rows[first + 1 : first + 3] == [["a", "3", "100"], ["dog", "2", "67"]]
+
+
+def test_the_page_is_one_file_with_all_of_it(tables):
+    statistics = tfdv.generate_statistics_from_dataframe(pd.DataFrame({"width": [3, 4]}), n_jobs=1)
+    page = data_report.page("mine <b>", tables, statistics, statistics)
+    assert page.startswith("<!doctype html>") and "mine &lt;b&gt;" in page
+    assert "commonest words of train" in page and "facets-overview" in page
+
+
+def test_no_run_is_said(tmp_path):
+    config = metadata_store_pb2.ConnectionConfig(fake_database=metadata_store_pb2.FakeDatabaseConfig())
+    with (
+        metadata.Metadata(config) as handle,
+        pytest.raises(data_report.NoData, match="no run of mine has read its data yet"),
+    ):
+        data_report.write(handle, "mine", str(tmp_path / "x.html"), 10)
+    assert not list(tmp_path.iterdir())
