@@ -2,9 +2,15 @@
 
 import argparse
 
-from benchmarks import extract, run, train
+from benchmarks import extract, ingest, run, train
 
-BENCHMARKS = {"run": run.cached_run, "extract": extract.frozen_backbone, "train": train.shared_encoding}
+BENCHMARKS = {
+    "run": run.cached_run,
+    "ingest": ingest.over_pillow,
+    "coco": ingest.coco_memory,
+    "extract": extract.frozen_backbone,
+    "train": train.shared_encoding,
+}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ ingest's to say, with `inspect`.
 
 import enum
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
@@ -104,14 +104,44 @@ def inspect(data: bytes) -> tuple[int, int]:
     Raises:
       PictureError: not a picture, cut off, too large or too small.
     """
-    if len(data) > MAX_BYTES:
-        raise PictureError(PictureFault.TOO_LARGE, f"{len(data)} bytes, more than {MAX_BYTES}")
-    _check_header(data)
+    [found] = inspect_all([data])
+    if isinstance(found, PictureError):
+        raise found
+    return found
+
+
+def inspect_all(pictures: Sequence[bytes]) -> list[tuple[int, int] | PictureError]:
+    """As `inspect`, for several pictures in one call of TensorFlow: threads that share the work wait less."""
+    found: list[tuple[int, int] | PictureError] = []
+    sound, places = [], []
+    for place, data in enumerate(pictures):
+        found.append((0, 0))
+        try:
+            if len(data) > MAX_BYTES:
+                raise PictureError(PictureFault.TOO_LARGE, f"{len(data)} bytes, more than {MAX_BYTES}")
+            _check_header(data)
+            sound.append(for_tensorflow(data))
+            places.append(place)
+        except PictureError as error:
+            found[place] = error
+    if not sound:
+        return found
     try:
-        height, width, _ = decode(tf.constant(for_tensorflow(data))).shape
+        sizes = _sizes(tf.constant(sound, tf.string, [len(sound)])).numpy().tolist()
     except tf.errors.InvalidArgumentError:
-        raise _why_undecodable(data) from None
-    return width, height
+        if len(pictures) > 1:
+            return [each for data in pictures for each in inspect_all([data])]
+        return [_why_undecodable(data) for data in pictures]
+    for place, (height, width) in zip(places, sizes, strict=True):
+        found[place] = (width, height)
+    return found
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _sizes(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes pictures one after the other: string [N] -> int32 [N, 2], height and width."""
+    size = tf.TensorSpec([2], tf.int32)
+    return tf.map_fn(lambda one: tf.shape(decode(one))[:2], encoded, fn_output_signature=size, parallel_iterations=1)
 
 
 def _check_header(data: bytes) -> None:

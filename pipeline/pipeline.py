@@ -1,7 +1,7 @@
 """The graph of the pipeline: the same for the local runner and for a cluster."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
@@ -25,8 +25,9 @@ from pipeline.config import Config, to_dict
 SCHEMA = os.path.join("schemas", "captions.pbtxt")  # found beside the code, wherever a step runs
 PREPROCESSING_FN = "components.tokenizer.preprocessing.preprocessing_fn"
 TOKENIZER_SOURCE = ("components.tokenizer", "components.records")
-# DirectRunner, where nothing else is asked for, first looks for a Go program to download (Beam 2.60 and later)
-LOCAL_BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",)
+# where no other runner is asked for: DirectRunner first looks for a Go program to download (Beam 2.60 and later); and
+# for workers elsewhere TFX would pack itself up at each step, one second, unless they have an image
+LOCAL_BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none")
 TRAINING_KEYS = ("batch_size", "warmup", "seed")  # of `trainer`: the rest are sizes of the model
 
 
@@ -159,8 +160,12 @@ def create_pipeline(
             pusher,
         ],
         enable_cache=config.cache,
-        beam_pipeline_args=[*LOCAL_BEAM, *config.beam.args],
+        beam_pipeline_args=_beam_args(config.beam.args),
     )
+
+
+def _beam_args(given: Sequence[str]) -> list[str]:
+    return [*given] if any(argument.startswith("--runner") for argument in given) else [*LOCAL_BEAM, *given]
 
 
 def _sqlite(path: str) -> metadata_store_pb2.ConnectionConfig:

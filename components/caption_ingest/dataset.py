@@ -85,18 +85,21 @@ def read(settings: Settings) -> DataSet:
     rejects: list[Reject] = []
     rows = 0
     for source in found.captions:
-        below = source.path.parent.relative_to(settings.data_dir)
         name = source.path.relative_to(settings.data_dir).as_posix()
+        directory = name.rpartition("/")[0]
         for item in found.format.read(source.path):
             rows += 1
             if isinstance(item, Reject):
                 rejects.append(dataclasses.replace(item, source=name))
                 continue
-            # names may be relative to the file that they stand in
-            beside = (below / item.image_id).as_posix()
-            image_id = beside if beside in files else item.image_id
-            split = item.split or _listed(image_id, split_of) or source.split
-            gathered.setdefault(image_id, _Gathered(split, name, item.line)).captions.append(item.text)
+            image_id = item.image_id
+            if directory and f"{directory}/{image_id}" in files:  # it is relative to the file that it stands in
+                image_id = f"{directory}/{image_id}"
+            each = gathered.get(image_id)
+            if each is None:
+                split = item.split or _listed(image_id, split_of) or source.split
+                each = gathered[image_id] = _Gathered(split, name, item.line)
+            each.captions.append(item.text)
     official = {*found.lists, *(each.split for each in gathered.values() if each.split)}
     entries = []
     for image_id, each in gathered.items():
@@ -235,5 +238,6 @@ def _find(image_id: str, each: _Gathered, files: Mapping[str, PictureFile]) -> P
 
 def _first(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:
     """The first `limit` pictures by hash, in the order of their ids."""
-    by_hash = sorted(entries, key=lambda entry: splits.unit_hash(entry.image_id, "limit"))
-    return tuple(sorted(by_hash[:limit], key=lambda entry: entry.image_id))
+    if limit is not None:
+        entries = sorted(entries, key=lambda entry: splits.unit_hash(entry.image_id, "limit"))[:limit]
+    return tuple(sorted(entries, key=lambda entry: entry.image_id))

@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import mmap
+import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from components.caption_ingest import readers
 from components.caption_ingest.readers import FORMATS, SPLIT_NAMES, Format
@@ -62,7 +63,7 @@ def find(data_dir: str, wanted: str | None = None) -> Layout:
     root = pathlib.Path(data_dir)
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
-    files = [path for path in sorted([*root.glob("*"), *root.glob("*/*")]) if _may_hold_captions(path, root)]
+    files = sorted(_candidates(root, depth=2))
     found = {path: kind for path in (_wanted(root, wanted) if wanted else files) if (kind := told_apart(path))}
     if not found:
         looks = "\n".join(f"  {each.name}: {each.looks}" for each in FORMATS)
@@ -109,9 +110,16 @@ def read_lists(layout: Layout) -> dict[str, str]:
     return split_of
 
 
-def _may_hold_captions(path: pathlib.Path, root: pathlib.Path) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
-    return not hidden and path.suffix.lower() not in _NOT_TEXT and path.is_file()
+def _candidates(directory: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
+    """The files that may hold captions or lists: neither hidden ones nor pictures, of which there are many."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            if os.path.splitext(entry.name)[1].lower() not in _NOT_TEXT and entry.is_file():
+                yield directory / entry.name
+            elif depth > 1 and entry.is_dir():
+                yield from _candidates(directory / entry.name, depth - 1)
 
 
 def _wanted(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:

@@ -3,9 +3,11 @@
 import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -16,7 +18,8 @@ from components.atomic import write_text
 from components.progress import Progress
 
 MAX_DEPTH = 4  # directories below the data directory
-CHUNK = 256  # pictures that are decoded and remembered at a time
+CHUNK = 512  # pictures that are remembered at a time
+CALL = 16  # of them, those that a thread decodes in one call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,21 +98,30 @@ def _is_below(path: str, real_root: str) -> bool:
     return os.path.commonpath([real_root, os.path.realpath(path)]) == real_root
 
 
-def inspect_file(data_dir: str, file: PictureFile) -> Inspected | None:
-    """Reads, hashes and decodes one picture; None if it can't be read, which is not worth remembering."""
+def inspect_files(data_dir: str, files: Sequence[PictureFile]) -> list[Inspected | None]:
+    """Reads, hashes and decodes pictures; None for one that can't be read, which is not worth remembering."""
+    read = {file: data for file in files if (data := _read(data_dir, file)) is not None}
+    inspected = dict(zip(read, images.inspect_all(list(read.values())), strict=True))
+    return [_inspected(file, read[file], inspected[file]) if file in read else None for file in files]
+
+
+def _read(data_dir: str, file: PictureFile) -> bytes | None:
+    if file.size > images.MAX_BYTES:
+        return b""  # it is refused by its size, and not read at all
     try:
-        # a file that the scan saw to be too large is not read at all
-        if file.size > images.MAX_BYTES:
-            return Inspected("", 0, 0, images.PictureFault.TOO_LARGE.value, f"{file.size} bytes")
         with tf.io.gfile.GFile(os.path.join(data_dir, file.uri), "rb") as stream:
-            data = stream.read()
+            return stream.read()
     except (OSError, tf.errors.OpError):
         return None
+
+
+def _inspected(file: PictureFile, data: bytes, found: tuple[int, int] | images.PictureError) -> Inspected:
+    if file.size > images.MAX_BYTES:
+        return Inspected("", 0, 0, images.PictureFault.TOO_LARGE.value, f"{file.size} bytes")
     digest = hashlib.sha256(data).hexdigest()
-    try:
-        return Inspected(digest, *images.inspect(data))
-    except images.PictureError as error:
-        return Inspected(digest, 0, 0, error.fault.value, str(error))
+    if isinstance(found, images.PictureError):
+        return Inspected(digest, 0, 0, found.fault.value, str(found))
+    return Inspected(digest, *found)
 
 
 class PictureMemory:
@@ -127,6 +139,10 @@ class PictureMemory:
         """
         self._directory, self._data_dir = directory, os.path.abspath(data_dir)
         self._known: dict[tuple[str, int, int], Inspected] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to Beam's workers, which only add."""
+        return {**vars(self), "_known": {}}
 
     def load(self) -> None:
         """Reads what all runs so far have added."""
@@ -158,12 +174,14 @@ class InspectPictures(beam.DoFn):
         self._memory, self._data_dir, self._total = memory, data_dir, total
 
     def setup(self):
-        # TensorFlow's decoders release the interpreter lock
-        self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        # TensorFlow's decoders release the interpreter lock; one thread more, for the time that the others read
+        self._pool = concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 1)
         self._progress = Progress("pictures decoded", self._total)
 
-    def process(self, chunk: list[PictureFile]) -> Iterable[None]:
-        inspected = self._pool.map(lambda file: inspect_file(self._data_dir, file), chunk)
+    def process(self, rows: list[tuple[str, int, int]]) -> Iterable[None]:
+        chunk = [PictureFile(*row) for row in rows]
+        calls = [chunk[start : start + CALL] for start in range(0, len(chunk), CALL)]
+        inspected = itertools.chain(*self._pool.map(lambda files: inspect_files(self._data_dir, files), calls))
         found = zip(chunk, inspected, strict=True)
         self._memory.add([(file, inspected) for file, inspected in found if inspected is not None])
         self._progress.advance(len(chunk))
@@ -185,7 +203,9 @@ def inspect_unknown(files: Sequence[PictureFile], memory: PictureMemory, data_di
     unknown = [file for file in files if memory.get(file) is None]
     if not unknown:
         return
-    chunks = [unknown[start : start + CHUNK] for start in range(0, len(unknown), CHUNK)]
+    # as tuples, for which Beam has a coder; anything else is pickled
+    rows = [(file.uri, file.size, file.mtime_ns) for file in unknown]
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     with make_pipeline() as pipeline:
         _ = (
             pipeline

@@ -66,7 +66,9 @@ def read_tokens(path: pathlib.Path) -> Items:
         elif not index.isdecimal():
             yield Reject(key[:80], number, Reason.BAD_LINE, "the name is not of the form NAME.jpg#NUMBER")
         else:
-            yield _checked(re.sub(r"(\.jpe?g)\.\d+$", r"\1", image_id), text, None, number)
+            if image_id[-1:].isdecimal():
+                image_id = re.sub(r"(\.jpe?g)\.\d+$", r"\1", image_id)
+            yield _checked(image_id, text, None, number)
 
 
 def read_table(path: pathlib.Path) -> Items:
@@ -244,9 +246,9 @@ def _text_lines(path: pathlib.Path) -> Iterator[tuple[int, str | Reject]]:
 
 def _checked(image_id: Any, text: Any, split: str | None, number: int) -> Caption | Reject:
     """A caption, unless its name or its text can be none."""
-    if not isinstance(image_id, str | int) or isinstance(image_id, bool) or not str(image_id).strip():
+    name = str(image_id).strip() if type(image_id) in (str, int) else ""
+    if not name:
         return Reject("", number, Reason.BAD_LINE, "no name of a picture")
-    name = str(image_id).strip()
     if not name.isprintable() or len(name) > 1024:
         return Reject(ascii(name[:80]), number, Reason.BAD_LINE, "the picture's name has control characters or no end")
     if not isinstance(text, str):

@@ -136,6 +136,14 @@ def test_no_broken_picture_crashes_a_worker_or_gets_past_the_door(kind):
         assert images.decode(tf.constant(images.for_tensorflow(data))).shape == (height, width, 3)
 
 
+def test_several_are_inspected_at_once_each_for_itself(picture):
+    whole, cut = encode(picture), encode(noise())[:5000]
+    sizes = images.inspect_all([whole, cut, b"no picture", encode(picture, "WEBP"), encode(noise(), "BMP")])
+    assert (sizes[0], sizes[3], sizes[4]) == ((40, 30), (40, 30), (200, 150))
+    assert [sizes[place].fault for place in (1, 2)] == [PictureFault.TRUNCATED, PictureFault.UNDECODABLE]
+    assert images.inspect_all([]) == []
+
+
 def test_inspect_bounds_bytes_pixels_and_sides(picture, monkeypatch):
     assert fault_of(encode(picture.resize((7, 30)))) == PictureFault.TOO_SMALL
     monkeypatch.setattr(images, "MAX_PIXELS", 40 * 30 - 1)

@@ -11,7 +11,7 @@ from components.caption_ingest.pictures import (
     Inspected,
     PictureFile,
     PictureMemory,
-    inspect_file,
+    inspect_files,
     inspect_unknown,
     scan,
 )
@@ -70,18 +70,25 @@ def test_names_that_are_not_utf_8_are_left_out_with_a_warning(tmp_path, caplog):
     assert "b\\xe9.jpg" in caplog.text and "caf\\xe9" in caplog.text
 
 
-def test_inspect_file(tmp_path, picture):
-    data = encode(picture)
-    file = add(tmp_path, "a.jpg", data)
-    assert inspect_file(str(tmp_path), file) == Inspected(hashlib.sha256(data).hexdigest(), 40, 30)
-    cut = add(tmp_path, "b.jpg", data[:-40])
-    assert inspect_file(str(tmp_path), cut).fault == "truncated"
-    assert inspect_file(str(tmp_path), PictureFile("gone.jpg", 1, 1)) is None
+def test_files_are_inspected_each_for_itself(tmp_path, picture):
+    data, wide = encode(picture), encode(picture.resize((90, 30)), "PNG")
+    files = [
+        add(tmp_path, "a.jpg", data),
+        add(tmp_path, "b.jpg", data[:-40]),
+        PictureFile("gone.jpg", 1, 1),
+        add(tmp_path, "c.jpg", wide),
+    ]
+    sound, cut, gone, last = inspect_files(str(tmp_path), files)
+    assert sound == Inspected(hashlib.sha256(data).hexdigest(), 40, 30)
+    assert (cut.fault, gone) == ("truncated", None)
+    assert last == Inspected(hashlib.sha256(wide).hexdigest(), 90, 30)
+    assert inspect_files(str(tmp_path), []) == []
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 10)
-    assert inspect_file(str(tmp_path), PictureFile("not there.jpg", 11, 1)).fault == "too_large"
+    [found] = inspect_files(str(tmp_path), [PictureFile("not there.jpg", 11, 1)])
+    assert (found.fault, found.detail) == ("too_large", "11 bytes")
 
 
 def test_the_memory_knows_by_path_size_and_time(tmp_path):
@@ -101,8 +108,13 @@ def test_the_memory_knows_by_path_size_and_time(tmp_path):
 def inspected(monkeypatch):
     """Notes which pictures are opened."""
     opened = []
-    real = inspect_file
-    monkeypatch.setattr(pictures, "inspect_file", lambda root, file: opened.append(file.uri) or real(root, file))
+    real = inspect_files
+
+    def inspect(root, files):
+        opened.extend(file.uri for file in files)
+        return real(root, files)
+
+    monkeypatch.setattr(pictures, "inspect_files", inspect)
     return opened
 
 
