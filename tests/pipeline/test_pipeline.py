@@ -6,6 +6,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from tfx.dsl.compiler import compiler
 from tfx.proto.orchestration import pipeline_pb2
+from tfx.utils import dependency_utils
 
 from pipeline import pipeline
 from pipeline.config import load
@@ -126,3 +127,17 @@ def test_a_start_in_the_middle_wants_an_earlier_run(tmp_path):
     made = create_pipeline(load(None, [f"root={tmp_path}"]))
     with pytest.raises(ValueError, match=r"--from Trainer: no earlier run has finished .*FeatureExtractor"):
         compile_pipeline(made, "run", from_node="Trainer")
+
+
+def test_tfx_packs_itself_up_for_workers_elsewhere_alone(monkeypatch):
+    packed = []
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", lambda: packed.append(1) or "tfx.tar.gz")
+
+    def args(*overrides: str) -> list[str]:
+        return create_pipeline(load(None, ["root=/nowhere", *overrides])).beam_pipeline_args
+
+    dependency_utils.make_beam_dependency_flags(args("beam.args=[--direct_num_workers=2]"))
+    assert not packed
+    assert args("beam.args=[--runner=SparkRunner]") == ["--runner=SparkRunner"]
+    dependency_utils.make_beam_dependency_flags(args("beam.args=[--runner=SparkRunner]"))
+    assert packed
