@@ -58,7 +58,7 @@ def find(data_dir: str, wanted: str | None = None) -> Layout:
 
     Raises:
       FileNotFoundError: there are no captions, with what they look like.
-      ValueError: it is not clear which are meant.
+      ValueError: it is not clear which are meant, or one is a link that leads out of the directory.
     """
     root = pathlib.Path(data_dir)
     if not root.is_dir():
@@ -73,7 +73,11 @@ def find(data_dir: str, wanted: str | None = None) -> Layout:
         # Flickr8k ships its captions a second time, lemmatized
         plain = {path: kind for path, kind in found.items() if "lemma" not in path.name}
         found = plain or found
-    return Layout(_one_format(data_dir, found), _parted(data_dir, list(found)), _find_lists(data_dir, files, found))
+    made = Layout(_one_format(data_dir, found), _parted(data_dir, list(found)), _find_lists(data_dir, files, found))
+    for path in made.files():
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise ValueError(f"data.dir: {path} is a link that leads out of the data directory")
+    return made
 
 
 def told_apart(path: pathlib.Path) -> Format | None:

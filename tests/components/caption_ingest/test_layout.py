@@ -83,6 +83,19 @@ def test_no_choice_leads_out_of_the_directory(tmp_path, wanted):
         layout.find(str(tmp_path / "data"), wanted)
 
 
+@pytest.mark.parametrize("name", ["captions.csv", "trainImages.txt"])
+def test_no_link_leads_out_of_the_directory(tmp_path, name):
+    data = tmp_path / "data"
+    write_data_set(data, LINE)
+    (tmp_path / "secret").write_text(LINE if name == "captions.csv" else "a.jpg\n")
+    (data / "captions.token.txt").rename(data / "inside")
+    (data / "captions.token.txt").symlink_to("inside")  # within it, links are fine
+    assert layout.find(str(data), "captions.token.txt").captions
+    (data / name).symlink_to(tmp_path / "secret")
+    with pytest.raises(ValueError, match=rf"{name} is a link that leads out of the data directory"):
+        layout.find(str(data), "captions.csv" if name == "captions.csv" else "inside")
+
+
 def test_what_is_missing_or_ambiguous_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="not a directory"):
         layout.find(str(tmp_path / "nothing"))
