@@ -291,12 +291,15 @@ def _document(path: pathlib.Path) -> dict:
 
 
 def _members(path: pathlib.Path, document: dict, key: str) -> Iterator[dict]:
-    """The objects of a list in a document; what is no object counts as an empty one.
+    """Takes the objects of a list out of a document, so that they need no memory any more; others count as empty.
 
     Raises:
       Unreadable: there is no such list.
     """
-    found = document.get(key)
+    found = document.pop(key, None)
     if not isinstance(found, list):
         raise Unreadable(f'{path}: no list "{key}"')
-    return (member if isinstance(member, dict) else {} for member in found)
+    found.reverse()
+    while found:
+        member = found.pop()
+        yield member if isinstance(member, dict) else {}
