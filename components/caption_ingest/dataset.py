@@ -64,12 +64,14 @@ class DataSet:
       rejects: lines and pictures that are not taken.
       rows: captions in the source, rejected ones included.
       official: the data set says itself which picture is in which split.
+      skipped: how many pictures are left out because no official list names them.
     """
 
     entries: tuple[Entry, ...]
     rejects: tuple[Reject, ...]
     rows: int
     official: bool
+    skipped: int = 0
 
 
 def read(settings: Settings) -> DataSet:
@@ -102,14 +104,17 @@ def read(settings: Settings) -> DataSet:
             each.captions.append(item.text)
     official = {*found.lists, *(each.split for each in gathered.values() if each.split)}
     entries = []
+    skipped = 0
     for image_id, each in gathered.items():
         assigned = splits.assign(image_id, each.split, official, settings.shares, settings.unlisted)
         file = _find(image_id, each, files)
         if isinstance(file, Reject):
             rejects.append(file)
-        elif assigned is not None:
+        elif assigned is None:
+            skipped += 1
+        else:
             entries.append(Entry(image_id, assigned, file, tuple(each.captions), each.source, each.line))
-    return DataSet(_first(entries, settings.limit), tuple(rejects), rows, bool(official))
+    return DataSet(_first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped)
 
 
 @dataclasses.dataclass(slots=True)

@@ -57,8 +57,9 @@ def test_a_link_out_of_the_directory_is_rejected(tmp_path):
 
 
 def test_unlisted_pictures_can_be_skipped(data_dir):
-    entries = dataset.read(Settings(str(data_dir), unlisted="skip")).entries
-    assert [entry.image_id for entry in entries] == ["a.jpg", "b.jpg", "c.jpg"]
+    data = dataset.read(Settings(str(data_dir), unlisted="skip"))
+    assert [entry.image_id for entry in data.entries] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert data.skipped == 1
 
 
 def test_a_limit_takes_the_same_pictures_each_time_and_a_larger_one_more(data_dir):
