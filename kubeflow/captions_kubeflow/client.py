@@ -123,10 +123,8 @@ def _compile(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from captions_kubeflow import parameters
-
     config = _config(args)
-    given = parameters.arguments(args.param)
+    given = _given(args)
     server = _server(args, config)
     with tempfile.TemporaryDirectory() as directory:
         run_id = server.submit(_package(config, directory), config.name, given)
@@ -142,7 +140,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _schedule(args: argparse.Namespace) -> int:
-    from captions_kubeflow import cron, parameters
+    from captions_kubeflow import cron
 
     config = _config(args)
     name = args.name or config.name
@@ -155,7 +153,7 @@ def _schedule(args: argparse.Namespace) -> int:
         print(f"{name}: {args.action}d")
         return 0
     six, times = cron.to_six_fields(args.cron), cron.next_times(args.cron, args.time_zone)
-    given = parameters.arguments(args.param)
+    given = _given(args)
     with tempfile.TemporaryDirectory() as directory:
         made = _server(args, config).schedule(_package(config, directory), name, six, given)
     print(f"{name}: {args.cron} (KFP: {six}), {made}; the next runs, if the server's clock is {args.time_zone}:")
@@ -204,6 +202,16 @@ def _config(args: argparse.Namespace) -> "Config":
     from pipeline import config
 
     return config.load(args.config, args.overrides)
+
+
+def _given(args: argparse.Namespace) -> "dict[str, str | int | float]":
+    """The run's parameters; they are refused here where the config would refuse them."""
+    from captions_kubeflow import parameters
+    from pipeline import config
+
+    given = parameters.arguments(args.param)
+    config.load(args.config, [*args.overrides, *parameters.overrides(given)])
+    return given
 
 
 def _server(args: argparse.Namespace, config: "Config") -> "Server":

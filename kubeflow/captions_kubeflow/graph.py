@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import hashlib
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from captions_kubeflow.parameters import parse
+from components.import_schema_gen import component as import_schema_gen
 from components.source import source_hash
+from pipeline.pipeline import SCHEMA
 
 CODE = ("components", "pipeline", "captions_kubeflow")  # with their packages, what a step runs
 
@@ -44,12 +47,13 @@ def bind(ir: pipeline_pb2.Pipeline, run_id: str, given: Mapping[str, str]) -> No
 
 
 def code_hash() -> str:
-    """The hash of all code that a step may run."""
+    """The hash of all code that a step may run, and of the schema beside it."""
     packages = list(CODE)
     for name in CODE:
         path = importlib.import_module(name).__path__
         packages += [found.name for found in pkgutil.walk_packages(path, f"{name}.") if found.ispkg]
-    return source_hash(*packages)
+    with open(import_schema_gen.find(SCHEMA), "rb") as file:
+        return hashlib.sha256(source_hash(*packages).encode() + file.read()).hexdigest()[:16]
 
 
 def to_text(ir: pipeline_pb2.Pipeline) -> str:

@@ -1,6 +1,7 @@
 """What a run on the cluster may choose."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 
 # settings that each run on the cluster may choose
@@ -57,6 +58,17 @@ def arguments(texts: Sequence[str]) -> dict[str, str | int | float]:
             raise ParameterError(f"--param {text}: write KEY=VALUE, as in --param trainer.epochs=3")
         found[parameter_name(key)] = parse(parameter_name(key), value)
     return found
+
+
+def overrides(given: Mapping[str, str | int | float]) -> list[str]:
+    """Parameters as overrides of the config, which knows their ranges.
+
+    >>> overrides({"trainer_epochs": 3, "data_limit": 0})
+    ['trainer.epochs=3', 'data.limit=null']
+    """
+    keys = {parameter_name(key): key for key in PARAMETERS}
+    values = {name: None if (name, value) == ("data_limit", 0) else value for name, value in given.items()}
+    return [f"{keys[name]}={json.dumps(value)}" for name, value in values.items()]
 
 
 def parse(name: str, text: str) -> str | int | float:

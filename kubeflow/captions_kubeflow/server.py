@@ -16,8 +16,15 @@ PAUSE = 2.0  # seconds between two looks at a run
 DONE = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
+PATIENCE = 300.0  # seconds that the server may be away while a run is waited for
+
+
 class ServerError(RuntimeError):
     """The server can't be reached, or refused; the message says what."""
+
+
+class ServerAway(ServerError):
+    """The server does not answer now; it may later."""
 
 
 @contextlib.contextmanager
@@ -30,9 +37,10 @@ def _in_one_line() -> Iterator[None]:
             cause = json.loads(error.body)["message"]
         except (TypeError, ValueError, KeyError):
             cause = error.reason
-        raise ServerError(f"Kubeflow Pipelines refused: {cause}") from None
+        kind = ServerAway if (error.status or 0) >= 500 else ServerError
+        raise kind(f"Kubeflow Pipelines refused: {cause}") from None
     except urllib3.exceptions.HTTPError as error:
-        raise ServerError(f"Kubeflow Pipelines did not answer ({error})") from None
+        raise ServerAway(f"Kubeflow Pipelines did not answer ({error})") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,17 +86,26 @@ class Server:
         return run.run_id
 
     def wait(self, run_id: str, seconds: int) -> V2beta1Run:
-        """Waits for the end of a run.
+        """Waits for the end of a run, also where the server is away for some minutes.
 
         Raises:
           TimeoutError: it has not ended by then.
+          ServerError: the server is away for longer, or refuses.
         """
         end = time.monotonic() + seconds
-        while (run := self.run(run_id)).state not in DONE:  # KFP's own wait does not notice that a run was canceled
+        seen = time.monotonic()
+        while True:  # KFP's own wait does not notice that a run was canceled
+            try:
+                run = self.run(run_id)
+                if run.state in DONE:
+                    return run
+                seen = time.monotonic()
+            except ServerAway as error:
+                if time.monotonic() - seen >= PATIENCE:
+                    raise ServerError(f"{error}; the run goes on") from None
             if time.monotonic() >= end:
                 raise TimeoutError(f"run {run_id} has not ended within {seconds} s")
             time.sleep(PAUSE)
-        return run
 
     def run(self, run_id: str) -> V2beta1Run:
         """A run with its steps.
@@ -100,7 +117,7 @@ class Server:
             with _in_one_line():
                 return self.client.get_run(run_id)
         except ServerError as error:
-            raise ServerError(f"run {run_id}: {error}") from None
+            raise type(error)(f"run {run_id}: {error}") from None
 
     @_in_one_line()
     def runs(self, limit: int) -> list[V2beta1Run]:
@@ -135,8 +152,17 @@ class Server:
 
         Returns:
           its id.
+
+        Raises:
+          ServerError: a run of the old one goes on, which Kubernetes would end together with it.
         """
         old = [each.recurring_run_id for each in self.schedules() if each.display_name == name]
+        for run in self.runs(PAGE) if old else []:
+            if run.recurring_run_id in old and run.state not in DONE:
+                raise ServerError(
+                    f"{name}: its run {run.run_id} goes on, and replacing the schedule would end it; wait, or --delete "
+                    "the schedule first, which ends the run"
+                )
         made = self.client.create_recurring_run(
             experiment_id=self._experiment_id(),
             job_name=name,

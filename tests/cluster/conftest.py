@@ -80,7 +80,8 @@ class Cluster:
         self.sql(f"CREATE USER '{self.database}'@'%' IDENTIFIED BY '{self.password}'")
         self.sql(f"GRANT ALL ON {self.database}.* TO '{self.database}'@'%'")
         self.make_secret(self.name, self.password)
-        kubectl("apply", "-f", "-", given=yaml.safe_dump(claim()))
+        if not kubectl("get", "persistentvolumeclaim", "captions", "--ignore-not-found", "-o", "name"):
+            kubectl("apply", "-f", "-", given=yaml.safe_dump(claim()))
         self.root = pathlib.Path(MOUNT) / self.name
         self.config = directory / f"{self.name}.yaml"
         self.write_config()
@@ -179,6 +180,9 @@ def made_cluster(directory: pathlib.Path, image: str) -> Iterator[Cluster]:
     made = Cluster(directory, image)
     made.draw(60)
     yield made
+    for each in made.server.schedules():
+        made.server.client.delete_recurring_run(each.recurring_run_id)
+    kubectl("delete", "secret", made.name, f"{made.name}-wrong", "--ignore-not-found")
     made.sql(f"DROP DATABASE {made.database}")
     made.sql(f"DROP USER '{made.database}'@'%'")
 

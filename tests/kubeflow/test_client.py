@@ -277,6 +277,9 @@ def test_logs_are_printed_pod_by_pod(monkeypatch, capsys):
     [
         (["run", "--param", "trainer.epochs"], "--param trainer.epochs: write KEY=VALUE"),
         (["run", "--param", "trainer.heads=3"], "no parameter trainer_heads"),
+        (["run", "--param", "trainer.epochs=0"], "trainer.epochs: "),
+        (["run", "--param", "data.limit=-5"], "data.limit: "),
+        (["schedule", "--cron", "0 3 * * *", "--param", "evaluator.min_bleu_4=65"], "evaluator.min_bleu_4: "),
         (["run", "--set", "trainer.epoch=3"], "unknown key trainer.epoch"),
         (["run", "--set", "root=/elsewhere"], "root: /elsewhere is not on the steps' volume"),
         (["compile", "--config", "/nowhere.yaml"], "/nowhere.yaml"),

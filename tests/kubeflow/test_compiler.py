@@ -210,6 +210,9 @@ def test_the_other_steps_get_the_default(sample, special):
         assert "accelerator" not in resources
         retries = compiled.tasks[name]["retryPolicy"]
         assert (retries["maxRetryCount"], retries["backoffDuration"], retries["backoffFactor"]) == (2, "10s", 2)
+        assert (
+            retries["backoffMaxDuration"] == "31536000s"
+        )  # counted from the first try, so that an hour ends long steps
     assert sample.container("Trainer")["resources"]["memoryLimit"] == pytest.approx(8 * GIBI)
 
 

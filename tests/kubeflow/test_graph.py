@@ -74,7 +74,7 @@ def test_what_is_no_graph_is_refused_as_other_code():
 def test_the_hash_covers_all_packages_that_a_step_may_run(monkeypatch):
     seen = []
     monkeypatch.setattr(graph, "source_hash", lambda *packages: seen.extend(packages) or "hash")
-    assert graph.code_hash() == "hash"
+    assert len(graph.code_hash()) == 16
     for package in ("components", "components.trainer", "components.bleu_evaluator", "pipeline", "captions_kubeflow"):
         assert package in seen
 
@@ -143,3 +143,10 @@ def test_the_graph_holds_no_database(ir):
     text = str(ir)
     assert "sqlite" not in text and "mysql" not in text
     assert not pathlib.Path("/captions/x").exists()
+
+
+def test_the_hash_covers_the_schema(tmp_path, monkeypatch):
+    before = graph.code_hash()
+    (tmp_path / "other.pbtxt").write_text("other")
+    monkeypatch.setattr(graph.import_schema_gen, "find", lambda schema: str(tmp_path / "other.pbtxt"))
+    assert graph.code_hash() != before

@@ -113,6 +113,22 @@ def test_patience_with_a_run_ends(made, client, clock):
     assert 7 <= clock.now < 10
 
 
+AWAY = [urllib3.exceptions.HTTPError("gone"), ApiException(status=502, reason="Bad Gateway")]
+
+
+def test_a_server_that_is_away_for_a_while_does_not_end_the_wait(made, client, clock):
+    client.get_run.side_effect = [V2beta1Run(state="RUNNING"), *AWAY * 20, V2beta1Run(state="SUCCEEDED")]
+    assert made.wait("run-1", 3600).state == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("error", AWAY)
+def test_a_server_that_stays_away_ends_it_and_the_run_goes_on(made, client, clock, error):
+    client.get_run.side_effect = error
+    with pytest.raises(ServerError, match=r"^run run-1: .*; the run goes on$"):
+        made.wait("run-1", 3600)
+    assert 300 <= clock.now < 310
+
+
 def test_a_run_that_has_ended_is_not_waited_for(made, client, clock):
     client.get_run.return_value = V2beta1Run(state="SUCCEEDED")
     assert made.wait("run-1", 0).state == "SUCCEEDED"
@@ -165,6 +181,7 @@ def test_a_schedule_runs_one_at_a_time_and_catches_nothing_up(made, client):
 
 
 def test_a_schedule_replaces_those_of_its_name_once_it_stands(made, client):
+    client.list_runs.return_value = V2beta1ListRunsResponse()
     client.list_recurring_runs.side_effect = schedules([("1", "nightly"), ("2", "weekly")], [("3", "nightly")])
     client.create_recurring_run.return_value = V2beta1RecurringRun(recurring_run_id="4")
     assert made.schedule("p.yaml", "nightly", "0 0 3 * * *", {}) == "4"
@@ -173,8 +190,25 @@ def test_a_schedule_replaces_those_of_its_name_once_it_stands(made, client):
     assert [change.args for change in changes[1:]] == [("1",), ("3",)]
 
 
+@pytest.mark.parametrize(
+    ("state", "schedule", "refused"), [("RUNNING", "1", True), ("RUNNING", "2", False), ("FAILED", "1", False)]
+)
+def test_a_schedule_whose_run_goes_on_is_not_replaced(made, client, state, schedule, refused):
+    client.list_recurring_runs.side_effect = schedules([("1", "nightly"), ("2", "weekly")])
+    run = V2beta1Run(run_id="run-1", state=state, recurring_run_id=schedule)
+    client.list_runs.return_value = V2beta1ListRunsResponse(runs=[run])
+    if not refused:
+        made.schedule("p.yaml", "nightly", "0 0 3 * * *", {})
+        client.delete_recurring_run.assert_called_once_with("1")
+        return
+    with pytest.raises(ServerError, match="nightly: its run run-1 goes on"):
+        made.schedule("p.yaml", "nightly", "0 0 3 * * *", {})
+    client.create_recurring_run.assert_not_called()
+
+
 def test_the_old_schedule_stays_where_the_new_one_is_refused(made, client):
     client.list_recurring_runs.side_effect = schedules([("1", "nightly")])
+    client.list_runs.return_value = V2beta1ListRunsResponse()
     client.create_recurring_run.side_effect = refusal()
     with pytest.raises(ServerError, match="refused: there is no such thing"):
         made.schedule("p.yaml", "nightly", "bad", {})
@@ -200,7 +234,7 @@ def test_a_name_without_schedules_is_counted_as_none(made, client):
 
 CALLS = {
     "create_run_from_pipeline_package": lambda made: made.submit("p.yaml", "n", {}),
-    "get_run": lambda made: made.wait("run-1", 60),
+    "get_run": lambda made: made.run("run-1"),
     "list_runs": lambda made: made.runs(3),
     "list_recurring_runs": lambda made: list(made.schedules()),
     "create_recurring_run": lambda made: made.schedule("p.yaml", "n", "* * * * * *", {}),
