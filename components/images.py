@@ -69,8 +69,8 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
 def for_tensorflow(data: bytes) -> bytes:
     """A picture in a form that `decode` reads.
 
-    TensorFlow takes the indices of a BMP's palette for grey, and not every one that we run on reads WebP: these become
-    PNG, pixel by pixel (of an animation, the first frame). All others stay as they are.
+    TensorFlow takes the indices of a BMP's palette for grey and looks at no channel masks, and not every version of it
+    reads WebP: both become PNG, pixel by pixel (of an animation, the first frame). All others stay as they are.
 
     Args:
       data: the file's bytes.
@@ -83,8 +83,6 @@ def for_tensorflow(data: bytes) -> bytes:
     _check_header(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.format == "BMP" and picture.mode not in ("P", "1"):
-                return data
             buffer = io.BytesIO()
             picture.convert("RGB").save(buffer, "PNG", compress_level=1)
             return buffer.getvalue()

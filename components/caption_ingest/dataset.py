@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from components.caption_ingest import layout, splits
@@ -94,24 +94,26 @@ def read(settings: Settings) -> DataSet:
             if isinstance(item, Reject):
                 rejects.append(dataclasses.replace(item, source=name))
                 continue
-            image_id = item.image_id
+            image_id = item.image_id.removeprefix("./")
             if directory and f"{directory}/{image_id}" in files:  # it is relative to the file that it stands in
                 image_id = f"{directory}/{image_id}"
             each = gathered.get(image_id)
             if each is None:
                 split = item.split or _listed(image_id, split_of) or source.split
                 each = gathered[image_id] = _Gathered(split, name, item.line)
+            each.split = each.split or item.split
             each.captions.append(item.text)
     official = {*found.lists, *(each.split for each in gathered.values() if each.split)}
+    named = {files[image_id].uri for image_id in gathered if image_id in files}
     entries = []
     skipped = 0
     for image_id, each in gathered.items():
         assigned = splits.assign(image_id, each.split, official, settings.shares, settings.unlisted)
-        file = _find(image_id, each, files)
-        if isinstance(file, Reject):
-            rejects.append(file)
-        elif assigned is None:
+        file = _find(image_id, each, files, named)
+        if assigned is None:
             skipped += 1
+        elif isinstance(file, Reject):
+            rejects.append(file)
         else:
             entries.append(Entry(image_id, assigned, file, tuple(each.captions), each.source, each.line))
     return DataSet(_first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped)
@@ -225,15 +227,20 @@ def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:
     return Reject(entry.image_id, entry.line, reason, detail, len(entry.captions), entry.source)
 
 
-def _find(image_id: str, each: _Gathered, files: Mapping[str, PictureFile]) -> PictureFile | Reject:
-    """The file of a picture that captions name."""
+def _find(
+    image_id: str, each: _Gathered, files: Mapping[str, PictureFile], named: Collection[str]
+) -> PictureFile | Reject:
+    """The file of a picture that captions name: where they say, or elsewhere if no other picture is there by name."""
 
     def reject(reason: Reason, detail: str) -> Reject:
         return Reject(image_id, each.line, reason, detail, len(each.captions), each.source)
 
     if os.path.isabs(image_id) or ".." in image_id.replace("\\", "/").split("/"):
         return reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
-    file = files.get(image_id) or files.get(os.path.basename(image_id))
+    file = files.get(image_id)
+    if file is None:
+        elsewhere = files.get(os.path.basename(image_id))
+        file = elsewhere if elsewhere and elsewhere.uri not in named else None
     if file is None:
         return reject(Reason.MISSING_IMAGE, "no such file in the data directory")
     if file.outside:

@@ -58,9 +58,9 @@ def scan(data_dir: str) -> dict[str, PictureFile]:
       first in sorted order where several directories have it). Names that are not UTF-8, which no caption can name, are
       left out with a warning.
     """
-    found: dict[str, PictureFile] = {}
-    for file in sorted(_walk(data_dir, "", os.path.realpath(data_dir), MAX_DEPTH), key=lambda file: file.uri):
-        found.setdefault(file.uri, file)
+    files = sorted(_walk(data_dir, "", os.path.realpath(data_dir), MAX_DEPTH), key=lambda file: file.uri)
+    found = {file.uri: file for file in files}
+    for file in files:  # a file's own path comes before the name of another
         found.setdefault(os.path.basename(file.uri), file)
     return found
 

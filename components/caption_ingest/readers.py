@@ -158,7 +158,7 @@ def read_json_lines(path: pathlib.Path) -> Items:
         image_id = _first_of(record, IMAGE_COLUMNS)
         texts = _first_of(record, CAPTION_COLUMNS)
         split = SPLIT_NAMES.get(str(record.get("split")).lower())
-        for text in texts if isinstance(texts, list) else [texts]:
+        for text in (texts or [""]) if isinstance(texts, list) else [texts]:
             yield _checked(image_id, text, split, number)
 
 
@@ -174,7 +174,7 @@ def read_karpathy(path: pathlib.Path) -> Items:
             continue
         name, directory = image.get("filename"), image.get("filepath")
         image_id = f"{directory}/{name}" if directory and name else name
-        for sentence in sentences:
+        for sentence in sentences or [{"raw": ""}]:
             text = sentence.get("raw") if isinstance(sentence, dict) else None
             yield _checked(image_id, text, SPLIT_NAMES.get(str(image.get("split")).lower()), number)
 

@@ -42,6 +42,13 @@ class Reject:
     rows: int = 1
     source: str = ""
 
+    def __post_init__(self) -> None:
+        # what a hostile file says is printed, and written as UTF-8
+        for name in ("image_id", "detail", "source"):
+            text = getattr(self, name)
+            if not text.isprintable():
+                object.__setattr__(self, name, ascii(text)[1:-1])
+
     def to_json(self) -> str:
         """One line of the `rejects` artifact."""
         fields = dataclasses.asdict(self) | {"reason": self.reason.value}

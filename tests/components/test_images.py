@@ -88,6 +88,20 @@ def test_every_kind_of_picture_becomes_the_pixels_that_pillow_sees(kind, mode):
     np.testing.assert_array_equal(images.decode(tf.constant(images.for_tensorflow(data))), expected)
 
 
+def test_a_bmp_with_masks_of_its_own_has_the_right_colours(picture):
+    data = bytearray(encode(picture.convert("RGBA"), "BMP"))
+    red, green, blue = 0xFF, 0xFF00, 0xFF0000  # as ABGR, which TensorFlow takes for ARGB
+    header = b"".join(each.to_bytes(4, "little") for each in (red, green, blue, 0xFF000000))
+    body = bytes(data[54:])
+    bitmap = data[:14] + (56).to_bytes(4, "little") + data[18:30] + (3).to_bytes(4, "little") + data[34:54] + header
+    bitmap[10:14] = len(bitmap).to_bytes(4, "little")
+    whole = bytes(bitmap) + body
+    with Image.open(io.BytesIO(whole)) as opened:
+        expected = np.asarray(opened.convert("RGB"))
+    np.testing.assert_array_equal(images.decode(tf.constant(images.for_tensorflow(whole))), expected)
+    assert not np.array_equal(expected, np.asarray(picture))
+
+
 def test_sixteen_bits_become_eight():
     grey = np.arange(150 * 200, dtype=np.uint16).reshape(150, 200) * 2
     data = encode(Image.fromarray(grey), "PNG")

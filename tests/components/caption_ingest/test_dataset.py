@@ -62,6 +62,39 @@ def test_unlisted_pictures_can_be_skipped(data_dir):
     assert data.skipped == 1
 
 
+def test_a_skipped_picture_is_no_loss_where_it_is_missing(data_dir):
+    with (data_dir / "captions.token.txt").open("a") as file:
+        file.write("neither.jpg#0\tin no list and not there\n")
+    rejects = dataset.read(Settings(str(data_dir), unlisted="skip")).rejects
+    assert [reject.image_id for reject in rejects] == ["gone.jpg"]
+
+
+def test_a_files_own_path_comes_before_the_name_of_another(tmp_path):
+    (tmp_path / "crops").mkdir()
+    for name in ("img.jpg", "crops/img.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    write_data_set(tmp_path, "img.jpg#0\tA dog\n")
+    [entry] = dataset.read(Settings(str(tmp_path))).entries
+    assert entry.file.uri == "img.jpg"
+
+
+def test_a_missing_picture_does_not_get_a_namesake(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "0.png").write_bytes(b"")
+    write_data_set(tmp_path, "train/0.png#0\tA dog\nval/0.png#0\tA cat\n./train/0.png#1\tA hound\n")
+    data = dataset.read(Settings(str(tmp_path)))
+    [entry], [reject] = data.entries, data.rejects
+    assert (entry.image_id, entry.captions) == ("train/0.png", ("A dog", "A hound"))
+    assert (reject.image_id, reject.reason) == ("val/0.png", Reason.MISSING_IMAGE)
+
+
+def test_a_split_that_a_later_row_names_counts(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    (tmp_path / "captions.csv").write_text("split,image,caption\n,b.jpg,one\ntest,b.jpg,two\n")
+    [entry] = dataset.read(Settings(str(tmp_path))).entries
+    assert entry.split == "test"
+
+
 def test_a_limit_takes_the_same_pictures_each_time_and_a_larger_one_more(data_dir):
     chosen = [{entry.image_id for entry in dataset.read(Settings(str(data_dir), limit=n)).entries} for n in (1, 2, 3)]
     assert [len(ids) for ids in chosen] == [1, 2, 3]

@@ -138,6 +138,7 @@ def test_json_lines(tmp_path):
         ('{"image": "a.jpg", "caption": 3}', Reason.BAD_LINE),
         ('{"image": "a.jpg", "caption": "\\ud800 dog"}', Reason.BAD_ENCODING),
         ('{"image": "a.jpg", "captions": [""]}', Reason.EMPTY_CAPTION),
+        ('{"image": "a.jpg", "captions": []}', Reason.EMPTY_CAPTION),
     ],
 )
 def test_a_bad_record_is_rejected(tmp_path, line, reason):
@@ -151,15 +152,16 @@ def test_karpathys_json(tmp_path):
         {"filename": "b.jpg", "filepath": "val2014", "split": "restval", "sentences": [{"raw": "Two"}, {"raw": "2"}]},
         {"filename": "c.jpg", "split": "val", "sentences": [{"raw": "A cat"}]},
         {"filename": "d.jpg", "split": "test"},
+        {"filename": "e.jpg", "split": "test", "sentences": []},
         3,
     ]
     path = written(tmp_path, json.dumps({"images": images, "dataset": "coco"}))
     assert layout.told_apart(path) == readers.KARPATHY
-    a, b, empty, c, d, none = readers.read_karpathy(path)
+    a, b, empty, c, d, e, none = readers.read_karpathy(path)
     assert (a, b) == (Caption("a.jpg", "A dog.", "train", 1), Caption("val2014/b.jpg", "Two", "train", 2))
     assert c == Caption("c.jpg", "A cat", "eval", 3)
-    expected = [(2, Reason.EMPTY_CAPTION), (4, Reason.BAD_LINE), (5, Reason.BAD_LINE)]
-    assert rejected([empty, d, none]) == expected
+    expected = [(2, Reason.EMPTY_CAPTION), (4, Reason.BAD_LINE), (5, Reason.EMPTY_CAPTION), (6, Reason.BAD_LINE)]
+    assert rejected([empty, d, e, none]) == expected
 
 
 def test_coco(tmp_path):

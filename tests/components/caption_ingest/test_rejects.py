@@ -23,6 +23,12 @@ def test_a_reject_is_one_line_of_json():
     }
 
 
+@pytest.mark.parametrize("text", ["\ud800", "\x1b[2J", "caf\udce9.txt"])
+def test_nothing_hostile_is_printed_or_breaks_the_file(text):
+    line = Reject(text, 1, Reason.BAD_LINE, text, source=text).to_json()
+    assert line.isprintable() and line.encode()
+
+
 def test_the_share_is_of_captions():
     check_fraction(BAD + WORSE, rows=90, allowed=0.1)
     with pytest.raises(TooManyRejects):
