@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from components.caption_ingest import readers
+from components.caption_ingest.pictures import readable
 from components.caption_ingest.readers import FORMATS, SPLIT_NAMES, Format
 from components.records import EVAL, TEST, TRAIN
 
@@ -64,7 +65,8 @@ def find(data_dir: str, wanted: str | None = None) -> Layout:
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
     files = sorted(_candidates(root, depth=2))
-    found = {path: kind for path in (_wanted(root, wanted) if wanted else files) if (kind := told_apart(path))}
+    looked_at = _wanted(root, wanted) if wanted else [path for path in files if _is_inside(path, root)]
+    found = {path: kind for path in looked_at if (kind := told_apart(path))}
     if not found:
         looks = "\n".join(f"  {each.name}: {each.looks}" for each in FORMATS)
         where = f"in {wanted} of {data_dir}" if wanted else f"in {data_dir}, nor one level below it"
@@ -75,8 +77,7 @@ def find(data_dir: str, wanted: str | None = None) -> Layout:
         found = plain or found
     made = Layout(_one_format(data_dir, found), _parted(data_dir, list(found)), _find_lists(data_dir, files, found))
     for path in made.files():
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise ValueError(f"data.dir: {path} is a link that leads out of the data directory")
+        _check_inside(path, root)
     return made
 
 
@@ -116,20 +117,31 @@ def read_lists(layout: Layout) -> dict[str, str]:
 
 def _candidates(directory: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
     """The files that may hold captions or lists: neither hidden ones nor pictures, of which there are many."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.name.startswith((".", "__MACOSX")):
-                continue
-            if os.path.splitext(entry.name)[1].lower() not in _NOT_TEXT and entry.is_file():
-                yield directory / entry.name
-            elif depth > 1 and entry.is_dir():
-                yield from _candidates(directory / entry.name, depth - 1)
+    for entry in readable(str(directory)):
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        if os.path.splitext(entry.name)[1].lower() not in _NOT_TEXT and entry.is_file():
+            yield directory / entry.name
+        elif depth > 1 and entry.is_dir() and not entry.is_symlink():
+            yield from _candidates(directory / entry.name, depth - 1)
 
 
 def _wanted(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
     if pathlib.PurePath(pattern).is_absolute() or ".." in pathlib.PurePath(pattern).parts:
         raise ValueError(f"data.captions: {pattern} leads out of the data directory")
-    return sorted(path for path in root.glob(pattern) if path.is_file())
+    paths = sorted(path for path in root.glob(pattern) if path.is_file())
+    for path in paths:
+        _check_inside(path, root)
+    return paths
+
+
+def _is_inside(path: pathlib.Path, root: pathlib.Path) -> bool:
+    return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+
+
+def _check_inside(path: pathlib.Path, root: pathlib.Path) -> None:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"data.dir: {path} is a link that leads out of the data directory")
 
 
 def _is_record(line: str) -> bool:

@@ -68,21 +68,38 @@ def scan(data_dir: str) -> dict[str, PictureFile]:
 def _walk(data_dir: str, below: str, real_root: str, depth: int) -> Iterator[PictureFile]:
     directory = os.path.join(data_dir, below)
     is_outside = os.path.commonpath([real_root, os.path.realpath(directory)]) != real_root
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            uri = f"{below}/{entry.name}" if below else entry.name
-            if entry.name.startswith("."):
-                continue
-            if not _is_utf8(entry.name):
-                logging.warning("left out, as its name is not UTF-8: %s", os.fsencode(entry.path))
-                continue
-            if entry.is_dir():
-                if depth > 1:
-                    yield from _walk(data_dir, uri, real_root, depth - 1)
-            elif entry.is_file():
-                stat = entry.stat()
-                outside = is_outside or (entry.is_symlink() and not _is_below(entry.path, real_root))
-                yield PictureFile(uri, stat.st_size, stat.st_mtime_ns, outside)
+    for entry in readable(directory):
+        uri = f"{below}/{entry.name}" if below else entry.name
+        if entry.name.startswith("."):
+            continue
+        if not _is_utf8(entry.name):
+            logging.warning("left out, as its name is not UTF-8: %s", os.fsencode(entry.path))
+            continue
+        if entry.is_dir():
+            if depth > 1:
+                yield from _walk(data_dir, uri, real_root, depth - 1)
+        elif entry.is_file():
+            stat = entry.stat()
+            outside = is_outside or (entry.is_symlink() and not _is_below(entry.path, real_root))
+            yield PictureFile(uri, stat.st_size, stat.st_mtime_ns, outside)
+
+
+def readable(directory: str) -> list[os.DirEntry]:
+    """The files and directories in a directory; one that can't be read, as `lost+found`, is warned of and empty."""
+    try:
+        with os.scandir(directory) as entries:
+            return [entry for entry in entries if _is_there(entry)]
+    except OSError as error:
+        logging.warning("left out: %s: %s", os.fsencode(directory), error.strerror)
+        return []
+
+
+def _is_there(entry: os.DirEntry) -> bool:
+    """Whether it can be looked at: a link to itself can't."""
+    try:
+        return entry.is_file() or entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_utf8(name: str) -> bool:

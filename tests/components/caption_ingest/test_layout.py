@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -94,6 +95,17 @@ def test_no_link_leads_out_of_the_directory(tmp_path, name):
     (data / name).symlink_to(tmp_path / "secret")
     with pytest.raises(ValueError, match=rf"{name} is a link that leads out of the data directory"):
         layout.find(str(data), "captions.csv" if name == "captions.csv" else "inside")
+
+
+def test_what_can_not_be_looked_at_hinders_nothing(tmp_path):
+    data = tmp_path / "data"
+    write_data_set(data, LINE)
+    (data / "self").symlink_to("self")
+    (data / "elsewhere").symlink_to("/proc")
+    os.mkfifo(data / "pipe")
+    (tmp_path / "other.csv").write_text(TABLE)
+    (data / "link.csv").symlink_to(tmp_path / "other.csv")  # is not even opened
+    assert layout.find(str(data)).format == readers.TOKENS
 
 
 def test_what_is_missing_or_ambiguous_is_said(tmp_path):
