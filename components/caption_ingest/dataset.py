@@ -90,7 +90,7 @@ def read(settings: Settings) -> DataSet:
         name = source.path.relative_to(settings.data_dir).as_posix()
         directory = name.rpartition("/")[0]
         for item in found.format.read(source.path):
-            rows += 1
+            rows += item.rows if isinstance(item, Reject) else 1
             if isinstance(item, Reject):
                 rejects.append(dataclasses.replace(item, source=name))
                 continue

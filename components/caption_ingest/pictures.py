@@ -17,9 +17,11 @@ from components import images
 from components.atomic import write_text
 from components.progress import Progress
 
+MAX_THREADS = 8  # a decoded picture may take 200 MB
 MAX_DEPTH = 4  # directories below the data directory
 CHUNK = 512  # pictures that are remembered at a time
 CALL = 16  # of them, those that a thread decodes in one call
+CALL_BYTES = 8 * 2**20  # of their files, if there are several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +143,19 @@ def _inspected(file: PictureFile, data: bytes, found: tuple[int, int] | images.P
     return Inspected(digest, *found)
 
 
+def split_by_size(files: Sequence[PictureFile]) -> list[list[PictureFile]]:
+    """Parts files for calls that hold few of them, and few bytes, at a time."""
+    calls: list[list[PictureFile]] = []
+    held = 0
+    for file in files:
+        if not calls or len(calls[-1]) == CALL or held + file.size > CALL_BYTES:
+            calls.append([])
+            held = 0
+        calls[-1].append(file)
+        held += file.size
+    return calls
+
+
 class PictureMemory:
     """What was found out about pictures, in an append-only directory of JSON files: each picture is decoded once.
 
@@ -192,12 +207,12 @@ class InspectPictures(beam.DoFn):
 
     def setup(self):
         # TensorFlow's decoders release the interpreter lock; one thread more, for the time that the others read
-        self._pool = concurrent.futures.ThreadPoolExecutor((os.cpu_count() or 1) + 1)
+        self._pool = concurrent.futures.ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MAX_THREADS) + 1)
         self._progress = Progress("pictures decoded", self._total)
 
     def process(self, rows: list[tuple[str, int, int]]) -> Iterable[None]:
         chunk = [PictureFile(*row) for row in rows]
-        calls = [chunk[start : start + CALL] for start in range(0, len(chunk), CALL)]
+        calls = split_by_size(chunk)
         inspected = itertools.chain(*self._pool.map(lambda files: inspect_files(self._data_dir, files), calls))
         found = zip(chunk, inspected, strict=True)
         self._memory.add([(file, inspected) for file, inspected in found if inspected is not None])

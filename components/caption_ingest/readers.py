@@ -111,9 +111,9 @@ def _row(
 ) -> Caption | Reject:
     """One row; `more` gives the lines that belong to it where a quoted text holds line ends."""
     if delimiter == ",":
-        cells = _quoted_cells(line, more)
+        cells, lines = _quoted_cells(line, more)
         if cells is None:
-            return Reject("", number, Reason.BAD_LINE, "the quotes do not match")
+            return Reject("", number, Reason.BAD_LINE, "the quotes do not match", rows=lines)
         delimiter = ", "  # the reader has dropped the blank
     else:
         cells = line.split(delimiter)
@@ -122,20 +122,22 @@ def _row(
     if len(cells) != len(columns):
         return Reject(cells[0][:80], number, Reason.BAD_LINE, f"{len(cells)} columns, where there are {len(columns)}")
     row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-    return _checked(row["image"], row["caption"], SPLIT_NAMES.get(row.get("split", "").lower()), number)
+    return _checked(row["image"], row["caption"], row.get("split"), number)
 
 
-def _quoted_cells(line: str, more: Iterator[tuple[int, str | Reject]]) -> list[str] | None:
-    """The cells of a CSV row that begins in a line; None where its quotes do not match."""
-    for _ in range(MAX_ROW_LINES):
+def _quoted_cells(line: str, more: Iterator[tuple[int, str | Reject]]) -> tuple[list[str] | None, int]:
+    """The cells of a CSV row that begins in a line, None where its quotes do not match, and how many lines it took."""
+    for lines in range(1, MAX_ROW_LINES + 1):
         try:
-            return next(csv.reader([line], strict=True, skipinitialspace=True))
+            return next(csv.reader([line], strict=True, skipinitialspace=True)), lines
         except csv.Error as error:
-            _, following = next(more, (0, None)) if "unexpected end" in str(error) else (0, None)
-            if not isinstance(following, str) or len(line) > MAX_LINE_BYTES:
-                return None
+            if "unexpected end" not in str(error) or lines == MAX_ROW_LINES or len(line) > MAX_LINE_BYTES:
+                return None, lines
+            _, following = next(more, (0, None))
+            if not isinstance(following, str):
+                return None, lines + (following is not None)
             line = f"{line}\n{following}"
-    return None
+    return None, MAX_ROW_LINES
 
 
 def read_json_lines(path: pathlib.Path) -> Items:
@@ -157,9 +159,8 @@ def read_json_lines(path: pathlib.Path) -> Items:
             continue
         image_id = _first_of(record, IMAGE_COLUMNS)
         texts = _first_of(record, CAPTION_COLUMNS)
-        split = SPLIT_NAMES.get(str(record.get("split")).lower())
         for text in (texts or [""]) if isinstance(texts, list) else [texts]:
-            yield _checked(image_id, text, split, number)
+            yield _checked(image_id, text, record.get("split"), number)
 
 
 def read_karpathy(path: pathlib.Path) -> Items:
@@ -176,7 +177,7 @@ def read_karpathy(path: pathlib.Path) -> Items:
         image_id = f"{directory}/{name}" if directory and name else name
         for sentence in sentences or [{"raw": ""}]:
             text = sentence.get("raw") if isinstance(sentence, dict) else None
-            yield _checked(image_id, text, SPLIT_NAMES.get(str(image.get("split")).lower()), number)
+            yield _checked(image_id, text, image.get("split"), number)
 
 
 def read_coco(path: pathlib.Path) -> Items:
@@ -244,8 +245,8 @@ def _text_lines(path: pathlib.Path) -> Iterator[tuple[int, str | Reject]]:
             yield number, Reject("", number, Reason.BAD_ENCODING, detail)
 
 
-def _checked(image_id: Any, text: Any, split: str | None, number: int) -> Caption | Reject:
-    """A caption, unless its name or its text can be none."""
+def _checked(image_id: Any, text: Any, split: Any, number: int) -> Caption | Reject:
+    """A caption, unless its name, its text or its split can be none."""
     name = str(image_id).strip() if type(image_id) in (str, int) else ""
     if not name:
         return Reject("", number, Reason.BAD_LINE, "no name of a picture")
@@ -261,7 +262,10 @@ def _checked(image_id: Any, text: Any, split: str | None, number: int) -> Captio
         text.encode()
     except UnicodeEncodeError:  # JSON can write half a character
         return Reject(name, number, Reason.BAD_ENCODING, "half a character (a lone surrogate)")
-    return Caption(name, " ".join(text.strip().splitlines()), split, number)
+    known = SPLIT_NAMES.get(str(split).strip().lower()) if split not in (None, "") else None
+    if split not in (None, "") and known is None:  # it could be test, which must not be learnt
+        return Reject(name, number, Reason.BAD_LINE, f"unknown split {str(split)[:40]!r}")
+    return Caption(name, " ".join(text.strip().splitlines()), known, number)
 
 
 def _first_of(record: dict, names: Sequence[str]) -> Any:

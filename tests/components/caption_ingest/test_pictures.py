@@ -147,3 +147,10 @@ def test_the_memory_is_plain_json(tmp_path):
     PictureMemory(str(tmp_path), "/data").add([(PictureFile("ü.jpg", 5, 1), Inspected("sha", 4, 3))])
     [file] = tmp_path.iterdir()
     assert json.loads(file.read_text()) == [["/data/ü.jpg", 5, 1, "sha", 4, 3, "", ""]]
+
+
+def test_calls_hold_few_files_and_few_bytes():
+    small, large = PictureFile("s", 1000, 1), PictureFile("l", 5 * 2**20, 1)
+    calls = pictures.split_by_size([small] * 20 + [large, large, small, PictureFile("h", 2**30, 1)])
+    assert [len(call) for call in calls] == [16, 5, 2, 1]
+    assert pictures.split_by_size([]) == []

@@ -107,7 +107,8 @@ def test_a_quote_that_is_never_closed_swallows_few_rows(tmp_path):
     rows = ["image,caption", 'a.jpg,"A dog', *(f"{number}.jpg,A cat" for number in range(100))]
     bad, *rest = readers.read_table(written(tmp_path, "\n".join(rows)))
     assert (bad.line, bad.reason) == (2, Reason.BAD_LINE)
-    assert len(rest) == 100 - readers.MAX_ROW_LINES
+    assert bad.rows == readers.MAX_ROW_LINES  # lost with it, and counted
+    assert bad.rows + len(rest) == 101
 
 
 def test_json_lines(tmp_path):
@@ -132,6 +133,7 @@ def test_json_lines(tmp_path):
         ("{", Reason.BAD_LINE),
         ("[" * 9_000, Reason.BAD_LINE),
         ("[1]", Reason.BAD_LINE),
+        ('{"image": "a.jpg", "caption": "A dog", "split": "test-std"}', Reason.BAD_LINE),
         ('{"caption": "no picture"}', Reason.BAD_LINE),
         ('{"image": "a.jpg"}', Reason.BAD_LINE),
         ('{"image": ["a.jpg"], "caption": "A dog"}', Reason.BAD_LINE),
