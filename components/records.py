@@ -58,7 +58,14 @@ COMPUTED = "computed"  # of `features`: how many pictures this run had to comput
 WARNINGS = "warnings"  # JSON list; of `anomalies`: what the validator let pass
 DECISION = "decision"  # of `evaluation` and `blessing`: one of the three below
 BLESSED, REFUSED, UNCHANGED = "blessed", "refused", "unchanged"
+CANDIDATE_ID = "candidate_id"  # of `evaluation`: the model that was measured
+TEST_SET = "test_set"  # of `evaluation`: hash of the pictures and references that it was measured on
+RULES = "rules"  # JSON list; of `evaluation`: each rule with its value and verdict
 FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside (data, weights, a file)
+
+# files of `evaluation`
+EVALUATION_FILE = "evaluation.json"  # decision, rules, metrics with their intervals
+PICTURES_FILE = "pictures.json"  # each test picture with its references, captions and their scores
 
 
 class Features(Artifact):

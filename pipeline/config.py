@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 SAMPLE = pathlib.Path(__file__).parent / "configs" / "sample.yaml"
 
+Metric = Literal["bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor"]
 Share = Annotated[float, Field(ge=0, le=1)]
 UserPath = Annotated[str, pydantic.AfterValidator(os.path.expanduser)]
 _STRICT_KEYS = pydantic.ConfigDict(extra="forbid")
@@ -103,7 +104,13 @@ class Evaluator:
 
     min_bleu_4: Share = 0.0  # least corpus BLEU-4 on test
     min_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0  # least BLEU-4 over the last blessed model's
+    max_loss: dict[Metric, NonNegativeFloat] = Field(default_factory=dict)  # most it may lose, as in {cider: 0.05}
+    max_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # greatest chance that the gain in BLEU-4 is chance; 1: any
     baseline: Literal["last_blessed", "none"] = "last_blessed"  # none: bless without a comparison
+    slices: tuple[str, ...] = ("caption_length",)  # measured apart, by caption_length or a field of the examples
+    resamples: PositiveInt = 1000  # test sets that are drawn for the 95 % intervals and for p
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0  # of the draws
+    meteor: bool = True  # METEOR, too, where there is Java
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)

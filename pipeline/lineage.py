@@ -60,18 +60,6 @@ def last_run_with(handle: metadata.Metadata, pipeline_name: str, node_ids: Seque
     return None
 
 
-def evaluation_of(store: MetadataStore, model_id: int) -> metadata_store_pb2.Artifact | None:
-    """The latest evaluation in which a model was measured; None if there is none."""
-    evaluations = [
-        artifact
-        for artifact in store.get_artifacts_by_type("ModelEvaluation")
-        if artifact.custom_properties["candidate_id"].int_value == model_id
-        and artifact.custom_properties[DECISION].string_value != UNCHANGED
-        and artifact.state == metadata_store_pb2.Artifact.LIVE
-    ]
-    return max(evaluations, key=lambda artifact: artifact.id, default=None)
-
-
 def _successful(
     handle: metadata.Metadata, pipeline_name: str, run_context: metadata_store_pb2.Context | None, node_id: str
 ) -> metadata_store_pb2.Execution | None:

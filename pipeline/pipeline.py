@@ -122,16 +122,18 @@ def create_pipeline(
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
 
+    measuring = to_dict(config)["evaluator"]
+
     # measures both on test, and decides
     evaluator = BleuEvaluator(
         examples=examples,
-        transformed_examples=tokenizer.outputs["transformed_examples"],
         features=extractor.outputs["features"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
-        min_bleu_4=parameter("evaluator.min_bleu_4", config.evaluator.min_bleu_4),
-        min_gain=parameter("evaluator.min_gain", config.evaluator.min_gain),
-        baseline=config.evaluator.baseline,
+        min_bleu_4=parameter("evaluator.min_bleu_4", measuring.pop("min_bleu_4")),
+        min_gain=parameter("evaluator.min_gain", measuring.pop("min_gain")),
+        baseline=measuring.pop("baseline"),
+        settings=measuring,
     )
 
     # only what is blessed reaches the server's directory

@@ -11,19 +11,20 @@ from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.types.artifact import Artifact
 
-from components import records
+from components import history, records
 from pipeline import lineage
 from pipeline.steps import Step
 
-METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
-EVALUATION = "evaluation.json"
+BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
+WITH_INTERVAL = {"bleu_4": "BLEU-4", "cider": "CIDEr", "rouge_l": "ROUGE-L", "meteor": "METEOR"}
 
 
 def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Sequence[Step]) -> dict[str, Any]:
     """Gathers a run's results from ML Metadata; what the run did not come to is null.
 
     Returns:
-      {run_id, nodes, data, metrics, baseline, decision, reasons, candidate_model, pushed_model}, JSON-serializable.
+      {run_id, nodes, data, metrics, intervals, baseline, decision, reasons, rules, notes, candidate_model,
+      pushed_model}, JSON-serializable. Intervals are of 95 %: metric -> [low, high].
     """
     outputs = lineage.run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
     pushed = outputs.get("Pusher", {}).get("pushed_model")
@@ -46,26 +47,31 @@ def _data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> dict[str,
 
 
 def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[str, Any]:
-    empty: dict[str, Any] = dict.fromkeys(("metrics", "baseline", "decision", "reasons", "candidate_model"))
+    keys = ("metrics", "intervals", "baseline", "decision", "reasons", "rules", "notes", "candidate_model")
     if evaluation is None:
-        return empty
+        return dict.fromkeys(keys)
     result = _read(evaluation.uri)
-    metrics, baseline_metrics = result.get("metrics"), result.get("baseline_metrics")
+    measured, baseline_metrics = result, result.get("baseline_metrics")
     if result["decision"] == records.UNCHANGED:
         # the figures are those of the run that blessed it
-        earlier = lineage.evaluation_of(handle.store, evaluation.get_int_custom_property("candidate_id"))
-        metrics = baseline_metrics = _read(earlier.uri).get("metrics") if earlier else None
+        earlier = history.evaluation_of(handle.store, evaluation.get_int_custom_property(records.CANDIDATE_ID))
+        measured = _read(earlier.uri) if earlier else {}
+        baseline_metrics = measured.get("metrics")
+    figures = measured.get("models", {}).get("candidate", {})
     return {
-        "metrics": metrics,
+        "metrics": measured.get("metrics"),
+        "intervals": {name: [figure["low"], figure["high"]] for name, figure in figures.items()},
         "baseline": {"model": result["baseline"], "metrics": baseline_metrics} if result["baseline"] else None,
         "decision": result["decision"],
         "reasons": result["reasons"],
+        "rules": result.get("rules", []),
+        "notes": result.get("notes", []),
         "candidate_model": result["candidate"],
     }
 
 
 def _read(uri: str) -> dict[str, Any]:
-    with fileio.open(os.path.join(uri, EVALUATION)) as file:
+    with fileio.open(os.path.join(uri, records.EVALUATION_FILE)) as file:
         return json.load(file)
 
 
@@ -87,16 +93,25 @@ def table(summary: dict[str, Any]) -> Table:
             add("data warning", warning)
     if metrics := summary["metrics"]:
         add("BLEU-1..4", _figures(metrics))
+        intervals = summary["intervals"] or {}
+        shown = [name for name in WITH_INTERVAL if name in intervals]
+        sure = [f"{WITH_INTERVAL[name]} {metrics[name]:.3f} ({_range(*intervals[name])})" for name in shown]
+        if sure:
+            add("95 % intervals", ", ".join(sure))
     if summary["decision"]:
         baseline = summary["baseline"]
         known = baseline and baseline["metrics"]
         add("baseline", _figures(known) if known else "not measured" if baseline else "none yet")
         add("decision", summary["decision"])
-        for reason in summary["reasons"]:
+        for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
             add("", reason)
     add("served model", summary["pushed_model"] or "nothing pushed by this run")
     return rows
 
 
 def _figures(metrics: dict[str, float]) -> str:
-    return "  ".join(f"{metrics[name]:.3f}" for name in METRICS)
+    return "  ".join(f"{metrics[name]:.3f}" for name in BLEU)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}"

@@ -1,33 +1,73 @@
-"""Corpus BLEU by NLTK."""
+"""BLEU from the counts of each picture, so that a corpus, a slice and a resample cost a sum.
 
-import warnings
-from collections.abc import Mapping, Sequence
+Papineni et al. 2002, https://aclanthology.org/P02-1040. n-grams are counted and references chosen by NLTK; NLTK's own
+`corpus_bleu` counts one n-gram for a caption that is too short to have any, which neither the paper nor COCO's does.
+"""
 
-from nltk.translate.bleu_score import corpus_bleu
+from collections.abc import Sequence
+
+import numpy as np
+from nltk.translate.bleu_score import closest_ref_length, modified_precision
 
 ORDERS = (1, 2, 3, 4)
 NAMES = tuple(f"bleu_{order}" for order in ORDERS)
 
 
-def score(predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Corpus BLEU-1 to BLEU-4 without smoothing, brevity by the closest reference: Papineni et al. 2002, P02-1040.
+def counts(caption: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+    """What BLEU needs to know of one picture.
 
     Args:
-      predictions: image id -> caption, words between spaces.
-      references: image id -> sentences in the same form; all are compared with.
+      caption: its words.
+      references: words of each; at least one.
 
     Returns:
-      "bleu_1" to "bleu_4", 0 to 1.
-
-    Raises:
-      KeyError: a picture has no references.
+      int64 [10]: matches of n-grams of order 1 to 4, clipped by the references; n-grams of these orders; the caption's
+      length; the length of the reference that is closest in length, the shorter one of two.
     """
-    image_ids = sorted(predictions)
-    candidates = [predictions[image_id].split() for image_id in image_ids]
-    targets = [[sentence.split() for sentence in references[image_id]] for image_id in image_ids]
-    weights = [(1.0 / order,) * order for order in ORDERS]
-    with warnings.catch_warnings():
-        # where no n-gram of an order matches, BLEU is 0; NLTK warns, and gives the square root of the least float or so
-        warnings.simplefilter("ignore", UserWarning)
-        figures = corpus_bleu(targets, candidates, weights)
-    return {name: float(figure) if figure > 1e-9 else 0.0 for name, figure in zip(NAMES, figures, strict=True)}
+    length = len(caption)
+    totals = [max(0, length - order + 1) for order in ORDERS]
+    matches = [
+        modified_precision(references, caption, order).numerator if total else 0
+        for order, total in zip(ORDERS, totals, strict=True)
+    ]
+    return np.array([*matches, *totals, length, closest_ref_length(references, length)], np.int64)
+
+
+def corpus(sums: np.ndarray) -> np.ndarray:
+    """Corpus BLEU-1 to BLEU-4 without smoothing: 0 where no n-gram of an order matches.
+
+    Args:
+      sums: [..., 10], sums of `counts` over the pictures.
+
+    Returns:
+      float64 [..., 4], 0 to 1.
+    """
+    matches, totals = sums[..., :4], sums[..., 4:8]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = np.where(matches > 0, np.log(matches / totals), -np.inf)
+    return _brevity(sums)[..., None] * np.exp(np.cumsum(logarithms, axis=-1) / ORDERS)
+
+
+def sentences(of_pictures: np.ndarray) -> np.ndarray:
+    """Smoothed BLEU-4 of single captions: one is added to matches and totals from order 2 on.
+
+    Lin and Och 2004, https://aclanthology.org/C04-1072; NLTK's smoothing method 2.
+
+    Args:
+      of_pictures: [n, 10], of `counts`.
+
+    Returns:
+      float64 [n], 0 to 1.
+    """
+    more = np.array([0, 1, 1, 1])
+    matches, totals = of_pictures[:, :4] + more, of_pictures[:, 4:8] + more
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithms = np.where(matches > 0, np.log(matches / totals), -np.inf)
+    return _brevity(of_pictures) * np.exp(logarithms.mean(axis=1))
+
+
+def _brevity(sums: np.ndarray) -> np.ndarray:
+    """The brevity penalty: [..., 10] -> [...]."""
+    length, closest = sums[..., 8].astype(float), sums[..., 9]
+    with np.errstate(divide="ignore"):
+        return np.where(length > 0, np.exp(np.minimum(0.0, 1.0 - closest / np.maximum(length, 1e-9))), 0.0)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
+from components import images
 from components.features import Manifest
 from components.progress import Progress
 
@@ -57,8 +58,14 @@ def _from_files(signature, picture_paths: Mapping[str, str]) -> dict[str, str]:
     progress = Progress("pictures captioned", len(image_ids))
     for start in range(0, len(image_ids), BATCH):
         batch = image_ids[start : start + BATCH]
-        encoded = tf.stack([tf.io.read_file(picture_paths[image_id]) for image_id in batch])
+        encoded = tf.constant([_read(picture_paths[image_id]) for image_id in batch])
         found = signature(image_bytes=encoded)["caption"].numpy()
         captions.update({image_id: caption.decode() for image_id, caption in zip(batch, found, strict=True)})
         progress.advance(len(batch))
     return captions
+
+
+def _read(path: str) -> bytes:
+    """A picture as the served model takes it."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return images.for_tensorflow(file.read())

@@ -1,10 +1,10 @@
 """The evaluator's executor: captions, scores, decides, and writes it down as TFX's Pusher and Resolver expect it."""
 
+import dataclasses
 import json
 import os
 from typing import Any
 
-import tensorflow as tf
 from absl import logging
 from tfx.components.evaluator import constants
 from tfx.dsl.components.base.base_executor import BaseExecutor
@@ -14,13 +14,10 @@ from tfx.utils import path_utils
 
 from components import records
 from components.atomic import write_text
-from components.bleu_evaluator import bleu, captioning
-from components.bleu_evaluator.decision import Rules, decide
+from components.bleu_evaluator import captioning, test_set
+from components.bleu_evaluator.decision import Verdict, decide
+from components.bleu_evaluator.evaluation import BASELINE, CANDIDATE, Evaluation, Settings, not_measured
 from components.features import Manifest
-
-
-class BaselineError(RuntimeError):
-    """The last blessed model can't be measured; the message says what to do."""
 
 
 class Executor(BaseExecutor):
@@ -55,37 +52,67 @@ def _evaluate(
     baseline_dir: str | None,
 ) -> dict[str, Any]:
     """Captions the test split with both models: metrics, decision and reasons."""
+    bounds = {name: exec_properties[name] for name in ("min_bleu_4", "min_gain")}
+    settings = Settings(**bounds, **json.loads(exec_properties["settings"]))
+    examples = artifact_utils.get_single_instance(input_dict["examples"])
+    pictures = test_set.read(examples)
+    evaluation = Evaluation(pictures, test_set.training_captions(examples), settings)
     manifest = Manifest.load(artifact_utils.get_single_uri(input_dict["features"]))
-    paths = _picture_paths(artifact_utils.get_single_instance(input_dict["examples"]))
-    references = _references(artifact_utils.get_single_instance(input_dict["transformed_examples"]))
     predictions_dir = artifact_utils.get_single_uri(output_dict["predictions"])
+    paths = dict(zip(pictures.image_ids, pictures.paths, strict=True))
 
-    def measure(model_dir: str, file_name: str) -> dict[str, float]:
-        predictions = captioning.caption_split(model_dir, manifest, paths)
-        coco = [{"image_id": image_id, "caption": predictions[image_id]} for image_id in sorted(predictions)]
+    def caption(name: str, model_dir: str, file_name: str) -> None:
+        captions = captioning.caption_split(model_dir, manifest, paths)
+        coco = [{"image_id": image_id, "caption": captions[image_id]} for image_id in pictures.image_ids]
         write_text(os.path.join(predictions_dir, file_name), json.dumps(coco, ensure_ascii=False, indent=1))
-        return bleu.score(predictions, references)
+        evaluation.add(name, captions)
 
-    metrics, baseline_metrics = measure(candidate_dir, "predictions.json"), None
+    caption(CANDIDATE, candidate_dir, "predictions.json")
+    gains, verdicts = None, []
     if baseline_dir and exec_properties["baseline"] != "none":
         try:
-            baseline_metrics = measure(baseline_dir, "baseline_predictions.json")
+            caption(BASELINE, baseline_dir, "baseline_predictions.json")
+            gains = evaluation.gains(CANDIDATE, BASELINE)
         except Exception as error:  # whatever a SavedModel that was moved, cut or made by other versions raises
-            cause = (str(error) or type(error).__name__).splitlines()[0]
-            # a failed step, since an answer would be kept in the cache after the model is back
-            raise BaselineError(
-                f"the last blessed model {baseline_dir} can't be measured ({cause}): put it back, or set "
-                "evaluator.baseline to none for one run, which blesses without a comparison"
-            ) from error
-    rules = Rules(exec_properties["min_bleu_4"], exec_properties["min_gain"])
-    blessed, reasons = decide(metrics, baseline_metrics, rules)
+            logging.exception("the baseline can't be measured")
+            verdicts.append(not_measured(baseline_dir, error))
+        evaluation.notes += _compared(pictures.fingerprint, exec_properties.get("baseline_test_set", ""))
+    figures = evaluation.figures()
+    verdicts = decide(_values(figures[CANDIDATE]), gains, settings.rules) + verdicts
+    evaluation_dir = artifact_utils.get_single_uri(output_dict["evaluation"])
+    write_text(os.path.join(evaluation_dir, records.PICTURES_FILE), json.dumps(evaluation.pictures()))
+    return _result(verdicts, evaluation, figures, gains)
+
+
+def _result(verdicts: list[Verdict], evaluation: Evaluation, figures: dict, gains: dict | None) -> dict[str, Any]:
+    blessed = all(verdict.met for verdict in verdicts)
     return {
         "decision": records.BLESSED if blessed else records.REFUSED,
-        "reasons": reasons,
-        "pictures": len(paths),
-        "metrics": metrics,
-        "baseline_metrics": baseline_metrics,
+        "reasons": [verdict.sentence() for verdict in verdicts],
+        "rules": [dataclasses.asdict(verdict) for verdict in verdicts],
+        "notes": evaluation.notes,
+        "pictures": len(evaluation.test_set.image_ids),
+        "test_set": evaluation.test_set.fingerprint,
+        "metrics": _values(figures[CANDIDATE]),
+        "baseline_metrics": _values(figures[BASELINE]) if gains else None,
+        "models": {name: found for name, found in figures.items() if name == CANDIDATE or gains},
+        "gains": gains,
+        "slices": evaluation.slices(),
     }
+
+
+def _compared(now: str, before: str) -> list[str]:
+    """Says so where the test set is another one than the baseline was blessed on."""
+    if not before or before == now:
+        return []
+    return [
+        f"the test set has changed since the last blessed model was measured ({before}, now {now}): its figures here "
+        "are on the present one, and not those that it was blessed with"
+    ]
+
+
+def _values(figures: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {name: figure["value"] for name, figure in figures.items()}
 
 
 def _publish(
@@ -93,9 +120,12 @@ def _publish(
 ) -> None:
     """Writes evaluation and blessing."""
     evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
-    write_text(os.path.join(evaluation.uri, "evaluation.json"), json.dumps(result, indent=1))
+    write_text(os.path.join(evaluation.uri, records.EVALUATION_FILE), json.dumps(result, indent=1))
     evaluation.set_string_custom_property(records.DECISION, result["decision"])
-    evaluation.set_int_custom_property("candidate_id", model.id)
+    evaluation.set_int_custom_property(records.CANDIDATE_ID, model.id)
+    if result["decision"] != records.UNCHANGED:
+        evaluation.set_string_custom_property(records.TEST_SET, result["test_set"])
+        evaluation.set_string_custom_property(records.RULES, json.dumps(result["rules"]))
     for name, value in result.get("metrics", {}).items():
         evaluation.set_float_custom_property(name, value)
 
@@ -114,29 +144,3 @@ def _publish(
 
 def _model_dir(model: Artifact) -> str:
     return path_utils.serving_model_path(model.uri)
-
-
-def _picture_paths(examples: Artifact) -> dict[str, str]:
-    """Image id -> file, of the test split."""
-    root = examples.get_string_custom_property(records.DATA_ROOT)
-    spec = {name: records.EXAMPLE_SPEC[name] for name in (records.IMAGE_ID, records.IMAGE_URI)}
-    paths = {}
-    for batch in records.read_examples(records.split_files(examples, records.TEST), spec):
-        for image_id, uri in zip(batch[records.IMAGE_ID].numpy(), batch[records.IMAGE_URI].numpy(), strict=True):
-            paths[image_id.decode()] = os.path.join(root, uri.decode())
-    return paths
-
-
-def _references(transformed_examples: Artifact) -> dict[str, list[str]]:
-    """Image id -> cleaned sentences, of the test split."""
-    spec = {
-        records.IMAGE_ID: records.EXAMPLE_SPEC[records.IMAGE_ID],
-        records.REFERENCES: tf.io.RaggedFeature(tf.string),
-    }
-    references = {}
-    for batch in records.read_examples(records.split_files(transformed_examples, records.TEST), spec):
-        for image_id, sentences in zip(
-            batch[records.IMAGE_ID].numpy(), batch[records.REFERENCES].to_list(), strict=True
-        ):
-            references[image_id.decode()] = [sentence.decode() for sentence in sentences if sentence]
-    return references

@@ -8,8 +8,8 @@ from typing import Any
 from ml_metadata import MetadataStore
 from tfx.types.artifact import Artifact
 
+from components import history
 from components.records import DECISION, UNCHANGED
-from pipeline import lineage
 
 METRICS = "metrics"  # the KFP artifact of the evaluator's step
 BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
@@ -41,7 +41,7 @@ def metrics_of(store: MetadataStore, outputs: Mapping[str, Artifact]) -> dict[st
     )
     if decision == UNCHANGED:
         model_id = outputs["blessing"].get_int_custom_property("current_model_id")
-        evaluation = lineage.evaluation_of(store, model_id) or evaluation
+        evaluation = history.evaluation_of(store, model_id) or evaluation
     found = evaluation.custom_properties
     return {DECISION: decision} | {name: found[name].double_value for name in BLEU if name in found}
 

@@ -46,7 +46,7 @@ def test_the_steps_are_these(nodes):
         ("Transform", {"CaptionIngest", "ImportSchemaGen", "ExampleValidator"}),
         ("FeatureExtractor", {"CaptionIngest", "ExampleValidator"}),
         ("Trainer", {"Transform", "FeatureExtractor"}),
-        ("BleuEvaluator", {"CaptionIngest", "Transform", "FeatureExtractor", "Trainer", "LatestBlessedModel"}),
+        ("BleuEvaluator", {"CaptionIngest", "FeatureExtractor", "Trainer", "LatestBlessedModel"}),
         ("Pusher", {"Trainer", "BleuEvaluator"}),
     ],
 )
@@ -70,6 +70,7 @@ def test_it_is_a_pure_function():
         ("trainer.heads=8", {"Trainer"}),
         ("trainer.seed=5", {"Trainer"}),
         ("evaluator.min_gain=0.1", {"BleuEvaluator"}),
+        ("evaluator.max_loss={cider: 0.1}", {"BleuEvaluator"}),
     ],
 )
 def test_a_setting_reaches_the_execution_properties_of_its_step_alone(nodes, override, changed):

@@ -14,7 +14,9 @@ FULL = {
         "rejects": {"total": 3, "by_reason": {"truncated": 2, "missing_image": 1}},
         "warnings": ["train: width: other than before"],
     },
-    "metrics": BLEU,
+    "metrics": {**BLEU, "cider": 1.5},
+    "intervals": {"bleu_4": [0.4, 0.6], "cider": [1.25, 1.75]},
+    "notes": ["METEOR is left out: there is no Java here"],
     "baseline": None,
     "decision": "blessed",
     "reasons": ["met: bleu_4 0.5000, at least 0.4000 wanted"],
@@ -36,9 +38,10 @@ def test_the_table_says_all_that_counts():
     assert rows["rejects"] == "3 (truncated 2, missing_image 1)"
     assert rows["data warning"] == "train: width: other than before"
     assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
+    assert rows["95 % intervals"] == "BLEU-4 0.500 (0.400 to 0.600), CIDEr 1.500 (1.250 to 1.750)"
     assert rows["baseline"] == "none yet"
     assert rows["decision"] == "blessed"
-    assert rows[""] == "met: bleu_4 0.5000, at least 0.4000 wanted"
+    assert rows[""] == "note: METEOR is left out: there is no Java here"
     assert rows["served model"] == "/serving/17"
 
 
@@ -53,8 +56,12 @@ def test_the_baseline(baseline, expected):
     assert shown({**FULL, "baseline": baseline})["baseline"] == expected
 
 
+def test_each_rule_has_its_line():
+    assert shown({**FULL, "notes": []})[""] == "met: bleu_4 0.5000, at least 0.4000 wanted"
+
+
 def test_brackets_in_a_reason_are_shown_as_they_are():
-    assert shown({**FULL, "reasons": ["at /srv/a[/b]/m [x]"]})[""] == "at /srv/a[/b]/m [x]"
+    assert shown({**FULL, "reasons": ["at /srv/a[/b]/m [x]"], "notes": None})[""] == "at /srv/a[/b]/m [x]"
 
 
 def test_a_run_that_did_not_get_far_is_a_short_table():

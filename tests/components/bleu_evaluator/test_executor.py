@@ -2,15 +2,19 @@
 
 import json
 import pathlib
+import re
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfx.orchestration.portable import data_types
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
 from components import records
-from components.bleu_evaluator.executor import BaselineError, Executor
+from components.bleu_evaluator.component import Driver, files_of
+from components.bleu_evaluator.executor import Executor
 from components.features import Manifest, serialize
 
 TEST_PICTURES = {"a.jpg": ["a dog runs in the snow"], "b.jpg": ["a cat sleeps on the mat", "the cat is asleep"]}
@@ -49,6 +53,19 @@ def save_model(directory: pathlib.Path, captions: dict[str, str], fingerprint: s
     )
 
 
+def write_split(directory: pathlib.Path, split: str, captions: dict[str, list[str]]) -> None:
+    (directory / f"Split-{split}").mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(directory / f"Split-{split}" / "data.gz"), "GZIP") as writer:
+        for name, sentences in captions.items():
+            fields = {records.IMAGE_ID: [name], records.IMAGE_URI: [name], records.CAPTIONS: sentences}
+            features = {
+                field: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode() for value in values]))
+                for field, values in fields.items()
+            }
+            features["objects"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[len(sentences)]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
 @pytest.fixture
 def given(tmp_path):
     """The evaluator's inputs but for the models; features, files and references of the pictures above."""
@@ -62,28 +79,12 @@ def given(tmp_path):
         (tmp_path / "data" / name).write_text(name)
     examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
     examples.set_string_custom_property(records.DATA_ROOT, str(tmp_path / "data"))
-    transformed = artifact(standard_artifacts.Examples, tmp_path / "transformed")
-    for directory in ("examples", "transformed"):
-        (tmp_path / directory / "Split-test").mkdir()
-        with tf.io.TFRecordWriter(str(tmp_path / directory / "Split-test" / "data.gz"), "GZIP") as writer:
-            for name, references in TEST_PICTURES.items():
-                fields = {records.IMAGE_ID: [name], records.IMAGE_URI: [name], records.REFERENCES: [*references, ""]}
-                writer.write(
-                    tf.train.Example(
-                        features=tf.train.Features(
-                            feature={
-                                field: tf.train.Feature(
-                                    bytes_list=tf.train.BytesList(value=[value.encode() for value in values])
-                                )
-                                for field, values in fields.items()
-                            }
-                        )
-                    ).SerializeToString()
-                )
+    write_split(tmp_path / "examples", "test", TEST_PICTURES)
+    write_split(tmp_path / "examples", "train", {"t.jpg": ["A dog runs in the snow!"]})
     features = artifact(records.Features, tmp_path / "features")
     shards = {"shard-1.tfrecord": {name: f"sha {name}" for name in WORDS}}
     Manifest(PRINT, str(store), (1, 1), 1, shards).save(features.uri)
-    return {"examples": [examples], "transformed_examples": [transformed], "features": [features]}
+    return {"examples": [examples], "features": [features]}
 
 
 @pytest.fixture
@@ -95,6 +96,8 @@ def evaluate(given, tmp_path):
         baseline: Artifact | None = None,
         min_bleu_4: float = 0.5,
         baseline_rule: str = "last_blessed",
+        test_set_before: str = "",
+        **settings,
     ):
         out = tmp_path / "out"
         outputs = {
@@ -103,7 +106,9 @@ def evaluate(given, tmp_path):
             "blessing": [artifact(standard_artifacts.ModelBlessing, out / "blessing")],
         }
         inputs = {**given, "model": [candidate], "baseline_model": [baseline] if baseline else []}
-        Executor().Do(inputs, outputs, {"min_bleu_4": min_bleu_4, "min_gain": 0.0, "baseline": baseline_rule})
+        properties = {"min_bleu_4": min_bleu_4, "min_gain": 0.0, "baseline": baseline_rule}
+        properties["settings"] = json.dumps({"resamples": 100, "meteor": False, **settings})
+        Executor().Do(inputs, outputs, {**properties, "baseline_test_set": test_set_before})
         result = json.loads((out / "evaluation" / "evaluation.json").read_text())
         return result, artifact_utils.get_single_instance(outputs["blessing"]), out
 
@@ -179,14 +184,80 @@ def test_the_blessed_model_itself_is_unchanged_and_not_measured(evaluate, model)
     assert blessing.get_string_custom_property(records.DECISION) == "unchanged"
 
 
-def test_a_baseline_that_does_not_load_fails_the_step_and_says_what_to_do(evaluate, model, tmp_path):
-    # an answer would stay in the cache when the model is back
+def test_a_baseline_that_does_not_load_is_a_refusal_that_says_what_to_do(evaluate, model, tmp_path):
     gone = artifact(standard_artifacts.Model, tmp_path / "gone", 5)
-    with pytest.raises(BaselineError, match=r"gone.* can't be measured \(.+\): put it back, or set evaluator.baseline"):
-        evaluate(model(6), gone)
+    result, blessing, _ = evaluate(model(6), gone)
+    assert (result["decision"], blessing.get_int_custom_property("blessed")) == ("refused", 0)
+    assert re.search(
+        r"missed: the last blessed model .*gone.* can't be measured \(.+\): put it back and run again, or set "
+        r"evaluator.baseline to none",
+        result["reasons"][1],
+    )
+    # the candidate's own figures are there
+    assert result["metrics"]["bleu_4"] == pytest.approx(1.0) and result["baseline_metrics"] is None
+    assert set(result["models"]) == {"candidate"}
+
+
+def test_a_baseline_that_is_put_back_is_measured_again(model, tmp_path, monkeypatch):
+    # else the cache would answer with the refusal
+    gone = artifact(standard_artifacts.Model, tmp_path / "model 5", 5)
+    before = files_of(gone.uri)
+    model(5)
+    assert files_of(gone.uri) != before
+
+    history = mock.MagicMock()  # ML Metadata without an evaluation
+    monkeypatch.setattr("components.bleu_evaluator.component.evaluation_of", lambda store, model_id: None)
+    output = Driver(history).run(data_types.ExecutionInfo(input_dict={"baseline_model": [gone]}, exec_properties={}))
+    assert output.exec_properties["fingerprint"].string_value == files_of(gone.uri)
 
 
 def test_a_comparison_can_be_done_without(evaluate, model, tmp_path):
     gone = artifact(standard_artifacts.Model, tmp_path / "gone", 5)
     result, _, _ = evaluate(model(6), gone, baseline_rule="none")
     assert (result["decision"], result["baseline_metrics"]) == ("blessed", None)
+
+
+def test_every_figure_and_rule_is_written_down(evaluate, model):
+    result, _, _ = evaluate(model(6, WORSE), model(5), max_loss={"cider": 0.1}, max_p=0.05, slices=["objects"])
+    assert [rule["rule"] for rule in result["rules"]] == ["min_bleu_4", "min_gain", "max_loss.cider", "max_p"]
+    assert [rule["met"] for rule in result["rules"]] == [True, False, False, False]
+    assert set(result["models"]) == {"candidate", "baseline"}
+    for figures in result["models"].values():
+        assert set(figures) >= {"bleu_1", "bleu_4", "cider", "rouge_l", "length", "copied", "vocabulary", "distinct"}
+        assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in figures.values())
+    assert result["metrics"]["copied"] == 0.5  # one caption stands in train, but for case and signs
+    assert result["gains"]["bleu_4"]["value"] < 0 and result["gains"]["bleu_4"]["p"] > 0.5
+    parts = [(part["field"], part["value"], part["pictures"]) for part in result["slices"]]
+    assert parts == [("objects", "1", 1), ("objects", "2", 1)]
+    assert result["slices"][0]["models"]["candidate"]["bleu_4"]["value"] == pytest.approx(1.0)
+
+
+def test_every_picture_is_written_with_its_captions_and_scores(evaluate, model):
+    _, _, out = evaluate(model(6, WORSE), model(5))
+    first, second = json.loads((out / "evaluation" / "pictures.json").read_text())
+    assert (first["image_id"], first["image_uri"], first["references"]) == ("a.jpg", "a.jpg", TEST_PICTURES["a.jpg"])
+    assert first["models"]["candidate"]["caption"] == WORDS["a.jpg"] and first["models"]["candidate"]["bleu_4"] == 1.0
+    assert second["models"]["candidate"]["bleu_4"] < second["models"]["baseline"]["bleu_4"] == 1.0
+
+
+def test_a_changed_test_set_is_said(evaluate, model):
+    candidate, baseline = model(6), model(5)
+    result, _, _ = evaluate(candidate, baseline)
+    now = result["test_set"]
+    assert result["notes"] == []
+    assert evaluate(candidate, baseline, test_set_before=now)[0]["notes"] == []
+    [note] = evaluate(candidate, baseline, test_set_before="others")[0]["notes"]
+    assert note.startswith(f"the test set has changed since the last blessed model was measured (others, now {now})")
+
+
+def test_a_slice_that_can_not_be_is_refused_before_anything_is_captioned(evaluate, tmp_path):
+    gone = artifact(standard_artifacts.Model, tmp_path / "gone", 5)
+    with pytest.raises(ValueError, match="no picture has a field weather; there are caption_length, captions"):
+        evaluate(gone, slices=["weather"])
+
+
+def test_a_rule_about_meteor_wants_java(evaluate, model, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ValueError, match=r"evaluator\.max_loss\.meteor: METEOR is left out: there is no Java here"):
+        evaluate(model(5), max_loss={"meteor": 0.1})
+    assert evaluate(model(6), meteor=True)[0]["notes"] == ["METEOR is left out: there is no Java here"]

@@ -1,0 +1,49 @@
+import pytest
+
+from components.bleu_evaluator.slices import cut
+
+REFERENCES = [["a dog", "a big dog runs"], ["a cat !"], ["a cat sleeps on it"], ["two"]]
+RECORDS = [
+    {"objects": [1], "scene": ["park"], "width": [100], "captions": ["x", "y"], "boxes": [2, 4]},
+    {"objects": [2], "scene": ["park"], "width": [110], "captions": ["x"], "boxes": [3]},
+    {"objects": [1], "scene": ["street"], "width": [120], "captions": ["x"], "boxes": [1]},
+    {"scene": ["street"], "width": [130], "captions": ["x"], "boxes": []},
+]
+
+
+def slices(field: str, records=RECORDS) -> dict[str, list[int]]:
+    return {name: rows.tolist() for name, rows in cut(field, records, REFERENCES * (len(records) // 4)).items()}
+
+
+def test_by_the_length_of_the_references():
+    assert slices("caption_length") == {"1": [3], "2": [1], "3": [0], "5": [2]}
+
+
+def test_by_a_number_and_pictures_without_it_are_in_none():
+    assert slices("objects") == {"1": [0, 2], "2": [1]}
+
+
+def test_by_a_text():
+    assert slices("scene") == {"park": [0, 1], "street": [2, 3]}
+
+
+def test_several_numbers_count_by_their_mean_several_texts_by_how_many():
+    assert slices("boxes") == {"1": [2], "3": [0, 1]}
+    texts = [{"tags": ["a", "b"]}, {"tags": ["a", "b", "c"]}, {"tags": ["a", "b"]}, {}]
+    assert slices("tags", texts) == {"2": [0, 2], "3": [1]}
+
+
+def test_many_numbers_are_cut_into_four_parts():
+    found = slices("width", [{"width": [width]} for width in range(100, 140)])
+    assert list(found) == ["100 to 109", "110 to 119", "120 to 129", "130 to 139"]
+    assert sorted(row for rows in found.values() for row in rows) == list(range(40))
+
+
+def test_rare_texts_are_one_part():
+    found = slices("name", [{"name": [str(row)]} for row in range(12)])
+    assert len(found) == 11 and len(found["others"]) == 2
+
+
+def test_an_unknown_field_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="no picture has a field hight; there are boxes, caption_length, "):
+        slices("hight")
