@@ -17,6 +17,7 @@ EPILOG = """examples:
   local_runner.py run --config pipeline/configs/flickr8k.yaml --set data.dir=pictures/flickr8k
   local_runner.py run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
   local_runner.py stats                                    what the data of the last run is like
+  local_runner.py store --drop --last 5                    forget the features that no run of the last 5 needs
   local_runner.py caption --model runs/sample/serving picture.jpg
 """
 
@@ -24,7 +25,7 @@ EPILOG = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(argv)
-    return {"run": _run, "caption": _caption, "stats": _stats}[args.command](args)
+    return {"run": _run, "caption": _caption, "stats": _stats, "store": _store}[args.command](args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +78,23 @@ def _parser() -> argparse.ArgumentParser:
         "cleaning, commonest words), and writes them with TFDV's picture of the statistics as one HTML file.",
     )
     stats.add_argument("--output", metavar="FILE", help="default: ROOT/statistics.html")
+
+    store = commands.add_parser(
+        "store",
+        parents=[settings],
+        help="show the feature store, and make room in it",
+        description="Prints what the feature store holds, and how much of it the last runs don't need. With --drop that "
+        "is removed; what is younger than a day stays, since a run that goes on may have made it.",
+    )
+    store.add_argument("--last", metavar="N", type=int, default=10, help="runs of each pipeline that count (default: 10)")
+    store.add_argument("--drop", action="store_true", help="remove what none of them needs")
+    store.add_argument(
+        "--other-root",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="another root whose runs use the same store (feature_extractor.store); may be given several times",
+    )
     return parser
 
 
@@ -161,6 +179,31 @@ def _stats(args: argparse.Namespace) -> int:
         return 2
     Console(highlight=False, width=None if sys.stdout.isatty() else data_report.WIDTH).print(tables)
     print(f"\nwith TFDV's picture: {path}")
+    return 0
+
+
+def _store(args: argparse.Namespace) -> int:
+    config = _settings(args, to_run=False)
+    if config is None:
+        return 2
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline import console
+
+    with console.without_chatter():
+        from rich.console import Console
+
+        from pipeline import feature_store
+
+    try:
+        roots = [config.root_dir, *args.other_root]
+        with console.without_chatter():
+            found = feature_store.find(config.feature_store_dir, roots, args.last)
+    except ValueError as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        return 2
+    Console(highlight=False, soft_wrap=True).print(feature_store.table(found, args.last))
+    if args.drop:
+        print(f"{feature_store.drop(found) / 2**20:.1f} MiB freed")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 Features themselves lie in the feature store, a directory for each fingerprint of (backbone, weights, preprocessing):
 
-    STORE/FINGERPRINT/backbone-NAME/        SavedModel: encoded pictures -> features, see `load_backbone`
+    STORE/FINGERPRINT/backbone-NAME/        SavedModel: pictures -> features, see `Backbone`
     STORE/FINGERPRINT/backbone.json         names it, written last: one that is not named does not count
     STORE/FINGERPRINT/shard-NAME.tfrecord   features of some pictures, never changed once it is there
     STORE/FINGERPRINT/shard-NAME.json       its index, written last: a shard without one does not count
@@ -11,7 +11,7 @@ Features themselves lie in the feature store, a directory for each fingerprint o
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -95,16 +95,29 @@ def serialize(sha256: str, feature: np.ndarray) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def load_backbone(directory: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Loads the backbone that made the features of a store's directory, decoding and scaling of values included.
+class Backbone(tf.Module):
+    """The frozen backbone that made the features of a store's directory, as part of any model that is exported.
 
-    Args:
-      directory: `Manifest.directory`.
-
-    Returns:
-      a function, usable in a graph: encoded pictures, string [B] -> float16 [B, positions, channels].
+    Attributes:
+      size: side in pixels of the squares that it sees, see `components.images.decode_and_resize`.
     """
-    with tf.io.gfile.GFile(os.path.join(directory, BACKBONE)) as file:
-        # directories made before a backbone had a name of its own have just the one
-        name = json.load(file).get("saved_model", "backbone")
-    return tf.saved_model.load(os.path.join(directory, name)).features
+
+    def __init__(self, directory: str):
+        """Loads it.
+
+        Args:
+          directory: `Manifest.directory`.
+        """
+        super().__init__()
+        with tf.io.gfile.GFile(os.path.join(directory, BACKBONE)) as file:
+            known = json.load(file)
+        self.size: int = known["size"]
+        self._loaded = tf.saved_model.load(os.path.join(directory, known["saved_model"]))
+
+    def __call__(self, encoded: tf.Tensor) -> tf.Tensor:
+        """Encoded pictures, string [B] -> features, float16 [B, positions, channels]; usable in a graph."""
+        return self._loaded.features(encoded)
+
+    def from_pixels(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Decoded pictures, float32 [B, size, size, 3] in 0..255 -> the same."""
+        return self._loaded.from_pixels(pixels)

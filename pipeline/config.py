@@ -73,7 +73,8 @@ class FeatureExtractor:
     backbone: str = "InceptionV3"  # a class of keras.applications
     weights: UserPath = "imagenet"  # imagenet, random, or the path of a weights file
     image_size: NonNegativeInt = 0  # side of the backbone's input in pixels; 0: its own
-    batch_size: PositiveInt = 32  # pictures a call of the backbone
+    batch_size: PositiveInt = 16  # pictures a call of the backbone
+    store: UserPath | None = None  # where features are kept, also for several roots; null: ROOT/store/features
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -186,6 +187,11 @@ class Config:
     def data_dir(self) -> str:
         """The data directory as an absolute path; the sample's is below the root."""
         return _absolute(self.data.dir or os.path.join(self.root_dir, "sample_data"))
+
+    @property
+    def feature_store_dir(self) -> str:
+        """The feature store as an absolute path or URI."""
+        return _absolute(self.feature_extractor.store or os.path.join(self.root_dir, "store", "features"))
 
 
 def load(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Config:

@@ -1,6 +1,6 @@
 """What ML Metadata knows of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
@@ -50,14 +50,18 @@ def run_outputs(
 
 def last_run_with(handle: metadata.Metadata, pipeline_name: str, node_ids: Sequence[str]) -> str | None:
     """The latest run in which all of some nodes ended well; None if there is none."""
+    return next(runs_with(handle, pipeline_name, node_ids), None)
+
+
+def runs_with(handle: metadata.Metadata, pipeline_name: str, node_ids: Sequence[str]) -> Iterator[str]:
+    """The runs in which all of some nodes ended well, the latest first."""
     pipeline = handle.store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
     if pipeline is None:
-        return None
+        return
     runs = handle.store.get_children_contexts_by_context(pipeline.id)
     for run_context in sorted(runs, key=lambda run: run.create_time_since_epoch, reverse=True):
         if all(_successful(handle, pipeline_name, run_context, node_id) for node_id in node_ids):
-            return run_context.name
-    return None
+            yield run_context.name
 
 
 def _successful(

@@ -93,7 +93,7 @@ def create_pipeline(
     # the dear step, paid once a picture
     extractor = FeatureExtractor(
         examples=examples,
-        store_dir=os.path.join(root, "store", "features"),
+        store_dir=config.feature_store_dir,
         backbone=parameter("feature_extractor.backbone", config.feature_extractor.backbone),
         weights=parameter("feature_extractor.weights", config.feature_extractor.weights),
         image_size=config.feature_extractor.image_size,

@@ -1,7 +1,7 @@
-"""Image backbones of `keras.applications`, their weights, and their export with all that stands before them.
+"""Image backbones of `keras.applications` and their weights.
 
-What changes a feature is in this file and in `components.images`, how it is written in `components.features`; the
-store's fingerprint hashes all three.
+What changes a feature is in this file, in `export` beside it and in `components.images`, how it is written in
+`components.features`; the store's fingerprint hashes all four.
 """
 
 import dataclasses
@@ -17,12 +17,17 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from components import images, scenes
 from components.source import source_hash
 
 IMAGENET, RANDOM = "imagenet", "random"
+SOURCE = (
+    "components.feature_extractor.backbones",
+    "components.feature_extractor.export",
+    "components.features",
+    "components.images",
+)
 SEED = 0  # of random weights and of the scenes that their batch norm is set on
 CALIBRATION_SCENES = 16
 
@@ -88,7 +93,7 @@ def fingerprint(settings: BackboneSettings) -> str:
     elif weights != IMAGENET:
         with tf.io.gfile.GFile(_existing(weights), "rb") as file:
             weights = hashlib.sha256(file.read()).hexdigest()
-    code = source_hash("components.feature_extractor.backbones", "components.features", "components.images")
+    code = source_hash(*SOURCE)
     parts = json.dumps([settings.name, settings.size, weights, code])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
@@ -113,40 +118,9 @@ def build(settings: BackboneSettings) -> keras.Model:
     return _build_from_file(make, settings, shape)
 
 
-def export(settings: BackboneSettings, directory: str) -> tuple[tuple[int, int], int]:
-    """Saves a backbone with decoding, resizing and scaling as one frozen graph.
-
-    Freezing lets TensorFlow fold the batch norm into the convolutions.
-
-    Args:
-      settings: which.
-      directory: for the SavedModel, whose `features` maps encoded pictures, string [B], to features, float16
-        [B, positions, channels].
-
-    Returns:
-      ((rows, columns), channels) of the feature map.
-    """
-    model = build(settings)
-    _, rows, columns, channels = model.output_shape
-    preprocess, size = _preprocessing(settings.name), settings.size
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
-    def features(encoded: tf.Tensor) -> tf.Tensor:
-        pixels = tf.map_fn(
-            lambda picture: images.decode_and_resize(picture, size),
-            encoded,
-            fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
-        )
-        maps = model(preprocess(pixels), training=False)  # (B, rows, columns, channels)
-        return tf.cast(tf.reshape(maps, (-1, rows * columns, channels)), tf.float16)
-
-    frozen = convert_variables_to_constants_v2(features.get_concrete_function())
-    module = tf.Module()
-    module.features = tf.function(
-        lambda encoded: frozen(encoded)[0], input_signature=[tf.TensorSpec([None], tf.string, "encoded")]
-    )
-    tf.saved_model.save(module, directory)
-    return (rows, columns), channels
+def preprocessing(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The scaling of values that a backbone was trained with: RGB in 0..255 -> its input."""
+    return sys.modules[_constructor(name).__module__].preprocess_input
 
 
 def _constructor(name: str) -> Callable[..., keras.Model]:
@@ -155,11 +129,6 @@ def _constructor(name: str) -> Callable[..., keras.Model]:
         known = [other for other in dir(keras.applications) if inspect.isfunction(getattr(keras.applications, other))]
         raise ValueError(f"feature_extractor.backbone: keras.applications has no {name}; it has {', '.join(known)}")
     return make
-
-
-def _preprocessing(name: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The scaling of values that a backbone was trained with: RGB in 0..255 -> its input."""
-    return sys.modules[_constructor(name).__module__].preprocess_input
 
 
 def _build_imagenet(make: Callable[..., keras.Model], settings: BackboneSettings, shape: tuple) -> keras.Model:
@@ -217,9 +186,12 @@ def _randomize(model: keras.Model, settings: BackboneSettings) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0  # one pass in training mode then leaves just this batch's statistics
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0  # or the statistics would be others each time; features are made without dropout anyway
     pictures = [scenes.jpeg(SEED, index) for index in range(CALIBRATION_SCENES)]
     pixels = tf.stack([images.decode_and_resize(tf.constant(picture), settings.size) for picture in pictures])
     # as a graph: run eagerly, oneDNN keeps 1.7 GB of scratch memory for InceptionV3
-    tf.function(lambda batch: model(batch, training=True))(_preprocessing(settings.name)(pixels))
+    tf.function(lambda batch: model(batch, training=True))(preprocessing(settings.name)(pixels))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

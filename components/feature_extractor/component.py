@@ -52,7 +52,7 @@ class FeatureExtractor(base_component.BaseComponent):
         backbone: str = "InceptionV3",
         weights: str = "imagenet",
         image_size: int = 0,
-        batch_size: int = 32,
+        batch_size: int = 16,
     ):
         """Constructs the component.
 

@@ -1,7 +1,10 @@
 """Pictures -> shards of the feature store, in Beam."""
 
+import collections
+import concurrent.futures
 import dataclasses
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 
@@ -12,10 +15,13 @@ from apache_beam.utils.shared import Shared
 
 from components import images
 from components.feature_extractor.store import FeatureStore
-from components.features import load_backbone
+from components.features import Backbone
 from components.progress import Progress
 
-SHARD = 128  # pictures: what a killed run can lose of each worker's work
+# pictures a shard, of which a killed run can lose CONCURRENT a worker: little of a small run, few files of a large one
+SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 8, 512, 80
+CONCURRENT = 2  # shards a worker process computes at a time: one is decoded or written while the other is multiplied
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +52,7 @@ def read_checked(picture: Picture) -> bytes:
     return data
 
 
-class ExtractShard(beam.DoFn):
+class ExtractShards(beam.DoFn):
     """Computes the features of some pictures and commits them as one shard."""
 
     def __init__(self, store: FeatureStore, batch_size: int, total: int):
@@ -55,25 +61,33 @@ class ExtractShard(beam.DoFn):
 
     def setup(self):
         # once a worker process, however many threads it has
-        self._backbone = self._shared.acquire(lambda: _Backbone(load_backbone(self._store.directory)))
+        self._backbone = self._shared.acquire(lambda: Backbone(self._store.directory))
         self._progress = Progress("pictures", self._total)
+        self._pool = concurrent.futures.ThreadPoolExecutor(CONCURRENT)
 
-    def process(self, pictures: list[Picture]) -> Iterable[None]:
+    def start_bundle(self):
+        self._pending: collections.deque[concurrent.futures.Future] = collections.deque()
+
+    def process(self, pictures: list[Picture]) -> None:
+        self._pending.append(self._pool.submit(self._extract, pictures))
+        if len(self._pending) > CONCURRENT:
+            self._pending.popleft().result()
+
+    def finish_bundle(self):
+        while self._pending:
+            self._pending.popleft().result()
+
+    def teardown(self):
+        self._pool.shutdown(cancel_futures=True)
+
+    def _extract(self, pictures: list[Picture]) -> None:
         batches = []
         for start in range(0, len(pictures), self._batch_size):
             chosen = pictures[start : start + self._batch_size]
             encoded = [images.for_tensorflow(read_checked(picture)) for picture in chosen]
-            batches.append(self._backbone.call(tf.constant(encoded)).numpy())  # float16 (batch, positions, channels)
+            batches.append(self._backbone(tf.constant(encoded)).numpy())  # float16 (batch, positions, channels)
             self._progress.advance(len(encoded))
         self._store.add([picture.sha256 for picture in pictures], np.concatenate(batches))
-        return ()
-
-
-@dataclasses.dataclass
-class _Backbone:
-    """A holder that `Shared` can keep a weak reference to."""
-
-    call: Callable
 
 
 def extract_missing(
@@ -83,23 +97,27 @@ def extract_missing(
 
     Args:
       pictures: image id -> picture, of the run.
-      store: with its backbone prepared.
+      store: with its backbone prepared; what it holds of the pictures is read to the end and checked.
       batch_size: pictures a call of the backbone.
       make_pipeline: gives a new Beam pipeline.
 
     Returns:
       number of pictures that were computed.
     """
+    wanted = {picture.sha256: picture for picture in pictures.values()}
+    for shard in store.check(wanted):
+        LOGGER.warning("%s in %s was damaged; its features are computed again", shard, store.directory)
     held = store.index()
-    missing = list({p.sha256: p for p in pictures.values() if p.sha256 not in held}.values())
+    missing = [picture for sha256, picture in wanted.items() if sha256 not in held]
     if not missing:
         return 0
-    chunks = [missing[start : start + SHARD] for start in range(0, len(missing), SHARD)]
+    size = min(max(len(missing) // SHARDS, SMALLEST_SHARD), LARGEST_SHARD)
+    chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
     with make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(chunks, reshuffle=True)
-            | "Extract" >> beam.ParDo(ExtractShard(store, batch_size, len(missing)))
+            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, len(missing)))
         )
     return len(missing)
 

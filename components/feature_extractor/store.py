@@ -3,19 +3,42 @@
 The layout is described in `components.features`.
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from components.atomic import whole_file, write_text
-from components.feature_extractor import backbones
+from components.feature_extractor import backbones, export
 from components.features import BACKBONE, serialize
+
+IDENTITY = "identity"
+READ_BUFFER = 8 * 2**20  # bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """What the index of a shard says.
+
+    Attributes:
+      file: its name.
+      bytes: its length.
+      sha256: of the pictures whose features it holds.
+    """
+
+    file: str
+    bytes: int
+    sha256: frozenset[str]
+
+    def __post_init__(self):
+        object.__setattr__(self, "sha256", frozenset(self.sha256))  # JSON knows lists alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +56,7 @@ class FeatureStore:
         It is part of the extractor's cache key: after somebody has removed the directory, the manifests of earlier
         runs, which name shards that are gone, are not answered from the cache.
         """
-        path = os.path.join(self.directory, "identity")
+        path = os.path.join(self.directory, IDENTITY)
         if not tf.io.gfile.exists(path):
             write_text(path, uuid.uuid4().hex)
         with tf.io.gfile.GFile(path) as file:
@@ -41,13 +64,42 @@ class FeatureStore:
 
     def index(self) -> dict[str, str]:
         """sha256 of a picture -> file name of the shard that holds its features."""
-        shard_of: dict[str, str] = {}
+        return {sha256: shard.file for shard in self.shards() for sha256 in shard.sha256}
+
+    def shards(self) -> list[Shard]:
+        """The committed shards that are there in their full length, by name."""
+        found = []
         for path in sorted(tf.io.gfile.glob(os.path.join(self.directory, "shard-*.json"))):
             with tf.io.gfile.GFile(path) as file:
-                index = json.load(file)
-            if self._is_intact(index):
-                shard_of.update(dict.fromkeys(index["sha256"], index["file"]))
-        return shard_of
+                shard = Shard(**json.load(file))
+            if self._length(shard.file) == shard.bytes:
+                found.append(shard)
+        return found
+
+    def check(self, wanted: Collection[str]) -> list[str]:
+        """Reads the shards that hold certain pictures, and removes those whose records are broken.
+
+        Args:
+          wanted: sha256 of the pictures.
+
+        Returns:
+          file names of what was removed; its features are to be computed again.
+        """
+        used = [shard for shard in self.shards() if not shard.sha256.isdisjoint(wanted)]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            sound = list(pool.map(self._is_sound, used))
+        broken = [shard.file for shard, is_sound in zip(used, sound, strict=True) if not is_sound]
+        self.remove(broken)
+        return broken
+
+    def remove(self, shards: Collection[str]) -> None:
+        """Removes shards, and renews the identity, so that no manifest that names them is answered from the cache."""
+        for shard in shards:
+            for name in (shard.removesuffix(".tfrecord") + ".json", shard):  # what has no index does not count
+                with contextlib.suppress(tf.errors.NotFoundError):  # another run was faster
+                    tf.io.gfile.remove(os.path.join(self.directory, name))
+        if shards:
+            write_text(os.path.join(self.directory, IDENTITY), uuid.uuid4().hex)
 
     def add(self, sha256: Sequence[str], features: np.ndarray) -> None:
         """Commits one shard.
@@ -78,21 +130,36 @@ class FeatureStore:
         if not tf.io.gfile.exists(info):
             name = f"backbone-{uuid.uuid4().hex}"
             partial = os.path.join(self.directory, f".{name}.partial")
-            grid, channels = backbones.export(settings, partial)
+            grid, channels = export.export(settings, partial)
             if tf.io.gfile.exists(info):  # another run was faster
                 tf.io.gfile.rmtree(partial)
             else:
                 tf.io.gfile.rename(partial, os.path.join(self.directory, name))
-                described = {**dataclasses.asdict(settings), "saved_model": name, "grid": grid, "channels": channels}
+                described = {
+                    "name": settings.name,
+                    "weights": settings.weights,
+                    "size": settings.size,
+                    "saved_model": name,
+                    "grid": grid,
+                    "channels": channels,
+                }
                 write_text(info, json.dumps(described))
         with tf.io.gfile.GFile(info) as file:
             known = json.load(file)
         return tuple(known["grid"]), known["channels"]
 
-    def _is_intact(self, index: dict) -> bool:
-        """Whether a shard is there in its full length."""
-        path = os.path.join(self.directory, index["file"])
+    def _length(self, name: str) -> int | None:
+        """Bytes of a file of the directory; None where there is none."""
         try:
-            return tf.io.gfile.stat(path).length == index["bytes"]
+            return tf.io.gfile.stat(os.path.join(self.directory, name)).length
         except tf.errors.NotFoundError:
+            return None
+
+    def _is_sound(self, shard: Shard) -> bool:
+        """Whether all records of a shard can be read; TFRecord keeps a checksum of each (CRC-32C)."""
+        dataset = tf.data.TFRecordDataset(os.path.join(self.directory, shard.file), buffer_size=READ_BUFFER)
+        try:
+            count = dataset.reduce(np.int64(0), lambda total, _: total + 1).numpy()
+        except tf.errors.DataLossError:
             return False
+        return count == len(shard.sha256)

@@ -21,7 +21,7 @@ class Captioner(tf.Module):
 
         Args:
           model: trained.
-          backbone: encoded pictures, string [B] -> float16 [B, N, C]; see `components.features.load_backbone`.
+          backbone: encoded pictures, string [B] -> float16 [B, N, C]; see `components.features.Backbone`.
           vocabulary_file: one word a line, in the order of the ids. It becomes an asset of the SavedModel.
         """
         super().__init__()

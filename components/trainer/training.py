@@ -14,7 +14,7 @@ from absl import logging
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from components import records
-from components.features import Manifest, load_backbone
+from components.features import Backbone, Manifest
 from components.progress import LOGGER
 from components.trainer import export, input_pipeline, optimization
 from components.trainer.transformer import CaptionTransformer, TransformerSettings
@@ -69,7 +69,7 @@ def run_fn(fn_args: FnArgs) -> None:
     held_out = input_pipeline.make_dataset(manifest, ids[records.EVAL], settings.batch_size)
     fit(model, train, held_out, settings, fn_args.model_run_dir)
     captioner = export.Captioner(
-        model, load_backbone(manifest.directory), transform.vocabulary_file_by_name(records.VOCABULARY)
+        model, Backbone(manifest.directory), transform.vocabulary_file_by_name(records.VOCABULARY)
     )
     export.save(captioner, fn_args.serving_model_dir, manifest.fingerprint)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.features import Manifest, load_backbone, serialize
+from components.features import Backbone, Manifest, serialize
 
 SHARDS = {"shard-1.tfrecord": {"a.jpg": "sha a", "b.jpg": "sha b"}, "shard-2.tfrecord": {"c.jpg": "sha c"}}
 
@@ -45,10 +45,16 @@ def test_a_record_survives_its_bytes(manifest):
     np.testing.assert_array_equal(parsed, feature)
 
 
-@pytest.mark.parametrize(
-    ("known", "name"), [({"saved_model": "backbone-2"}, "backbone-2"), ({"name": "MobileNet"}, "backbone")]
-)
-def test_the_backbone_is_the_one_that_is_named(tmp_path, monkeypatch, known, name):
-    (tmp_path / "backbone.json").write_text(json.dumps(known))
-    monkeypatch.setattr(tf.saved_model, "load", lambda path: types.SimpleNamespace(features=path))
-    assert load_backbone(str(tmp_path)) == str(tmp_path / name)
+def test_the_backbone_is_the_one_that_is_named(tmp_path, monkeypatch):
+    (tmp_path / "backbone.json").write_text(json.dumps({"saved_model": "backbone-2", "size": 32}))
+    monkeypatch.setattr(
+        tf.saved_model,
+        "load",
+        lambda path: types.SimpleNamespace(
+            features=lambda encoded: (path, encoded), from_pixels=lambda pixels: (path, pixels)
+        ),
+    )
+    backbone = Backbone(str(tmp_path))
+    assert backbone.size == 32
+    assert backbone("encoded") == (str(tmp_path / "backbone-2"), "encoded")
+    assert backbone.from_pixels("pixels") == (str(tmp_path / "backbone-2"), "pixels")

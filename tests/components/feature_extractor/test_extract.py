@@ -1,4 +1,9 @@
+import concurrent.futures
 import hashlib
+import json
+import signal
+import subprocess
+import sys
 
 import apache_beam as beam
 import numpy as np
@@ -9,7 +14,7 @@ from components import scenes
 from components.feature_extractor import backbones, extract
 from components.feature_extractor.extract import Picture, PictureChanged
 from components.feature_extractor.store import FeatureStore
-from components.features import Manifest, load_backbone
+from components.features import Backbone, Manifest
 
 TINY = backbones.BackboneSettings("MobileNet", "random", 32)
 
@@ -22,12 +27,17 @@ def exported(tmp_path_factory):
     return directory
 
 
+def copy_of(exported, directory):
+    """A new store with the same backbone."""
+    directory.mkdir()
+    for path in exported.glob("backbone*"):
+        (directory / path.name).symlink_to(path)
+    return FeatureStore(str(directory))
+
+
 @pytest.fixture
 def store(exported, tmp_path):
-    (tmp_path / "store").mkdir()
-    for path in exported.glob("backbone*"):
-        (tmp_path / "store" / path.name).symlink_to(path)
-    return FeatureStore(str(tmp_path / "store"))
+    return copy_of(exported, tmp_path / "store")
 
 
 def pictures(directory, indices):
@@ -52,14 +62,14 @@ def test_features_are_the_backbones(store, tmp_path):
     wanted = pictures(tmp_path, range(3))
     assert extract.extract_missing(wanted, store, 2, beam.Pipeline) == 3
     found = features_in(store, extract.shards_of(wanted, store))
-    backbone = load_backbone(store.directory)
+    backbone = Backbone(store.directory)
     for picture in wanted.values():
         expected = backbone(tf.constant([extract.read_checked(picture)]))[0].numpy()
         np.testing.assert_allclose(found[picture.sha256], expected, rtol=1e-2, atol=1e-3)
 
 
 def test_only_what_is_missing_is_computed(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract, "SHARD", 2)
+    monkeypatch.setattr(extract, "SMALLEST_SHARD", 2)
     first = pictures(tmp_path, range(3))
     assert extract.extract_missing(first, store, 32, beam.Pipeline) == 3
     assert extract.extract_missing(first, store, 32, beam.Pipeline) == 0
@@ -89,7 +99,7 @@ def test_a_picture_that_has_changed_since_the_ingest_is_noticed(tmp_path, change
 
 
 def test_what_was_committed_before_a_failure_is_kept(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract, "SHARD", 1)
+    monkeypatch.setattr(extract, "SMALLEST_SHARD", 1)
     wanted = pictures(tmp_path, range(3))
     (tmp_path / "2.jpg").write_bytes(b"other")
     with pytest.raises(Exception, match="has changed since it was ingested"):
@@ -97,4 +107,86 @@ def test_what_was_committed_before_a_failure_is_kept(store, tmp_path, monkeypatc
     kept = len(store.index())
     wanted |= pictures(tmp_path, [2])
     assert extract.extract_missing(wanted, store, 32, beam.Pipeline) == 3 - kept
+    assert set(store.index()) == {picture.sha256 for picture in wanted.values()}
+
+
+def test_a_damaged_shard_is_computed_again(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "SMALLEST_SHARD", 2)
+    wanted = pictures(tmp_path, range(4))
+    extract.extract_missing(wanted, store, 32, beam.Pipeline)
+    [damaged, sound] = extract.shards_of(wanted, store)
+    before = features_in(store, [damaged, sound])
+    path = tmp_path / "store" / damaged
+    path.write_bytes(path.read_bytes()[:-100] + bytes(100))
+    assert extract.extract_missing(wanted, store, 32, beam.Pipeline) == 2
+    after = features_in(store, extract.shards_of(wanted, store))
+    assert set(after) == set(before)
+    for sha256, feature in after.items():
+        np.testing.assert_array_equal(feature, before[sha256])
+
+
+def test_two_runs_at_once_are_both_right(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "SMALLEST_SHARD", 2)
+    wanted = pictures(tmp_path, range(6))
+    one, other = dict(list(wanted.items())[:5]), dict(list(wanted.items())[1:])
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda part: extract.extract_missing(part, store, 2, beam.Pipeline), [one, other]))
+    for part in (one, other):
+        shards = extract.shards_of(part, store)
+        named = [image_id for held in shards.values() for image_id in held]
+        assert sorted(named) == sorted(part)
+        assert {picture.sha256 for picture in part.values()} <= set(features_in(store, shards))
+
+
+RUNNERS = {
+    "one call at a time": (1, ["--direct_num_workers=1"]),
+    "several at a time": (3, ["--direct_num_workers=1"]),
+    "threads": (2, ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]),
+}
+
+
+def test_features_are_the_same_to_the_bit_with_any_number_of_workers(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "SMALLEST_SHARD", 2)
+    wanted = pictures(tmp_path, range(6))
+    found = []
+    for name, (concurrent_shards, arguments) in RUNNERS.items():
+        monkeypatch.setattr(extract, "CONCURRENT", concurrent_shards)
+        store = copy_of(exported, tmp_path / name)
+        extract.extract_missing(wanted, store, 2, lambda arguments=arguments: beam.Pipeline(argv=arguments))
+        found.append(features_in(store, extract.shards_of(wanted, store)))
+    for other in found[1:]:
+        assert other.keys() == found[0].keys()
+        for sha256, feature in other.items():
+            np.testing.assert_array_equal(feature, found[0][sha256])
+
+
+HALF_A_RUN = """
+import json, os, signal, sys
+import apache_beam as beam
+from components.feature_extractor import extract, store
+
+directory, half, pictures = json.loads(sys.argv[1])
+done, call = [], extract.Backbone.__call__
+
+def dying(self, encoded):
+    features = call(self, encoded)
+    done.extend([None] * len(encoded))
+    if len(done) >= half:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return features
+
+extract.Backbone.__call__ = dying
+wanted = {path: extract.Picture(path, sha256) for path, sha256 in pictures}
+extract.extract_missing(wanted, store.FeatureStore(directory), 8, beam.Pipeline)
+"""
+
+
+def test_an_extraction_that_was_killed_at_half_does_at_most_a_tenth_again(store, tmp_path):
+    total = 200
+    wanted = pictures(tmp_path, range(total))
+    given = json.dumps([store.directory, total // 2, [[p.path, p.sha256] for p in wanted.values()]])
+    killed = subprocess.run([sys.executable, "-c", HALF_A_RUN, given], stderr=subprocess.DEVNULL, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    again = extract.extract_missing(wanted, store, 8, beam.Pipeline) - total // 2
+    assert 0 < again <= total // 10
     assert set(store.index()) == {picture.sha256 for picture in wanted.values()}

@@ -61,6 +61,32 @@ def test_a_shard_that_was_cut_or_removed_does_not_count(features, damage):
     assert features.index() == {}
 
 
+def test_a_shard_with_a_broken_record_is_removed(features):
+    features.add(["one", "two"], FEATURES)
+    features.add(["three"], FEATURES[:1])
+    [broken] = {features.index()["one"]}
+    with open(f"{features.directory}/{broken}", "r+b") as file:
+        file.seek(60)
+        byte = file.read(1)
+        file.seek(60)
+        file.write(bytes([byte[0] ^ 1]))
+    assert features.check(["three"]) == []  # what is not wanted is not read
+    before = features.identity()
+    assert features.check(["two", "three"]) == [broken]
+    assert set(features.index()) == {"three"}
+    assert features.identity() != before
+    assert features.check(["one", "two", "three"]) == []
+    assert len(shards(features)) == len(shards(features, "json")) == 1
+
+
+def test_what_another_run_has_removed_can_be_removed(features):
+    features.add(["one"], FEATURES[:1])
+    [name] = {features.index()["one"]}
+    features.remove([name])
+    features.remove([name])
+    assert features.index() == {}
+
+
 def test_a_failed_write_leaves_nothing(features):
     features.add(["one"], FEATURES[:1])
     with pytest.raises(ValueError):
@@ -91,7 +117,7 @@ def exported(monkeypatch):
             step()
         return (2, 2), 3
 
-    monkeypatch.setattr(store.backbones, "export", export)
+    monkeypatch.setattr(store.export, "export", export)
     return directories, meanwhile
 
 

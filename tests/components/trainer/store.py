@@ -34,4 +34,4 @@ def write_backbone(directory: pathlib.Path) -> None:
 
     module.features = features
     tf.saved_model.save(module, str(directory / "backbone-1"))
-    (directory / BACKBONE).write_text(json.dumps({"saved_model": "backbone-1"}))
+    (directory / BACKBONE).write_text(json.dumps({"saved_model": "backbone-1", "size": 32}))

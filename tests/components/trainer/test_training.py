@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.features import load_backbone
+from components.features import Backbone
 from components.trainer import export, training
 from components.trainer.decoding import greedy
 from components.trainer.input_pipeline import make_dataset
@@ -93,7 +93,7 @@ def exported(trained, tmp_path_factory):
     directory = tmp_path_factory.mktemp("model")
     vocabulary = directory / "vocabulary.txt"
     vocabulary.write_text("\n".join(WORDS) + "\n")
-    captioner = export.Captioner(model, load_backbone(manifest.directory), str(vocabulary))
+    captioner = export.Captioner(model, Backbone(manifest.directory), str(vocabulary))
     export.save(captioner, str(directory / "model"), manifest.fingerprint)
     vocabulary.unlink()  # the model has its own
     return directory / "model"
@@ -111,7 +111,7 @@ def test_the_saved_model_captions_features(trained, exported):
 def test_the_saved_model_captions_pictures_as_it_captions_their_features(trained, exported):
     model = tf.saved_model.load(str(exported))
     pictures = tf.constant([b"x" * 10, b"x" * 250, b"x" * 77])
-    features = load_backbone(trained[1].directory)(pictures)
+    features = Backbone(trained[1].directory)(pictures)
     ours, theirs = model.signatures["serving_default"](pictures), model.signatures["from_features"](features)
     assert ours["caption"].numpy().tolist() == theirs["caption"].numpy().tolist()
     np.testing.assert_allclose(ours["score"], theirs["score"], atol=1e-4)

@@ -1,0 +1,89 @@
+"""A backbone as one SavedModel: decoding, resizing, scaling, the network with its batch norm folded, float16."""
+
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.grappler import tf_optimizer
+
+from components import images
+from components.feature_extractor import backbones
+
+SMALL = 256  # bytes; constants up to this size stay in the graph: shapes, axes, scales
+
+
+def export(settings: backbones.BackboneSettings, directory: str) -> tuple[tuple[int, int], int]:
+    """Saves a backbone with all that stands before it.
+
+    Args:
+      settings: which.
+      directory: for the SavedModel; `components.features.Backbone` says what is in it.
+
+    Returns:
+      ((rows, columns), channels) of the feature map.
+
+    Raises:
+      ValueError: as `backbones.build`.
+    """
+    model = backbones.build(settings)
+    _, rows, columns, channels = model.output_shape
+    preprocess, size = backbones.preprocessing(settings.name), settings.size
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32, "pixels")])
+    def network(pixels: tf.Tensor) -> tf.Tensor:
+        maps = model(preprocess(pixels), training=False)  # (B, rows, columns, channels)
+        return tf.cast(tf.reshape(maps, (-1, rows * columns, channels)), tf.float16)
+
+    tf.saved_model.save(_Folded(network, size), directory)
+    return (rows, columns), channels
+
+
+class _Folded(tf.Module):
+    """The network after constant folding, its weights in variables."""
+
+    def __init__(self, network: tf.types.experimental.PolymorphicFunction, size: int):
+        super().__init__()
+        graph, source, result, constants = _fold(network)
+        # constants of 90 MB are copied by each pass over the graph: it took six seconds until the first batch was done
+        self._weights = [tf.Variable(value, trainable=False) for value in constants.values()]
+
+        def from_pixels(pixels: tf.Tensor) -> tf.Tensor:
+            values = {f"{name}:0": weight.read_value() for name, weight in zip(constants, self._weights, strict=True)}
+            [features] = tf.import_graph_def(graph, {source: pixels, **values}, [result], name="")
+            return features
+
+        pixels_spec = tf.TensorSpec([None, size, size, 3], tf.float32, "pixels")
+        self.from_pixels = tf.function(from_pixels, input_signature=[pixels_spec])
+
+        def features(encoded: tf.Tensor) -> tf.Tensor:
+            pixels = tf.map_fn(
+                lambda picture: images.decode_and_resize(picture, size),
+                encoded,
+                fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
+            )
+            return self.from_pixels(pixels)
+
+        self.features = tf.function(features, input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
+
+
+def _fold(network: tf.types.experimental.PolymorphicFunction):
+    """Folds what is constant: the batch norm goes into the kernels of the convolutions before it.
+
+    Returns:
+      the graph without its larger constants, the name of its input, the name of its output, and the constants by name.
+    """
+    frozen = convert_variables_to_constants_v2(network.get_concrete_function())
+    [source], [result] = frozen.inputs, frozen.outputs
+    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=frozen.graph.as_graph_def(), graph=frozen.graph)
+    fetches = meta_graph_pb2.CollectionDef()
+    fetches.node_list.value.extend([source.name, result.name])
+    meta_graph.collection_def["train_op"].CopyFrom(fetches)  # where Grappler looks for what is to be kept
+    config = config_pb2.ConfigProto()
+    # no other pass: they leave operations that other versions of TensorFlow need not know
+    config.graph_options.rewrite_options.optimizers.extend(["constfold", "dependency"])
+    graph = tf_optimizer.OptimizeGraph(config, meta_graph)
+    large = [node for node in graph.node if node.op == "Const" and len(node.attr["value"].tensor.tensor_content) > SMALL]
+    constants = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in large}
+    kept = [node for node in graph.node if node.name not in constants]
+    del graph.node[:]
+    graph.node.extend(kept)
+    return graph, source.name, result.name, constants
