@@ -83,10 +83,10 @@ def _parser() -> argparse.ArgumentParser:
         "store",
         parents=[settings],
         help="show the feature store, and make room in it",
-        description="Prints what the feature store holds, and how much of it the last runs don't need. With --drop that "
-        "is removed; what is younger than a day stays, since a run that goes on may have made it.",
+        description="Prints what the feature store holds, and how much of it the last runs don't need. With --drop "
+        "that is removed; what is younger than a day stays, since a run that goes on may have made it.",
     )
-    store.add_argument("--last", metavar="N", type=int, default=10, help="runs of each pipeline that count (default: 10)")
+    store.add_argument("--last", metavar="N", type=int, default=10, help="runs of a pipeline that count (default: 10)")
     store.add_argument("--drop", action="store_true", help="remove what none of them needs")
     store.add_argument(
         "--other-root",

@@ -8,7 +8,8 @@ BENCHMARKS = {
     "run": run.cached_run,
     "ingest": ingest.over_pillow,
     "coco": ingest.coco_memory,
-    "extract": extract.frozen_backbone,
+    "extract": extract.extraction,
+    "memory": extract.memory,
     "train": train.shared_encoding,
 }
 

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from PIL import Image
 from tfx.types import standard_artifacts
 
 from benchmarks import pillow
-from benchmarks.measuring import Result, in_turns, seconds
+from benchmarks.measuring import Result, in_turns, peak_memory, seconds
 from components import scenes
 from components.caption_ingest import dataset, readers
 from components.caption_ingest.component import CaptionIngest
@@ -35,9 +34,9 @@ PEAK = "import sys\nfrom benchmarks import ingest\nprint(ingest.peak_of_reading(
 def over_pillow() -> Iterator[Result]:
     """The component, from a directory to written examples, against a bare Pillow loop on as many processes."""
     with tempfile.TemporaryDirectory() as directory:
-        data = _data_set(pathlib.Path(directory, "data"), PICTURES)
+        data = data_set(pathlib.Path(directory, "data"), PICTURES)
         paths = [str(path) for path in data.glob("*.jpg")]
-        ours, theirs = in_turns(lambda: _ingest(data, fresh=True), lambda: pillow.decode_all(paths), rounds=2)
+        ours, theirs = in_turns(lambda: ingest(data, fresh=True), lambda: pillow.decode_all(paths), rounds=2)
         rates = f"component {PICTURES / ours:.0f} pictures/s, bare Pillow {PICTURES / theirs:.0f}"
         yield Result("ingest.over_pillow", theirs / ours, "ratio", f"{PICTURES} JPEGs of {WIDTH}x{HEIGHT}: {rates}")
 
@@ -56,9 +55,9 @@ def _seconds_for_new(data: pathlib.Path) -> float:
     whole = captions.read_text()
     with tempfile.TemporaryDirectory() as memory:
         captions.write_text(_captions(range(PICTURES - NEW)))
-        _ingest(data, memory=memory)
+        ingest(data, memory=memory)
         captions.write_text(whole)
-        return seconds(lambda: _ingest(data, memory=memory))
+        return seconds(lambda: ingest(data, memory=memory))
 
 
 def coco_memory() -> Iterator[Result]:
@@ -83,12 +82,10 @@ def peak_of_reading(path: str) -> float:
     """Reads COCO captions and keeps them; the most memory of this process so far, TensorFlow included, in GB."""
     captions = list(readers.read_coco(pathlib.Path(path)))
     assert len(captions) == COCO_CAPTIONS
-    # getrusage would count what the parent held when it started this process
-    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
-    return int(peak) * 1024 / 1e9
+    return peak_memory()
 
 
-def _data_set(directory: pathlib.Path, pictures: int) -> pathlib.Path:
+def data_set(directory: pathlib.Path, pictures: int) -> pathlib.Path:
     """Pictures with the noise of photographs, of 130 KB as Flickr8k's are, no two files alike."""
     directory.mkdir()
     rng = np.random.default_rng(0)
@@ -110,10 +107,12 @@ def _captions(indices: Sequence[int]) -> str:
     return "".join(f"{index}.jpg#{number}\tA dog runs .\n" for index in indices for number in range(5))
 
 
-def _ingest(data: pathlib.Path, memory: str | None = None, fresh: bool = False) -> None:
-    """The executor as TFX calls it."""
+def ingest(
+    data: pathlib.Path, memory: str | None = None, fresh: bool = False, outputs: str | None = None
+) -> standard_artifacts.Examples:
+    """The executor as TFX calls it; what it writes is kept if `outputs` says where."""
     with contextlib.ExitStack() as stack:
-        outputs = stack.enter_context(tempfile.TemporaryDirectory())
+        outputs = outputs or stack.enter_context(tempfile.TemporaryDirectory())
         if fresh:
             memory = stack.enter_context(tempfile.TemporaryDirectory())
         examples, rejects = standard_artifacts.Examples(), Rejects()
@@ -121,3 +120,4 @@ def _ingest(data: pathlib.Path, memory: str | None = None, fresh: bool = False) 
         properties = CaptionIngest(data_dir=str(data), memory_dir=memory or "").exec_properties
         context = Executor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=outputs, unique_id="1")
         Executor(context).Do({}, {"examples": [examples], "rejects": [rejects]}, dict(properties))
+        return examples

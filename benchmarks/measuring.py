@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -33,3 +35,10 @@ def in_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: i
     ours(), theirs()
     times = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
     return statistics.median(time[0] for time in times), statistics.median(time[1] for time in times)
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in GB."""
+    # getrusage would count what the parent held when it started this process
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())
+    return int(peak) * 1024 / 1e9

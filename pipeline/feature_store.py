@@ -95,7 +95,8 @@ def holdings(store_dir: str, needed: Collection[str], min_age: float) -> Iterato
         store = FeatureStore(os.path.dirname(path))
         with tf.io.gfile.GFile(path) as file:
             known = json.load(file)
-        keep, rest = [], []
+        keep: list[Shard] = []
+        rest: list[Shard] = []
         for shard in store.shards():
             shard_path = os.path.join(store.directory, shard.file)
             is_needed = shard_path in needed or tf.io.gfile.stat(shard_path).mtime_nsec / 1e9 > young
@@ -104,7 +105,7 @@ def holdings(store_dir: str, needed: Collection[str], min_age: float) -> Iterato
 
 
 def drop(found: Sequence[Holding]) -> int:
-    """Removes what is not needed. A fingerprint of which nothing is left keeps its backbone, which is quickly used again.
+    """Removes what is not needed; the backbones stay.
 
     Returns:
       bytes that were freed.
@@ -119,7 +120,7 @@ def table(found: Sequence[Holding], last: int) -> Table:
     shown = Table("backbone", "pictures", "shards", "size", f"not needed by the last {last} runs", "folder", box=None)
     for holding in found:
         every = holding.needed + holding.unneeded
-        unneeded = f"{_pictures(holding.unneeded)} pictures, {_size(holding.unneeded)}" if holding.unneeded else "nothing"
+        unneeded = f"{_pictures(holding.unneeded)} pictures, {_size(holding.unneeded)}"
         name = os.path.basename(holding.store.directory)
         shown.add_row(holding.backbone, str(_pictures(every)), str(len(every)), _size(every), unneeded, name)
     return shown

@@ -81,8 +81,8 @@ def _fold(network: tf.types.experimental.PolymorphicFunction):
     # no other pass: they leave operations that other versions of TensorFlow need not know
     config.graph_options.rewrite_options.optimizers.extend(["constfold", "dependency"])
     graph = tf_optimizer.OptimizeGraph(config, meta_graph)
-    large = [node for node in graph.node if node.op == "Const" and len(node.attr["value"].tensor.tensor_content) > SMALL]
-    constants = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in large}
+    values = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
+    constants = {name: tf.make_ndarray(value) for name, value in values.items() if len(value.tensor_content) > SMALL}
     kept = [node for node in graph.node if node.name not in constants]
     del graph.node[:]
     graph.node.extend(kept)
