@@ -44,8 +44,8 @@ def extraction() -> Iterator[Result]:
             "extract.component_over_bare",
             theirs / ours,
             "ratio",
-            f"{PICTURES} JPEGs of 500x375 from examples to a manifest {PICTURES / ours:.1f} pictures/s, set-up included; "
-            f"the network on decoded batches of {BATCH} {PICTURES / theirs:.1f}; its export, once a store, {set_up:.1f} s",
+            f"{PICTURES} JPEGs of 500x375 from examples to a manifest {PICTURES / ours:.1f} pictures/s, with set-up; "
+            f"the network on decoded batches {PICTURES / theirs:.1f}; exported in {set_up:.1f} s",
         )
         yield _over_matrix_products(bare)
 
