@@ -156,8 +156,14 @@ def _build_from_file(make: Callable[..., keras.Model], settings: BackboneSetting
             model.load_weights(path)
             return model
         except (ValueError, OSError, KeyError) as error:
-            faults.append(" ".join([f"with {variant}:" if variant else "", str(error)]).strip())
+            faults.append(" ".join([f"with {variant}:" if variant else "", _without_values(error)]).strip())
     raise ValueError(f"feature_extractor.weights: {path} does not fit {settings.name}: {faults[0]}")
+
+
+def _without_values(error: Exception) -> str:
+    """What Keras says of a layer that does not fit, in one line: it goes on with arrays and with all other layers."""
+    said = re.split(r"Target variable:|List of objects", str(error))[0]
+    return " ".join(said.split())
 
 
 def _existing(path: str) -> str:

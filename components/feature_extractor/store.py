@@ -3,7 +3,6 @@
 The layout is described in `components.features`.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -20,7 +19,8 @@ from components.feature_extractor import backbones, export
 from components.features import BACKBONE, serialize
 
 IDENTITY = "identity"
-READ_BUFFER = 8 * 2**20  # bytes
+READ_BUFFER = 2**20  # bytes
+PARALLEL_READS = 4  # files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +86,8 @@ class FeatureStore:
           file names of what was removed; its features are to be computed again.
         """
         used = [shard for shard in self.shards() if not shard.sha256.isdisjoint(wanted)]
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            sound = list(pool.map(self._is_sound, used))
-        broken = [shard.file for shard, is_sound in zip(used, sound, strict=True) if not is_sound]
+        # all in one go is several times as fast, and nearly always the answer
+        broken = [] if self._are_sound(used) else [shard.file for shard in used if not self._are_sound([shard])]
         self.remove(broken)
         return broken
 
@@ -155,11 +154,18 @@ class FeatureStore:
         except tf.errors.NotFoundError:
             return None
 
-    def _is_sound(self, shard: Shard) -> bool:
-        """Whether all records of a shard can be read; TFRecord keeps a checksum of each (CRC-32C)."""
-        dataset = tf.data.TFRecordDataset(os.path.join(self.directory, shard.file), buffer_size=READ_BUFFER)
+    def _are_sound(self, shards: Sequence[Shard]) -> bool:
+        """Whether all records of shards can be read; TFRecord keeps a checksum of each (CRC-32C)."""
+        paths = [os.path.join(self.directory, shard.file) for shard in shards]
         try:
-            count = dataset.reduce(np.int64(0), lambda total, _: total + 1).numpy()
+            count = _count(tf.constant(paths, tf.string, [len(paths)])).numpy()
         except tf.errors.DataLossError:
             return False
-        return count == len(shard.sha256)
+        return count == sum(len(shard.sha256) for shard in shards)
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _count(paths: tf.Tensor) -> tf.Tensor:
+    """Reads TFRecords to their ends: their paths -> number of records, int64 []."""
+    records = tf.data.TFRecordDataset(paths, buffer_size=READ_BUFFER, num_parallel_reads=PARALLEL_READS)
+    return records.reduce(np.int64(0), lambda total, _: total + 1)

@@ -50,9 +50,17 @@ def test_weights_from_a_file_find_the_width_that_they_fit(weights_file):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_weights_file_that_does_not_fit_names_the_setting_and_the_backbone(weights_file):
-    with pytest.raises(ValueError, match=r"feature_extractor.weights: .*narrow.weights.h5 does not fit MobileNetV2"):
+def test_a_weights_file_that_does_not_fit_names_the_setting_the_backbone_and_the_layer(weights_file):
+    with pytest.raises(ValueError, match=r"feature_extractor.weights: .*narrow.weights.h5 does not fit MobileNetV2") as e:
         backbones.build(BackboneSettings("MobileNetV2", weights_file, 32))
+    assert "Conv2D name=Conv1" in str(e.value)
+    assert len(str(e.value)) < 600
+
+
+def test_a_file_of_something_else_does_not_fit(tmp_path):
+    (tmp_path / "text.weights.h5").write_text("not HDF5")
+    with pytest.raises(ValueError, match=r"text.weights.h5 does not fit MobileNet: .*file signature not found"):
+        backbones.build(BackboneSettings("MobileNet", str(tmp_path / "text.weights.h5"), 32))
 
 
 def test_imagenet_weights_that_can_not_be_had_name_the_ways_out(monkeypatch):
