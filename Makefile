@@ -6,7 +6,7 @@ BUILDER := docker build
 IMAGE := captions:latest
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up run test test-cluster image lint format bench clean
+.PHONY: help set-up run test test-report test-cluster image lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +20,18 @@ run: set-up ## run the pipeline on the built-in sample; ARGS="--config FILE --se
 test: set-up ## run all tests; ARGS="-k NAME" for some
 	@$(PYTHON) -m pytest $(ARGS)
 
+test-report: set-up ## open a report in Chromium, which apt installs where it may; screenshots go to build/report
+	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -q >/dev/null && apt-get install -y -q chromium >/dev/null; } \
+		|| { echo "test-report needs Chromium; on Debian and Ubuntu: apt install chromium" >&2; exit 1; }
+	@$(PYTHON) -m pytest tests/report $(ARGS)
+
 test-cluster: set-up ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
 
 image: ## build the image of the steps on a cluster; IMAGE=NAME, BUILDER="buildah build" without Docker
-	@$(BUILDER) --file kubeflow/Dockerfile --tag $(IMAGE) $(ARGS) .
+	@$(BUILDER) --build-arg COMMIT="$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)" \
+		--file kubeflow/Dockerfile --tag $(IMAGE) $(ARGS) .
 
 lint: set-up ## ruff (lint and format), mypy, hadolint
 	@$(PYTHON) -m ruff check .

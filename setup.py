@@ -10,12 +10,17 @@ setup(
     packages=[*find_packages(include=["components*", "pipeline*"]), "schemas", "captions_kubeflow"],
     package_dir={"captions_kubeflow": "kubeflow/captions_kubeflow"},
     py_modules=["local_runner"],
-    package_data={"pipeline": ["configs/*.yaml"], "schemas": ["*.pbtxt"]},
+    package_data={
+        "components.report": ["*.j2", "*.css", "*.js"],
+        "pipeline": ["configs/*.yaml"],
+        "schemas": ["*.pbtxt"],
+    },
     install_requires=[
         "absl-py>=1.4",
         "apache-beam>=2.56",
         "jinja2>=3.1",
         "keras>=3.5",
+        "markupsafe>=2",
         "ml-metadata>=1.16",
         "nltk>=3.9",
         "numpy>=1.26",

@@ -5,6 +5,7 @@ caption_ingest  -> examples              one tf.Example a picture, see EXAMPLE_S
 tokenizer       -> transformed_examples  one tf.Example a picture: image_id, ids, references
 feature store   -> shards                one tf.Example a picture content, see FEATURE_SPEC
 bleu_evaluator  -> predictions           COCO results format, [{"image_id", "caption"}]
+report          -> report                one HTML file
 """
 
 from collections.abc import Iterable, Iterator
@@ -66,6 +67,7 @@ FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside 
 # files of `evaluation`
 EVALUATION_FILE = "evaluation.json"  # decision, rules, metrics with their intervals
 PICTURES_FILE = "pictures.json"  # each test picture with its references, captions and their scores
+REPORT_FILE = "report.html"  # of `report`
 
 
 class Features(Artifact):
@@ -84,6 +86,12 @@ class Predictions(Artifact):
     """Captions of the test pictures in COCO's results format."""
 
     TYPE_NAME = "captions.Predictions"
+
+
+class Report(Artifact):
+    """A run's report for people: one HTML file."""
+
+    TYPE_NAME = "captions.Report"
 
 
 def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> Iterator[dict[str, tf.Tensor]]:

@@ -5,6 +5,8 @@ import hashlib
 import importlib.util
 import pathlib
 
+SUFFIXES = (".py", ".j2", ".css", ".js")  # code, and the templates of what it writes
+
 
 @functools.cache
 def source_hash(*modules: str) -> str:
@@ -30,4 +32,4 @@ def _files(module: str) -> list[pathlib.Path]:
         raise ModuleNotFoundError(f"no module {module}")
     if spec.submodule_search_locations is None:
         return [pathlib.Path(spec.origin)]
-    return sorted(pathlib.Path(spec.origin).parent.glob("*.py"))
+    return sorted(path for path in pathlib.Path(spec.origin).parent.iterdir() if path.suffix in SUFFIXES)

@@ -87,7 +87,7 @@ class Display(logging.Handler):
             self._status = None
 
     def _line(self, text: str) -> str:
-        return f"({self._ended + 1}/{self._total}) {self._step:<16} {text}"
+        return f"({self._ended + 1:>{len(str(self._total))}}/{self._total}) {self._step:<16} {text}"
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from components.example_validator.component import ExampleValidator
 from components.feature_extractor.component import FeatureExtractor
 from components.import_schema_gen.component import ImportSchemaGen
 from components.pusher.component import Pusher
+from components.report.component import Report
 from components.source import source_hash
 from components.trainer.component import Trainer
 from pipeline.config import Config, to_dict
@@ -145,6 +146,17 @@ def create_pipeline(
         ),
     )
 
+    # for people; last, so that a page that fails holds up no push
+    report = Report(
+        examples=examples,
+        rejects=ingest.outputs["rejects"],
+        features=extractor.outputs["features"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+    )
+    report.add_upstream_node(pusher)
+
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(root, "artifacts"),
@@ -160,6 +172,7 @@ def create_pipeline(
             baseline,
             evaluator,
             pusher,
+            report,
         ],
         enable_cache=config.cache,
         beam_pipeline_args=_beam_args(config.beam.args),

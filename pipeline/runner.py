@@ -14,7 +14,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline import lineage
+from components import history
+from pipeline import lineage, version
 from pipeline.steps import State, Step
 
 RESOLVER_TYPE = "tfx.dsl.components.common.resolver.Resolver"
@@ -138,6 +139,9 @@ def launch(
         if execution.last_known_state != metadata_store_pb2.Execution.COMPLETE:
             # the launcher says so in its log only
             raise RuntimeError(f"{node_id} could not be started: its inputs were not found")
+        if commit := version.commit():
+            execution.custom_properties[history.COMMIT].string_value = commit
+            handle.store.put_executions([execution])
         return State.UNCHANGED if lineage.is_unchanged(handle.store, execution.id) else State.DONE
 
 

@@ -24,17 +24,28 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
 
     Returns:
       {run_id, nodes, data, metrics, intervals, baseline, decision, reasons, rules, notes, candidate_model,
-      pushed_model}, JSON-serializable. Intervals are of 95 %: metric -> [low, high].
+      pushed_model, report}, JSON-serializable. Intervals are of 95 %: metric -> [low, high].
     """
     outputs = lineage.run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
     pushed = outputs.get("Pusher", {}).get("pushed_model")
+    report = outputs.get("Report", {}).get("report")
     return {
         "run_id": run_id,
         "nodes": [{"id": step.id, "state": step.state.value, "seconds": round(step.seconds, 2)} for step in steps],
         "data": _data(outputs.get("CaptionIngest", {}), outputs.get("ExampleValidator", {}).get("anomalies")),
         **_evaluation(handle, outputs.get("BleuEvaluator", {}).get("evaluation")),
         "pushed_model": (pushed and pushed.get_string_custom_property("pushed_destination")) or None,
+        "report": report and _report(handle, report),
     }
+
+
+def _report(handle: metadata.Metadata, report: Artifact) -> str | None:
+    """The path of the report; where the candidate is the blessed model itself, of the run that measured it."""
+    uri: str | None = report.uri
+    if report.get_string_custom_property(records.DECISION) == records.UNCHANGED:
+        earlier = history.report_of(handle.store, report.get_int_custom_property(records.CANDIDATE_ID))
+        uri = earlier.uri if earlier else None
+    return uri and os.path.join(uri, records.REPORT_FILE)
 
 
 def _data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> dict[str, Any] | None:
@@ -106,6 +117,8 @@ def table(summary: dict[str, Any]) -> Table:
         for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
             add("", reason)
     add("served model", summary["pushed_model"] or "nothing pushed by this run")
+    if summary["report"]:
+        add("report", summary["report"])
     return rows
 
 

@@ -62,9 +62,12 @@ class Evaluation:
           captions: image id -> caption, of every test picture.
         """
         predictions = [captions[image_id] for image_id in self.test_set.image_ids]
-        self._measured[name] = metrics.measure(
-            predictions, self.test_set.references, self._training_captions, self._meteor
-        )
+        try:
+            found = metrics.measure(predictions, self.test_set.references, self._training_captions, self._meteor)
+        except meteor.Unavailable as why:
+            self._go_without_meteor(why)
+            found = metrics.measure(predictions, self.test_set.references, self._training_captions)
+        self._measured[name] = found
         self._captions[name] = captions
 
     def gains(self, name: str, over: str) -> dict[str, dict[str, float]]:
@@ -113,10 +116,14 @@ class Evaluation:
         try:
             return meteor.Program()
         except meteor.Unavailable as why:
-            if metrics.METEOR in self.settings.max_loss:
-                raise ValueError(f"evaluator.max_loss.{metrics.METEOR}: {why}") from None
-            self.notes.append(str(why))
+            self._go_without_meteor(why)
             return None
+
+    def _go_without_meteor(self, why: meteor.Unavailable) -> None:
+        if metrics.METEOR in self.settings.max_loss:
+            raise ValueError(f"evaluator.max_loss.{metrics.METEOR}: {why}") from None
+        self.notes.append(str(why))
+        self._meteor = None
 
 
 def not_measured(baseline_dir: str, error: Exception) -> Verdict:

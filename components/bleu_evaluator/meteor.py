@@ -20,18 +20,14 @@ class Program:
     """The program in a process of its own, which takes some seconds and up to 2 GB of memory."""
 
     def __init__(self) -> None:
-        """Starts it, and sees whether it answers.
+        """Starts it; it gets ready while others work.
 
         Raises:
-          Unavailable: there is no Java, or it can't run the program.
+          Unavailable: there is no Java.
         """
         if shutil.which("java") is None:
             raise Unavailable("METEOR is left out: there is no Java here")
         self._process = Meteor()
-        try:
-            self.statistics(["a dog"], [["a dog"]])
-        except (OSError, ValueError) as error:
-            raise Unavailable(f"METEOR is left out: its program does not run ({error})") from error
 
     def statistics(self, captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
         """What METEOR needs to know of each picture.
@@ -46,13 +42,16 @@ class Program:
           of caption and reference. They are of the reference with the best score.
 
         Raises:
-          OSError, ValueError: the program has ended, or says something else.
+          Unavailable: the program has ended, or says something else.
         """
         rows = []
         for caption, sentences in zip(captions, references, strict=True):
-            said = self._process._stat(caption, list(sentences))
+            try:
+                said = self._process._stat(caption, list(sentences))
+            except OSError as error:
+                raise Unavailable(f"METEOR is left out: its program has ended ({error})") from error
             if len(said.split()) != FIELDS:
-                raise ValueError(f"it said {said[:80]!r}")
+                raise Unavailable(f"METEOR is left out: its program said {said[:80]!r}")
             rows.append([float(number) for number in said.split()])
         found = np.array(rows).reshape(-1, FIELDS)
         whole = (found[:, 21:23] == found[:, 0:2]).all(axis=1) & (found[:, CHUNKS] == 1)

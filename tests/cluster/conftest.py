@@ -57,6 +57,7 @@ STEPS = {
     "LatestBlessedModel",
     "BleuEvaluator",
     "Pusher",
+    "Report",
 }
 PARAMETERS = ("trainer.epochs=2", "evaluator.min_bleu_4=0.0")
 

@@ -16,6 +16,7 @@ HASHED = {
     "feature_extractor": "FeatureExtractor",
     "trainer": "Trainer",
     "bleu_evaluator": "BleuEvaluator",
+    "report": "Report",
 }
 
 

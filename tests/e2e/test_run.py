@@ -46,6 +46,7 @@ STEPS = [
     "Trainer",
     "BleuEvaluator",
     "Pusher",
+    "Report",
 ]
 
 
@@ -127,6 +128,12 @@ def test_the_first_run_pushes_a_blessed_model(after_first, first):
     ).read_text()
 
 
+def test_the_report_is_written(first):
+    page = pathlib.Path(first["report"]).read_text()
+    assert "blessed" in page and "image/jpeg" in page and page.count('"caption":') == 6
+    assert first["report"] in first["out"].replace("\n", "")
+
+
 def test_what_is_printed_is_short_and_says_it_all(after_first, first):
     lines = first["out"].splitlines()
     assert len(lines) < 40
@@ -197,11 +204,12 @@ def test_data_that_is_other_than_before_is_noticed(after_first, tmp_path):
 
 def test_a_second_run_is_answered_from_the_cache(after_first, first):
     second = after_first.run()
-    expected = dict.fromkeys(STEPS, "cached") | {"BleuEvaluator": "unchanged", "Pusher": "unchanged"}
+    expected = dict.fromkeys(STEPS, "cached") | dict.fromkeys(["BleuEvaluator", "Pusher", "Report"], "unchanged")
     assert states(second) == expected
     assert second["decision"] == "unchanged"
     assert second["metrics"] == first["metrics"] == second["baseline"]["metrics"]
     assert second["pushed_model"] == first["pushed_model"]
+    assert second["report"] == first["report"]
     assert len(after_first.versions()) == 1
 
 
@@ -220,7 +228,7 @@ def test_another_cleaning_runs_transform_and_what_follows(after_first, first):
     cleaning.write_text(changed)
     summary = after_first.run(settings=["evaluator.min_gain=1.0"])
     assert states(summary) == dict.fromkeys(STEPS, "cached") | dict.fromkeys(
-        ["Transform", "Trainer", "BleuEvaluator", "Pusher"], "done"
+        ["Transform", "Trainer", "BleuEvaluator", "Pusher", "Report"], "done"
     )
     assert summary["decision"] == "refused"
     assert summary["pushed_model"] is None
@@ -257,7 +265,7 @@ def test_a_run_killed_in_the_trainer_goes_on_from_there(after_first, first):
 
     summary = after_first.run(settings=[transform, "trainer.epochs=3"])
     assert states(summary) == dict.fromkeys(STEPS, "cached") | dict.fromkeys(
-        ["Trainer", "BleuEvaluator", "Pusher"], "done"
+        ["Trainer", "BleuEvaluator", "Pusher", "Report"], "done"
     )
     assert summary["decision"] == "blessed"
     assert len(after_first.versions()) == 2

@@ -71,7 +71,7 @@ def special(tmp_path_factory) -> Compiled:
 
 def test_each_node_is_a_container_that_runs_it(sample):
     names = [node.node_info.id for node in sample.nodes]
-    assert sorted(sample.tasks) == sorted(names) and len(set(sample.labels.values())) == 10
+    assert sorted(sample.tasks) == sorted(names) and len(set(sample.labels.values())) == 11
     for name in names:
         container = sample.container(name)
         assert container["image"] == "captions:latest"

@@ -35,6 +35,7 @@ def test_the_steps_are_these(nodes):
         "LatestBlessedModel",
         "BleuEvaluator",
         "Pusher",
+        "Report",
     }
 
 
@@ -48,6 +49,7 @@ def test_the_steps_are_these(nodes):
         ("Trainer", {"Transform", "FeatureExtractor"}),
         ("BleuEvaluator", {"CaptionIngest", "FeatureExtractor", "Trainer", "LatestBlessedModel"}),
         ("Pusher", {"Trainer", "BleuEvaluator"}),
+        ("Report", {"CaptionIngest", "FeatureExtractor", "Trainer", "BleuEvaluator", "Pusher"}),
     ],
 )
 def test_what_waits_for_what(nodes, node, upstream):
@@ -106,7 +108,7 @@ def test_a_part_runs_what_lies_between_and_always_the_resolver(tmp_path):
     ir = compile_pipeline(made, "run", to_node="StatisticsGen")
     running = [n.pipeline_node.node_info.id for n in ir.nodes if not n.pipeline_node.execution_options.HasField("skip")]
     assert running == ["CaptionIngest", "StatisticsGen"]
-    assert [step.id for step in steps_of(ir)][-1] == "Pusher"
+    assert [step.id for step in steps_of(ir)][-1] == "Report"
 
 
 def test_no_step_between_two_is_said(tmp_path):

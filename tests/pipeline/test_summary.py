@@ -21,6 +21,7 @@ FULL = {
     "decision": "blessed",
     "reasons": ["met: bleu_4 0.5000, at least 0.4000 wanted"],
     "pushed_model": "/serving/17",
+    "report": "/report/3/report.html",
 }
 
 
@@ -43,6 +44,7 @@ def test_the_table_says_all_that_counts():
     assert rows["decision"] == "blessed"
     assert rows[""] == "note: METEOR is left out: there is no Java here"
     assert rows["served model"] == "/serving/17"
+    assert rows["report"] == "/report/3/report.html"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""One HTML file about a run: the decision and why, the figures, every test picture."""

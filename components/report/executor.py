@@ -1,0 +1,92 @@
+"""The report's executor: gathers what the steps have written, and renders it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.utils import path_utils
+
+from components import records
+from components.atomic import write_text
+from components.features import Manifest
+from components.progress import Progress
+from components.report import attention, curves, page, thumbnails
+
+MOST_PICTURES = 1000  # in the gallery
+PICTURE_BYTES = 8_000_000  # of all thumbnails; base64 makes it a third more
+EVALUATION_URI = "evaluation_uri"  # execution property: the evaluation with the figures; "" where it is reported
+LINEAGE = "lineage"  # execution property: JSON, see `components.history.ancestry`
+
+
+class Executor(BaseExecutor):
+    """See `component.Report`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        self._log_startup(input_dict, output_dict, exec_properties)
+        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items()}
+        report = artifact_utils.get_single_instance(output_dict["report"])
+        report.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
+        if not exec_properties[EVALUATION_URI]:
+            # the candidate is the blessed model, and the run that measured it has reported
+            report.set_string_custom_property(records.DECISION, records.UNCHANGED)
+            return
+        material = gather(inputs, exec_properties[EVALUATION_URI], json.loads(exec_properties[LINEAGE]))
+        write_text(os.path.join(report.uri, records.REPORT_FILE), page.render(material))
+
+
+def gather(inputs: Mapping[str, Artifact], evaluation_uri: str, lineage: Sequence[Mapping[str, Any]]) -> page.Material:
+    """Reads everything that the report shows."""
+    pictures = chosen(_read_json(os.path.join(evaluation_uri, records.PICTURES_FILE)))
+    manifest = Manifest.load(inputs["features"].uri)
+    root = inputs["examples"].get_string_custom_property(records.DATA_ROOT)
+    small, progress = {}, Progress("thumbnails", len(pictures))
+    for picture in pictures:
+        path = os.path.join(root, picture["image_uri"])
+        if (jpeg := thumbnails.thumbnail(path, PICTURE_BYTES // len(pictures))) is not None:
+            small[picture["image_id"]] = jpeg
+        progress.advance()
+    model_dir = path_utils.serving_model_path(inputs["model"].uri)
+    return page.Material(
+        _read_json(os.path.join(evaluation_uri, records.EVALUATION_FILE)),
+        pictures,
+        small,
+        attention.read(model_dir, manifest, [picture["image_id"] for picture in pictures]),
+        manifest.grid,
+        curves.charts(curves.read(inputs["model_run"].uri)),
+        json.loads(inputs["examples"].get_string_custom_property(records.COUNTS)),
+        _read_lines(inputs["rejects"].uri),
+        lineage,
+    )
+
+
+def chosen(pictures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All pictures, or the first by hash of their names where they are too many for one file."""
+    if len(pictures) <= MOST_PICTURES:
+        return list(pictures)
+    by_hash = sorted(pictures, key=lambda picture: hashlib.sha256(picture["image_id"].encode()).digest())
+    return by_hash[:MOST_PICTURES]
+
+
+def _read_json(path: str) -> Any:
+    with tf.io.gfile.GFile(path) as file:
+        return json.load(file)
+
+
+def _read_lines(directory: str) -> list[Mapping[str, Any]]:
+    """All JSON lines of the files in a directory."""
+    found = []
+    for path in sorted(tf.io.gfile.glob(os.path.join(directory, "*.jsonl"))):
+        with tf.io.gfile.GFile(path) as file:
+            found += [json.loads(line) for line in file]
+    return found

@@ -1,0 +1,136 @@
+"""Puts the report together: one HTML file that needs nothing else."""
+
+import base64
+import dataclasses
+import datetime
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import markupsafe
+
+from components.report.attention import Maps
+from components.report.curves import HEIGHT, WIDTH, Chart
+
+HERE = pathlib.Path(__file__).parent
+METRICS = {
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "cider": "CIDEr",
+    "rouge_l": "ROUGE-L",
+    "meteor": "METEOR",
+    "length": "words a caption",
+    "vocabulary": "vocabulary used",
+    "distinct": "share of distinct captions",
+    "copied": "share copied from train",
+}
+IN_SLICES = ("bleu_1", "bleu_4", "cider", "rouge_l")
+EXAMPLES = 3  # of each reason for a reject
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What the report is made of.
+
+    Attributes:
+      evaluation: the content of `evaluation.json`.
+      pictures: that of `pictures.json`, or the part of it that is shown.
+      thumbnails: image id -> JPEG; pictures that could not be read are left out.
+      maps: image id -> where the candidate looked; empty where it can't tell.
+      grid: rows and columns of the maps.
+      charts: learning curves.
+      counts: {"images": {split: n}, "captions": n}.
+      rejects: [{image_id, line, reason, detail}].
+      lineage: see `components.history.ancestry`.
+    """
+
+    evaluation: Mapping[str, Any]
+    pictures: Sequence[Mapping[str, Any]]
+    thumbnails: Mapping[str, bytes]
+    maps: Mapping[str, Maps]
+    grid: tuple[int, int]
+    charts: Sequence[Chart]
+    counts: Mapping[str, Any]
+    rejects: Sequence[Mapping[str, Any]]
+    lineage: Sequence[Mapping[str, Any]]
+
+
+def render(material: Material) -> str:
+    """The file's text. Everything in it that came from data is escaped, and scripts of others are not run."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": True}  # the candidate comes first
+    environment.filters |= {"figure": _figure, "interval": _interval, "time": _time, "pretty": _pretty}
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    models = list(material.evaluation["models"])
+    return environment.get_template("report.html.j2").render(
+        evaluation=material.evaluation,
+        models=models,
+        metrics={name: label for name, label in METRICS.items() if name in material.evaluation["models"][models[0]]},
+        in_slices={name: METRICS[name] for name in IN_SLICES},
+        charts=material.charts,
+        chart_size=(WIDTH, HEIGHT),
+        counts=material.counts,
+        rejects=_by_reason(material.rejects),
+        lineage=material.lineage,
+        run=material.lineage[-1]["run"] if material.lineage else "",
+        data=_data(material),
+        shown=len(material.pictures),
+        style=markupsafe.Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=markupsafe.Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _data(material: Material) -> dict[str, Any]:
+    """What the page's script shows: see `report.js`."""
+    rows = []
+    for picture in material.pictures:
+        image_id = picture["image_id"]
+        row = {"id": image_id, "references": picture["references"], "models": picture["models"]}
+        if image_id in material.thumbnails:
+            row["jpeg"] = base64.b64encode(material.thumbnails[image_id]).decode()
+        if image_id in material.maps:
+            row |= {"words": material.maps[image_id].words, "weights": material.maps[image_id].weights}
+        rows.append(row)
+    return {"grid": list(material.grid), "pictures": rows}
+
+
+def _by_reason(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, list[Mapping[str, Any]]]]:
+    """[(reason, how many, some of them)], the most frequent first."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for reject in rejects:
+        groups.setdefault(str(reject["reason"]), []).append(reject)
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return [(reason, len(found), found[:EXAMPLES]) for reason, found in ordered]
+
+
+def _figure(value: float) -> str:
+    """Three digits, none for large whole numbers."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3f}"
+
+
+def _interval(figure: Mapping[str, float]) -> str:
+    return f"{_figure(figure['low'])} to {_figure(figure['high'])}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _pretty(parameters: Mapping[str, Any]) -> str:
+    """Parameters as indented JSON; those that are JSON themselves are opened."""
+
+    def opened(value: Any) -> Any:
+        try:
+            return json.loads(value) if isinstance(value, str) and value[:1] in "{[" else value
+        except ValueError:
+            return value
+
+    return json.dumps({name: opened(value) for name, value in parameters.items()}, indent=1, ensure_ascii=False)

@@ -1,0 +1,52 @@
+import dataclasses
+import json
+import re
+
+from components.report.page import render
+from tests.components.report.material import HOSTILE, material
+
+
+def content(page: str) -> dict:
+    return json.loads(re.search(r'id="content">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_the_page_needs_nothing_else():
+    page = render(material(3))
+    assert page.startswith("<!doctype html>")
+    assert not re.search(r"(src|href)=\"?(https?:)?//", page)
+    assert "default-src 'none'" in page
+
+
+def test_what_came_from_data_is_escaped():
+    page = render(material(5))
+    assert "<script>document.title" not in page and "<img src=x" not in page
+    assert content(page)["pictures"][3]["models"]["candidate"]["caption"] == HOSTILE
+
+
+def test_everything_is_in_it():
+    page = render(material(6))
+    for text in ("bleu_4 0.4000, at least 0.3 wanted", "missed", "<td>CIDEr</td>", "caption length 9", "bad_line"):
+        assert text in page
+    assert "commit 0123abc" in page and "captions.Features 6" in page and "&#34;d_model&#34;: 128" in page
+    shown = content(page)
+    assert shown["grid"] == [4, 4]
+    assert [("jpeg" in picture, "weights" in picture) for picture in shown["pictures"]] == [(True, True)] * 5 + [
+        (False, True)
+    ]
+
+
+def test_a_first_run_has_no_baseline_to_show():
+    made = material(2, with_maps=False)
+    models = {"candidate": made.evaluation["models"]["candidate"]}
+    evaluation = {**made.evaluation, "baseline": None, "gains": None, "models": models}
+    page = render(dataclasses.replace(made, evaluation=evaluation, charts=[], rejects=[], lineage=[]))
+    assert "There is no baseline yet" in page and "lost most" not in page
+    assert "The training has left no logs" in page and "Nothing was rejected" in page
+
+
+def test_a_thousand_pictures_are_at_most_15_megabytes():
+    from components.report.executor import MOST_PICTURES, PICTURE_BYTES
+
+    made = material(MOST_PICTURES)
+    largest = {picture["image_id"]: b"x" * (PICTURE_BYTES // MOST_PICTURES) for picture in made.pictures}
+    assert len(render(dataclasses.replace(made, thumbnails=largest)).encode()) < 15e6

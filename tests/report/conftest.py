@@ -1,0 +1,62 @@
+"""The browser of `make test-report`: the system's Chromium, headless, without a network."""
+
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from components.report import page as pages
+from tests.components.report.material import material
+from tests.material import ROOT
+
+SCREENSHOTS = pathlib.Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "report"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.fail("no Chromium here; on Debian and Ubuntu: apt install chromium")
+    with sync_playwright() as playwright:
+        # root, as in a container, has no sandbox
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(pages.render(material()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def page(browser, report) -> Iterator[Page]:
+    """The report, opened from disk; whatever the console complains of, or is asked of the network, fails the test."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    opened, complaints = context.new_page(), []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on(
+        "request",
+        lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
+    )
+    opened.goto(report.as_uri())
+    yield opened
+    assert complaints == []
+    context.close()
+
+
+@pytest.fixture
+def keep(request):
+    """Keeps a screenshot under the test's name."""
+
+    def screenshot(page: Page, **options) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", **options)
+
+    return screenshot

@@ -1,0 +1,104 @@
+"""The report as a reader meets it."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.components.report.material import HOSTILE
+
+
+def shown(page: Page) -> list[str]:
+    """Ids of the cards, in their order."""
+    return page.locator(".card").evaluate_all("cards => cards.map(card => card.dataset.id)")
+
+
+def names(*numbers: int) -> list[str]:
+    return [f"picture_{number:03}.jpg" for number in numbers]
+
+
+def test_it_opens_and_says_the_decision(page, keep):
+    expect(page.locator("#decision")).to_have_text("refused")
+    expect(page.get_by_text("p 0.2000 that the gain is chance")).to_be_visible()
+    expect(page.locator("svg polyline")).to_have_count(2)
+    assert shown(page) == names(*range(60))
+    assert page.title().startswith("refused: BLEU-4 0.400")
+    keep(page)
+
+
+def test_every_picture_is_seen(page):
+    page.get_by_role("button", name="Show more").click()
+    assert len(shown(page)) == 100
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+    page.locator(".card img").last.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('.card img')].at(-1).naturalWidth > 0")
+    assert page.locator(".card img").count() == 99
+    expect(page.get_by_text("the picture could not be read")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [("best", (99, 98)), ("worst", (0, 1)), ("lost", (0, 1)), ("gained", (99, 98)), ("name", (0, 1))],
+)
+def test_pictures_are_sorted(page, order, first):
+    page.get_by_label("Order").select_option("name" if order == "worst" else "worst")
+    page.get_by_label("Order").select_option(order)
+    assert shown(page)[:2] == names(*first)
+
+
+def test_pictures_are_searched_by_caption_reference_and_name(page):
+    search = page.get_by_label("Search")
+    search.fill("NUMBER42 dog")
+    assert shown(page) == names(42)
+    expect(page.locator("#count")).to_have_text("1 of 100 pictures")
+    search.fill("field 17")
+    assert shown(page) == names(17)
+    search.fill("picture_009")
+    assert shown(page) == names(9)
+    search.fill("nothing like it")
+    assert shown(page) == []
+    search.fill("")
+    assert len(shown(page)) == 60
+
+
+def test_a_picture_shows_where_every_word_looked(page, keep):
+    page.get_by_label("Search").fill("number42")
+    page.locator(".card button").click()
+    expect(page.locator("dialog")).to_be_visible()
+    expect(page.locator("#maps canvas")).to_have_count(4)
+    assert page.locator("#maps figcaption").all_text_contents() == ["a", "dog", "number42", "runs"]
+    # the maps are drawn, and differ from word to word and from the picture
+    drawn = page.locator("#maps canvas").evaluate_all("maps => maps.map(map => map.toDataURL())")
+    assert len(set(drawn)) == 4
+    red = page.locator("#maps canvas").first.evaluate(
+        "map => { const d = map.getContext('2d').getImageData(0, 0, map.width, map.height).data;"
+        " let most = 0; for (let i = 0; i < d.length; i += 4) most = Math.max(most, d[i] - d[i + 2]); return most }"
+    )
+    assert red > 50
+    expect(page.get_by_text("a dog runs in field 42", exact=True).last).to_be_visible()
+    keep(page)
+    page.get_by_role("button", name="close").click()
+    expect(page.locator("dialog")).to_be_hidden()
+
+
+def test_a_picture_that_could_not_be_read_opens_without_maps(page):
+    page.get_by_label("Search").fill("number5 ")
+    page.locator(".card button").first.click()
+    expect(page.locator("#large")).to_be_hidden()
+    assert page.locator("#maps canvas").count() == 0
+
+
+def test_hostile_text_stays_text(page):
+    page.get_by_label("Search").fill("picture_003")
+    expect(page.locator(".card .caption")).to_have_text(HOSTILE)
+    page.locator(".card button").click()
+    expect(page.locator("#said")).to_have_text(HOSTILE)
+    assert "owned" not in page.title()
+    assert page.locator("script").count() == 2
+
+
+def test_dark_and_narrow(page, keep):
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 380, "height": 800})
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(22, 23, 26)"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out on a phone
+    keep(page)
