@@ -1,13 +1,18 @@
 """Runs the captioning pipeline on this machine, and captions pictures with the models that it pushes."""
 
 import argparse
+import contextlib
 import dataclasses
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from tfx.orchestration import metadata
+
     from pipeline.config import Config
 
 # nothing heavy is imported here: --help answers at once
@@ -18,6 +23,9 @@ EPILOG = """examples:
   local_runner.py run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
   local_runner.py stats                                    what the data of the last run is like
   local_runner.py store --drop --last 5                    forget the features that no run of the last 5 needs
+  local_runner.py compare                                  the last runs side by side: settings and metrics
+  local_runner.py lineage runs/sample/serving              what made the model that is served
+  local_runner.py rollback                                 serve the model before this one again
   local_runner.py caption --model runs/sample/serving picture.jpg
 """
 
@@ -25,7 +33,9 @@ EPILOG = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(argv)
-    return {"run": _run, "caption": _caption, "stats": _stats, "store": _store}[args.command](args)
+    commands = {"run": _run, "caption": _caption, "stats": _stats, "store": _store}
+    commands |= {"compare": _compare, "lineage": _lineage, "rollback": _rollback}
+    return commands[args.command](args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,7 +105,44 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="another root whose runs use the same store (feature_extractor.store); may be given several times",
     )
+    _add_history(commands, settings)
     return parser
+
+
+def _add_history(commands: Any, settings: argparse.ArgumentParser) -> None:
+    """The commands about what was."""
+    compare = commands.add_parser(
+        "compare",
+        parents=[settings],
+        help="set runs side by side",
+        description="Prints a column for each run, from ML Metadata: metrics with 95 %% intervals, the decision, and "
+        "the settings in which the runs differ.",
+    )
+    compare.add_argument("--all", action="store_true", help="also the settings in which they don't differ")
+    compare.add_argument(
+        "runs", metavar="RUN", nargs="*", help="ids of runs, or how they begin or end (default: the last 5)"
+    )
+
+    lineage = commands.add_parser(
+        "lineage",
+        help="tell what made a model",
+        description="Prints which data, features, vocabulary, settings and code made a model, step by step, from "
+        "the ML Metadata of the root that it lies in.",
+    )
+    lineage.add_argument("model", metavar="MODEL_DIR", help="a pushed version, or the directory with the versions")
+    lineage.add_argument(
+        "--root", metavar="DIR", help="the root with the metadata, if not the one that the model is in"
+    )
+    lineage.add_argument("--json", action="store_true", help="all that is known, as JSON")
+
+    rollback = commands.add_parser(
+        "rollback",
+        parents=[settings],
+        help="serve the model before this one again",
+        description="Pushes the model that was served before the present one as a new version, so that servers "
+        "take it. It is the baseline of the next run; the model that is taken back is not blessed again.",
+    )
+    rollback.add_argument("--to", metavar="VERSION", help="go back to this version (default: the model before)")
 
 
 def _settings(args: argparse.Namespace, to_run: bool) -> "Config | None":
@@ -205,6 +252,101 @@ def _store(args: argparse.Namespace) -> int:
     if args.drop:
         print(f"{feature_store.drop(found) / 2**20:.1f} MiB freed")
     return 0
+
+
+@contextlib.contextmanager
+def _metadata(database: str) -> "Iterator[metadata.Metadata | None]":
+    """The metadata of a root, checked and upgraded where need be; None, and said, where it can't be used."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline import console
+
+    if not os.path.exists(database):
+        print(f"local_runner.py: nothing has run in {os.path.dirname(database)} yet", file=sys.stderr)
+        yield None
+        return
+    with console.without_chatter():
+        from tfx.orchestration import metadata
+
+        from pipeline import database as databases
+
+        connection = metadata.sqlite_metadata_connection_config(database)
+    try:
+        databases.prepare(connection)
+    except databases.DatabaseError as error:
+        print(f"local_runner.py: {error}", file=sys.stderr)
+        yield None
+        return
+    with metadata.Metadata(connection) as handle:
+        yield handle
+
+
+def _compare(args: argparse.Namespace) -> int:
+    config = _settings(args, to_run=False)
+    if config is None:
+        return 2
+    with _metadata(os.path.join(config.root_dir, "metadata.sqlite")) as handle:
+        if handle is None:
+            return 2
+        from pipeline import compare
+
+        try:
+            table = compare.table(compare.find(handle.store, config.name, args.runs), args.all)
+        except compare.NoRun as error:
+            print(f"local_runner.py: {error}", file=sys.stderr)
+            return 2
+    _show(table)
+    return 0
+
+
+def _lineage(args: argparse.Namespace) -> int:
+    from pipeline import console
+
+    with console.without_chatter():
+        from pipeline import origin
+
+    database = os.path.join(args.root, origin.DATABASE) if args.root else origin.database_above(args.model)
+    if database is None:
+        print(f"local_runner.py: {args.model} lies in no root (no {origin.DATABASE} above it)", file=sys.stderr)
+        return 2
+    with _metadata(database) as handle:
+        if handle is None:
+            return 2
+        try:
+            found = origin.find(handle.store, args.model)
+        except origin.UnknownModel as error:
+            print(f"local_runner.py: {error}", file=sys.stderr)
+            return 2
+    if args.json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+    else:
+        _show(origin.tables(found))
+    return 0
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    config = _settings(args, to_run=False)
+    if config is None:
+        return 2
+    with _metadata(os.path.join(config.root_dir, "metadata.sqlite")) as handle:
+        if handle is None:
+            return 2
+        from pipeline import rollback
+
+        try:
+            serving = os.path.join(config.root_dir, "serving")
+            done = rollback.roll_back(handle.store, config.name, serving, args.to)
+        except rollback.CannotRollBack as error:
+            print(f"local_runner.py: {error}", file=sys.stderr)
+            return 2
+    print(f"{os.path.join(serving, done.new)} is version {done.back} again; {done.gone} will not be blessed once more")
+    return 0
+
+
+def _show(tables: "RenderableType") -> None:
+    """Prints tables, without a width where nobody reads them on a terminal."""
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200).print(tables)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _described(
     parameters = {name: _value(value) for name, value in sorted(execution.custom_properties.items())}
     return {
         "execution": execution.id,
-        "node": contexts.get("node", "").rpartition(".")[2],
+        "node": contexts.get("node", "").rpartition(".")[2] or execution.type,
         "run": contexts.get("pipeline_run", ""),
         "started": execution.create_time_since_epoch / 1000,
         "seconds": (execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,

@@ -7,6 +7,7 @@ import pytest
 import local_runner
 from tests.material import ROOT
 
+COMMANDS = ("run", "caption", "stats", "store", "compare", "lineage", "rollback")
 HEAVY = "import sys, local_runner\nlocal_runner._parser()\nprint(sorted({name.split('.')[0] for name in sys.modules}))"
 
 
@@ -16,7 +17,7 @@ def test_nothing_heavy_is_loaded_before_it_is_needed():
     assert not loaded & {"tensorflow", "tfx", "apache_beam", "keras", "numpy", "pydantic", "yaml", "rich", "PIL"}
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["caption", "--help"]])
+@pytest.mark.parametrize("command", [["--help"], *([name, "--help"] for name in COMMANDS)])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as exit_status:
         local_runner.main(command)
@@ -65,3 +66,14 @@ def test_a_root_that_can_not_be_made_is_said(tmp_path, capsys):
 def test_a_directory_without_a_model_is_said(tmp_path, capsys):
     assert local_runner.main(["caption", "--model", str(tmp_path), "x.jpg"]) == 2
     assert f"--model {tmp_path}: no SavedModel there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compare", "rollback"])
+def test_commands_about_what_was_say_that_nothing_has_run(command, tmp_path, capsys):
+    assert local_runner.main([command, "--root", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"local_runner.py: nothing has run in {tmp_path} yet\n"
+
+
+def test_a_model_in_no_root_has_no_lineage(tmp_path, capsys):
+    assert local_runner.main(["lineage", str(tmp_path)]) == 2
+    assert f"{tmp_path} lies in no root" in capsys.readouterr().err

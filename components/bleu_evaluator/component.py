@@ -16,7 +16,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components.bleu_evaluator import executor
 from components.driver import FingerprintDriver
 from components.history import evaluation_of
-from components.records import TEST_SET, Features, Predictions
+from components.records import ROLLED_BACK, TEST_SET, Features, Predictions
 from components.source import source_hash
 
 
@@ -50,16 +50,24 @@ class Driver(FingerprintDriver):
         return exec_properties.get("baseline_files", "")
 
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """See `FingerprintDriver`; finds the test set, too, that the baseline was measured on when it was blessed."""
+        """See `FingerprintDriver`.
+
+        It finds the test set, too, that the baseline was measured on when it was blessed, and whether the candidate was
+        rolled back.
+        """
         before = ""
         for baseline in execution_info.input_dict.get("baseline_model") or []:
             execution_info.exec_properties["baseline_files"] = files_of(baseline.uri)
             with self._mlmd_connection as handle:
                 evaluation = evaluation_of(handle.store, baseline.id)
             before = evaluation.custom_properties[TEST_SET].string_value if evaluation else ""
+        found = {"baseline_test_set": before}
+        for model in execution_info.input_dict.get("model") or []:
+            found[ROLLED_BACK] = model.get_string_custom_property(ROLLED_BACK)
         output = super().run(execution_info)
-        execution_info.exec_properties["baseline_test_set"] = before
-        data_types_utils.set_metadata_value(output.exec_properties["baseline_test_set"], before)
+        for name, value in found.items():
+            execution_info.exec_properties[name] = value
+            data_types_utils.set_metadata_value(output.exec_properties[name], value)
         return output
 
 

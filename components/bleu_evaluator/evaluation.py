@@ -134,3 +134,9 @@ def not_measured(baseline_dir: str, error: Exception) -> Verdict:
         "evaluator.baseline to none for one run, which blesses without a comparison"
     )
     return Verdict("baseline", None, None, False, text)
+
+
+def rolled_back(when: str) -> Verdict:
+    """The verdict on a model that was taken from service by hand."""
+    text = f"this very model was rolled back at {when}: change data or settings, or go back to it with rollback --to"
+    return Verdict("rolled_back", None, None, False, text)

@@ -16,7 +16,7 @@ from components import records
 from components.atomic import write_text
 from components.bleu_evaluator import captioning, test_set
 from components.bleu_evaluator.decision import Verdict, decide
-from components.bleu_evaluator.evaluation import BASELINE, CANDIDATE, Evaluation, Settings, not_measured
+from components.bleu_evaluator.evaluation import BASELINE, CANDIDATE, Evaluation, Settings, not_measured, rolled_back
 from components.features import Manifest
 
 
@@ -78,6 +78,8 @@ def _evaluate(
             verdicts.append(not_measured(baseline_dir, error))
         evaluation.notes += _compared(pictures.fingerprint, exec_properties.get("baseline_test_set", ""))
     figures = evaluation.figures()
+    if when := exec_properties.get(records.ROLLED_BACK):
+        verdicts.append(rolled_back(when))
     verdicts = decide(_values(figures[CANDIDATE]), gains, settings.rules) + verdicts
     evaluation_dir = artifact_utils.get_single_uri(output_dict["evaluation"])
     write_text(os.path.join(evaluation_dir, records.PICTURES_FILE), json.dumps(evaluation.pictures()))

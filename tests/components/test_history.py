@@ -1,46 +1,9 @@
 import json
 
 import pytest
-from ml_metadata import MetadataStore
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from components import history, records
-
-
-class Past:
-    """ML Metadata in memory, with executions that put out one artifact each."""
-
-    def __init__(self):
-        self.store = MetadataStore(mlmd.ConnectionConfig(fake_database=mlmd.FakeDatabaseConfig()))
-        self.type_id = self.store.put_execution_type(mlmd.ExecutionType(name="Step"))
-        self.contexts = {
-            name: self.store.put_context_type(mlmd.ContextType(name=name)) for name in ("node", "pipeline_run")
-        }
-
-    def artifact(self, type_name: str = "Model", **properties) -> int:
-        made = mlmd.Artifact(uri=f"/{type_name}", state=mlmd.Artifact.LIVE)
-        made.type_id = self.store.put_artifact_type(mlmd.ArtifactType(name=type_name))
-        for name, value in properties.items():
-            field = "int_value" if isinstance(value, int) else "string_value"
-            setattr(made.custom_properties[name], field, value)
-        return self.store.put_artifacts([made])[0]
-
-    def execute(self, node: str, inputs: dict[str, int], outputs: dict[str, int], run: str = "r1", **properties) -> int:
-        execution = mlmd.Execution(type_id=self.type_id)
-        for name, value in properties.items():
-            execution.custom_properties[name].string_value = value
-        events = []
-        for kind, ports in ((mlmd.Event.INPUT, inputs), (mlmd.Event.OUTPUT, outputs)):
-            for key, artifact in ports.items():
-                event = mlmd.Event(artifact_id=artifact, type=kind)
-                event.path.steps.add().key = key
-                [known] = self.store.get_artifacts_by_id([artifact])
-                events.append((known, event))
-        contexts = []
-        for kind, name in (("node", f"mine.{node}"), ("pipeline_run", run)):
-            known = self.store.get_context_by_type_and_name(kind, name)
-            contexts.append(known or mlmd.Context(type_id=self.contexts[kind], name=name))
-        return self.store.put_execution(execution, events, contexts)[0]
+from tests.past import Past
 
 
 @pytest.fixture

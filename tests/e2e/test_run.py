@@ -281,6 +281,30 @@ def test_a_part_can_be_run_with_an_earlier_runs_outputs(after_first, first):
     assert summary["baseline"]["metrics"] == first["metrics"]
 
 
+def test_a_model_is_taken_back_and_not_served_again(after_first, first):
+    def command(name: str, *arguments: str) -> str:
+        root = ["--root", str(after_first.root)]
+        run = after_first.execute([sys.executable, "local_runner.py", name, *root, *arguments])
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    other = ["trainer.seed=1"]
+    second = after_first.run(settings=other)
+    assert second["decision"] == "blessed" and len(after_first.versions()) == 2
+    assert re.search(r"Trainer\.custom_config\.training\.seed +0 +1", command("compare"))
+    served = command("lineage", second["pushed_model"])
+    assert "backbone MobileNet" in served and "train 48, eval 6, test 6; 300 captions" in served
+
+    assert f"is version {pathlib.Path(first['pushed_model']).name} again" in command("rollback")
+    assert len(after_first.versions()) == 3
+    third = after_first.run(settings=other)
+    assert states(third)["Trainer"] == "cached" and third["decision"] == "refused"
+    assert "rolled back" in third["reasons"][-1] and third["baseline"]["model"] == first["candidate_model"]
+    assert len(after_first.versions()) == 3
+    fourth = after_first.run()
+    assert fourth["decision"] == "unchanged" and len(after_first.versions()) == 3
+
+
 BAD = {
     "truncated": "cut.jpg#0\tA circle .\n",
     "undecodable": "text.jpg#0\tA circle .\n",

@@ -97,6 +97,7 @@ def evaluate(given, tmp_path):
         min_bleu_4: float = 0.5,
         baseline_rule: str = "last_blessed",
         test_set_before: str = "",
+        rolled_back: str = "",
         **settings,
     ):
         out = tmp_path / "out"
@@ -107,6 +108,7 @@ def evaluate(given, tmp_path):
         }
         inputs = {**given, "model": [candidate], "baseline_model": [baseline] if baseline else []}
         properties = {"min_bleu_4": min_bleu_4, "min_gain": 0.0, "baseline": baseline_rule}
+        properties[records.ROLLED_BACK] = rolled_back
         properties["settings"] = json.dumps({"resamples": 100, "meteor": False, **settings})
         Executor().Do(inputs, outputs, {**properties, "baseline_test_set": test_set_before})
         result = json.loads((out / "evaluation" / "evaluation.json").read_text())
@@ -261,3 +263,17 @@ def test_a_rule_about_meteor_wants_java(evaluate, model, monkeypatch):
     with pytest.raises(ValueError, match=r"evaluator\.max_loss\.meteor: METEOR is left out: there is no Java here"):
         evaluate(model(5), max_loss={"meteor": 0.1})
     assert evaluate(model(6), meteor=True)[0]["notes"] == ["METEOR is left out: there is no Java here"]
+
+
+def test_a_model_that_was_rolled_back_is_refused_though_it_is_good(evaluate, model):
+    result, blessing, _ = evaluate(model(6), rolled_back="2026-11-23T20:00:00+00:00")
+    assert (result["decision"], blessing.get_int_custom_property("blessed")) == ("refused", 0)
+    assert result["reasons"][-1].startswith("missed: this very model was rolled back at 2026-11-23T20:00:00")
+
+
+def test_the_driver_tells_whether_the_candidate_was_rolled_back(tmp_path):
+    candidate = artifact(standard_artifacts.Model, tmp_path / "model", 5)
+    for when in ("", "2026-11-23"):
+        candidate.set_string_custom_property(records.ROLLED_BACK, when)
+        info = data_types.ExecutionInfo(input_dict={"model": [candidate]}, exec_properties={})
+        assert Driver(None).run(info).exec_properties[records.ROLLED_BACK].string_value == when

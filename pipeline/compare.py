@@ -1,0 +1,195 @@
+"""Runs side by side: the settings in which they differ, and what came of them, from ML Metadata."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+from rich.table import Table
+from rich.text import Text
+from tfx.dsl.compiler import constants
+from tfx.dsl.io import fileio
+
+from components import history, records
+
+DEFAULT = 5  # runs that are compared where none is named
+METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor", "length", "vocabulary", "distinct")
+# what drivers have found, and where things lie
+NOT_SETTINGS = {
+    "lineage", "evaluation_uri", "baseline_test_set", "rolled_back", "previous_statistics", "memory_dir", "store_dir",
+    history.COMMIT,
+}  # fmt: skip
+ENDED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
+
+
+class NoRun(ValueError):
+    """There is no such run, or none at all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What ML Metadata knows of a run.
+
+    Attributes:
+      name: its id.
+      started: seconds since 1970.
+      settings: "Step.setting" -> value.
+      data: fingerprint of the captions and pictures.
+      commit: of the code that trained the model; "" where it is not known.
+      evaluation: content of `evaluation.json`, of the run that measured the model; empty if it did not come so far.
+      decision: of this run.
+    """
+
+    name: str
+    started: float
+    settings: dict[str, Any]
+    data: str
+    commit: str
+    evaluation: dict[str, Any]
+    decision: str
+
+
+def find(store: MetadataStore, pipeline_name: str, names: Sequence[str]) -> list[Run]:
+    """Finds runs.
+
+    Args:
+      store: ML Metadata.
+      pipeline_name: whose runs.
+      names: ids, or how they begin or end, as long as it is clear; none: the last ones that were evaluated.
+
+    Raises:
+      NoRun: naming the last runs there are.
+    """
+    pipeline = store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
+    contexts = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
+    contexts = sorted(contexts, key=lambda context: context.create_time_since_epoch)
+    if not contexts:
+        raise NoRun(f"no run of {pipeline_name} so far")
+    if names:
+        return [_read(store, _named(contexts, name)) for name in names]
+    evaluated = [run for run in (_read(store, context) for context in contexts) if run.decision]
+    if not evaluated:
+        raise NoRun(f"no run of {pipeline_name} has come to the evaluation so far")
+    return evaluated[-DEFAULT:]
+
+
+def table(runs: Sequence[Run], everything: bool = False) -> Table:
+    """A column a run: its metrics, and the settings in which the runs differ.
+
+    Args:
+      runs: of `find`.
+      everything: show the settings in which they don't differ, too.
+    """
+    made = Table("", *(run.name for run in runs), box=None, pad_edge=False)
+    times = [datetime.datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M") for run in runs]
+    made.add_row("started", *times)
+    made.add_row("decision", *(run.decision or "–" for run in runs))
+    for metric in METRICS:
+        cells = [_figure(run.evaluation, metric) for run in runs]
+        if any(cells):
+            made.add_row(metric, *(cell or "–" for cell in cells))
+    made.add_row("commit", *(run.commit[:12] or "–" for run in runs))
+    made.add_row("data", *(run.data[:16] or "–" for run in runs))
+    tests = [run.evaluation.get("test_set", "–") for run in runs]
+    made.add_row("test set", *tests, style="bold red" if len(set(tests) - {"–"}) > 1 else "")
+    made.add_section()
+    for setting in sorted({name for run in runs for name in run.settings}):
+        values = [run.settings.get(setting) for run in runs]
+        if everything or any(value != values[0] for value in values):
+            made.add_row(setting, *(Text("–" if value is None else str(value)) for value in values))
+    return made
+
+
+def _named(contexts: Sequence[metadata_store_pb2.Context], name: str) -> metadata_store_pb2.Context:
+    exact = [context for context in contexts if context.name == name]
+    found = exact or [c for c in contexts if c.name.startswith(name) or c.name.endswith(name)]
+    if len(found) == 1:
+        return found[0]
+    last = ", ".join(context.name for context in (found or contexts)[-DEFAULT:])
+    raise NoRun(f"{name}: {'which of these runs' if found else 'no such run; the last ones are'}: {last}")
+
+
+def _read(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
+    settings: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+    decision = ""
+    steps = _steps(store, context)
+    for node, execution in steps.items():
+        settings |= {f"{node}.{name}": value for name, value in _settings(execution).items()}
+        for artifact in _outputs(store, execution.id):
+            if artifact.type != "ModelEvaluation":
+                continue
+            decision = artifact.custom_properties[records.DECISION].string_value
+            measured: metadata_store_pb2.Artifact | None = artifact
+            if decision == records.UNCHANGED:
+                measured = history.evaluation_of(store, artifact.custom_properties[records.CANDIDATE_ID].int_value)
+            evaluation = _json(os.path.join(measured.uri, records.EVALUATION_FILE)) if measured else {}
+    data, commit = _property(steps, "CaptionIngest", records.FINGERPRINT), _property(steps, "Trainer", history.COMMIT)
+    return Run(context.name, context.create_time_since_epoch / 1000, settings, data, commit, evaluation, decision)
+
+
+def _property(steps: dict[str, metadata_store_pb2.Execution], node: str, name: str) -> str:
+    return steps[node].custom_properties[name].string_value if node in steps else ""
+
+
+def _steps(store: MetadataStore, context: metadata_store_pb2.Context) -> dict[str, metadata_store_pb2.Execution]:
+    """Step -> the execution that made its outputs, in this run or in the one that the cache had it from."""
+    steps = {}
+    for execution in sorted(store.get_executions_by_context(context.id), key=lambda execution: execution.id):
+        nodes = [c.name for c in store.get_contexts_by_execution(execution.id) if c.type == "node"]
+        if execution.last_known_state in ENDED and nodes:
+            steps[nodes[0].rpartition(".")[2]] = _maker(store, execution)
+    return steps
+
+
+def _maker(store: MetadataStore, execution: metadata_store_pb2.Execution) -> metadata_store_pb2.Execution:
+    """The execution that made what another put out from the cache."""
+    outputs = [artifact.id for artifact in _outputs(store, execution.id)]
+    if execution.last_known_state != metadata_store_pb2.Execution.CACHED or not outputs:
+        return execution
+    events = store.get_events_by_artifact_ids(outputs)
+    first = min(event.execution_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT)
+    return store.get_executions_by_id([first])[0]
+
+
+def _settings(execution: metadata_store_pb2.Execution) -> dict[str, Any]:
+    """An execution's properties; those that are JSON objects are opened, one level after the other."""
+    found: dict[str, Any] = {}
+
+    def add(name: str, value: Any) -> None:
+        if isinstance(value, str) and value.startswith("{"):
+            with contextlib.suppress(ValueError):
+                value = json.loads(value)
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                add(f"{name}.{key}", inner)
+        else:
+            found[name] = value
+
+    for name, value in execution.custom_properties.items():
+        if name not in NOT_SETTINGS | {records.FINGERPRINT}:
+            add(name, getattr(value, value.WhichOneof("value") or "string_value"))
+    return found
+
+
+def _outputs(store: MetadataStore, execution_id: int) -> list[metadata_store_pb2.Artifact]:
+    events = store.get_events_by_execution_ids([execution_id])
+    ids = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
+    return list(store.get_artifacts_by_id(ids)) if ids else []
+
+
+def _figure(evaluation: dict[str, Any], metric: str) -> str:
+    figure = evaluation.get("models", {}).get("candidate", {}).get(metric)
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" if figure else ""
+
+
+def _json(path: str) -> dict[str, Any]:
+    if not fileio.exists(path):
+        return {}
+    with fileio.open(path) as file:
+        return json.load(file)

@@ -1,0 +1,93 @@
+import io
+import json
+import pathlib
+
+import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from rich.console import Console
+
+from pipeline import compare
+from tests.past import Past
+
+
+def shown(table) -> dict[str, list[str]]:
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(table)
+    rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in stream.getvalue().splitlines()]
+    return {row[0]: row[1:] for row in rows if row}
+
+
+@pytest.fixture
+def past(tmp_path) -> Past:
+    """Two runs: the second trains longer, its ingest comes from the cache; a third has found nothing new."""
+    made = Past()
+    examples = made.artifact("Examples")
+    made.execute("CaptionIngest", {}, {"examples": examples}, "20261123-a", fingerprint="0123456789abcdef-and-on")
+    cached = mlmd.Execution.CACHED
+    made.execute("CaptionIngest", {}, {"examples": examples}, "20261124-b", cached)
+    for run, epochs, bleu, model_id in (("20261123-a", 3, 0.25, 1), ("20261124-b", 5, 0.5, 2)):
+        model = made.artifact("Model")
+        settings = {"custom_config": json.dumps({"model": {"d_model": 128, "epochs": epochs}})}
+        made.execute("Trainer", {"examples": examples}, {"model": model}, run, commit=f"commit{epochs}", **settings)
+        evaluation = evaluated(tmp_path, made, run, bleu, model_id)
+        made.execute("BleuEvaluator", {"model": model}, {"evaluation": evaluation}, run)
+    unchanged = made.artifact("ModelEvaluation", decision="unchanged", candidate_id=2)
+    made.execute("BleuEvaluator", {}, {"evaluation": unchanged}, "20261125-c")
+    made.execute("CaptionIngest", {}, {"examples": examples}, "20261126-d", mlmd.Execution.FAILED)
+    return made
+
+
+def evaluated(tmp_path: pathlib.Path, made: Past, run: str, bleu: float, model_id: int) -> int:
+    directory = tmp_path / run
+    directory.mkdir()
+    figure = {"value": bleu, "low": bleu - 0.125, "high": bleu + 0.125}
+    content = {"models": {"candidate": {"bleu_4": figure}}, "test_set": "same"}
+    (directory / "evaluation.json").write_text(json.dumps(content))
+    return made.artifact("ModelEvaluation", str(directory), decision="blessed", candidate_id=model_id)
+
+
+def test_metrics_and_settings_that_differ(past):
+    rows = shown(compare.table(compare.find(past.store, "mine", ["20261123-a", "20261124-b"])))
+    assert rows["bleu_4"] == ["0.250 (0.125 to 0.375)", "0.500 (0.375 to 0.625)"]
+    assert rows["decision"] == ["blessed", "blessed"]
+    assert rows["Trainer.custom_config.model.epochs"] == ["3", "5"]
+    assert rows["commit"] == ["commit3", "commit5"]
+    assert not [name for name in rows if "d_model" in name]
+
+
+def test_what_the_cache_answered_has_the_settings_of_the_run_that_made_it(past):
+    rows = shown(compare.table(compare.find(past.store, "mine", ["20261123-a", "20261124-b"])))
+    assert rows["data"] == ["0123456789abcdef"] * 2
+
+
+def test_all_settings_on_request(past):
+    rows = shown(compare.table(compare.find(past.store, "mine", ["a", "b"]), everything=True))
+    assert rows["Trainer.custom_config.model.d_model"] == ["128", "128"]
+
+
+def test_without_names_the_evaluated_ones_are_compared(past):
+    assert [run.name for run in compare.find(past.store, "mine", [])] == ["20261123-a", "20261124-b", "20261125-c"]
+
+
+def test_an_unchanged_run_has_the_figures_of_the_model(past):
+    [run] = compare.find(past.store, "mine", ["20261125"])
+    assert run.decision == "unchanged" and run.evaluation["models"]["candidate"]["bleu_4"]["value"] == 0.5
+
+
+def test_a_run_that_did_not_get_far_has_dashes(past):
+    rows = shown(compare.table(compare.find(past.store, "mine", ["-d", "-a"])))
+    assert rows["bleu_4"] == ["–", "0.250 (0.125 to 0.375)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("2027", "no such run; the last ones are: .*20261126-d"), ("2026", "which of these runs: .*-a, ")],
+)
+def test_names_that_are_not_clear_are_said(past, name, said):
+    with pytest.raises(compare.NoRun, match=said):
+        compare.find(past.store, "mine", [name])
+
+
+def test_no_run_at_all_is_said():
+    with pytest.raises(compare.NoRun, match="no run of mine so far"):
+        compare.find(Past().store, "mine", [])
