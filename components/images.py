@@ -6,8 +6,10 @@ TensorFlow decodes wrongly or not at all goes through `for_tensorflow` first. Wh
 ingest's to say, with `inspect`.
 """
 
+import contextlib
 import enum
 import io
+import threading
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
@@ -16,8 +18,15 @@ from PIL import Image, UnidentifiedImageError
 MAX_BYTES = 64 * 2**20  # of one encoded picture
 MAX_PIXELS = 64_000_000  # of one decoded picture, against decompression bombs
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+_FOR_PILLOW = (b"RIFF", b"BM")  # how WebP and BMP begin
 _BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError)  # what Pillow raises at bytes that are broken
 MIN_SIDE = 8  # pixels; anything smaller is a tracking pixel or an icon, not a picture to describe
+MAX_SIDE = 65_535  # pixels; JPEG has no longer ones
+# A pixel that is being decoded takes 4 to 7 bytes, by format, and 20 where Pillow and PNG come between (measured with
+# 8,000 x 8,000 pixels): with these bounds that is up to 1.3 GB in a process, whatever the number of its threads.
+MAX_PIXELS_AT_ONCE = 2 * MAX_PIXELS
+PILLOW_WEIGHT = 3  # pixels of WebP and BMP count so many times
+BATCH_PIXELS = 16_000_000  # of the pictures in one call of TensorFlow, if there are several
 
 
 class PictureFault(enum.Enum):
@@ -66,6 +75,30 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
     return tf.image.resize(decode(encoded), (size, size), antialias=True)
 
 
+class PixelBudget:
+    """How many pixels the threads of a process may hold decoded at one time."""
+
+    def __init__(self, pixels: int):
+        self._limit, self._held = pixels, 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def spend(self, pixels: int) -> Iterator[None]:
+        """Waits until there is room; what is more than the whole budget is let in alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._held == 0 or self._held + pixels <= self._limit)
+            self._held += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= pixels
+                self._changed.notify_all()
+
+
+_budget = PixelBudget(MAX_PIXELS_AT_ONCE)
+
+
 def for_tensorflow(data: bytes) -> bytes:
     """A picture in a form that `decode` reads.
 
@@ -78,9 +111,14 @@ def for_tensorflow(data: bytes) -> bytes:
     Raises:
       PictureError: it is WebP or BMP, but broken or too large.
     """
-    if not data.startswith((b"RIFF", b"BM")):
+    if not data.startswith(_FOR_PILLOW):
         return data
     _check_header(data)
+    return _through_pillow(data)
+
+
+def _through_pillow(data: bytes) -> bytes:
+    """A WebP or BMP as PNG; its header was checked."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             buffer = io.BytesIO()
@@ -109,30 +147,57 @@ def inspect(data: bytes) -> tuple[int, int]:
 
 
 def inspect_all(pictures: Sequence[bytes]) -> list[tuple[int, int] | PictureError]:
-    """As `inspect`, for several pictures in one call of TensorFlow: threads that share the work wait less."""
-    found: list[tuple[int, int] | PictureError] = []
-    sound, places = [], []
+    """As `inspect`, for several pictures in one call of TensorFlow: threads that share the work wait less.
+
+    All threads of a process together decode no more than `MAX_PIXELS_AT_ONCE` at a time.
+    """
+    found: list[tuple[int, int] | PictureError] = [(0, 0)] * len(pictures)
+    batch: list[int] = []
+    held = 0
     for place, data in enumerate(pictures):
-        found.append((0, 0))
         try:
             if len(data) > MAX_BYTES:
                 raise PictureError(PictureFault.TOO_LARGE, f"{len(data)} bytes, more than {MAX_BYTES}")
-            _check_header(data)
-            sound.append(for_tensorflow(data))
-            places.append(place)
+            pixels = _check_header(data)
         except PictureError as error:
             found[place] = error
-    if not sound:
-        return found
-    try:
-        sizes = _sizes(tf.constant(sound, tf.string, [len(sound)])).numpy().tolist()
-    except tf.errors.InvalidArgumentError:
-        if len(pictures) > 1:
-            return [each for data in pictures for each in inspect_all([data])]
-        return [_why_undecodable(data) for data in pictures]
-    for place, (height, width) in zip(places, sizes, strict=True):
-        found[place] = (width, height)
+            continue
+        pixels *= PILLOW_WEIGHT if data.startswith(_FOR_PILLOW) else 1
+        if batch and held + pixels > BATCH_PIXELS:
+            _inspect_batch(pictures, batch, held, found)
+            batch, held = [], 0
+        batch.append(place)
+        held += pixels
+    if batch:
+        _inspect_batch(pictures, batch, held, found)
     return found
+
+
+def _inspect_batch(
+    pictures: Sequence[bytes], places: Sequence[int], pixels: int, found: list[tuple[int, int] | PictureError]
+) -> None:
+    """Decodes the pictures at some places, of so many weighted pixels, and notes what was found at these places."""
+    ready, encoded = [], []
+    with _budget.spend(pixels):
+        for place in places:
+            try:
+                data = pictures[place]
+                encoded.append(_through_pillow(data) if data.startswith(_FOR_PILLOW) else data)
+                ready.append(place)
+            except PictureError as error:
+                found[place] = error
+        try:
+            sizes = _sizes(tf.constant(encoded, tf.string, [len(encoded)])).numpy().tolist()
+        except tf.errors.InvalidArgumentError:
+            sizes = None
+            if len(ready) == 1:
+                found[ready[0]] = _why_undecodable(pictures[ready[0]])
+    if sizes is not None:
+        for place, (height, width) in zip(ready, sizes, strict=True):
+            found[place] = (width, height)
+    elif len(ready) > 1:  # one of them is broken: each for itself
+        for place in ready:
+            [found[place]] = inspect_all([pictures[place]])
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
@@ -142,8 +207,12 @@ def _sizes(encoded: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(lambda one: tf.shape(decode(one))[:2], encoded, fn_output_signature=size, parallel_iterations=1)
 
 
-def _check_header(data: bytes) -> None:
-    """Bounds the size that the header announces, before anything is decoded."""
+def _check_header(data: bytes) -> int:
+    """Bounds the size that the header announces, before anything is decoded.
+
+    Returns:
+      how many pixels the decoder will make, those of all frames of a GIF.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as header:
             width, height = header.size
@@ -156,14 +225,15 @@ def _check_header(data: bytes) -> None:
         raise PictureError(PictureFault.TOO_LARGE, f"{width}x{height} pixels, more than {MAX_PIXELS}")
     if min(width, height) < MIN_SIDE:
         raise PictureError(PictureFault.TOO_SMALL, f"{width}x{height} pixels, a side under {MIN_SIDE}")
-    if is_gif:
-        _check_frames(data)
+    if max(width, height) > MAX_SIDE:
+        raise PictureError(PictureFault.TOO_LARGE, f"{width}x{height} pixels, a side over {MAX_SIDE}")
+    return max(width * height, _check_frames(data)) if is_gif else width * height
 
 
-def _check_frames(data: bytes) -> None:
+def _check_frames(data: bytes) -> int:
     """Bounds all frames of a GIF: TensorFlow decodes every one, and returns the first in the size of the largest.
 
-    Pillow has looked at the canvas and the first frame alone.
+    Pillow has looked at the canvas and the first frame alone. Returns the pixels of all frames.
     """
     total = widest = highest = 0
     for width, height in _gif_frames(data):
@@ -173,6 +243,7 @@ def _check_frames(data: bytes) -> None:
                 PictureFault.TOO_LARGE,
                 f"frames of {total} pixels in all, up to {widest} wide and {highest} high, more than {MAX_PIXELS}",
             )
+    return max(total, widest * highest)
 
 
 def _gif_frames(data: bytes) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """The records that flow between the steps: names, dtypes, shapes, and the project's own artifact types.
 
 caption_ingest  -> examples              one tf.Example a picture, see EXAMPLE_SPEC
-                -> rejects               JSON lines of {image_id, line, reason, detail}
+                -> rejects               JSON lines of {image_id, line, reason, detail, rows, source}
 tokenizer       -> transformed_examples  one tf.Example a picture: image_id, ids, references
 feature store   -> shards                one tf.Example a picture content, see FEATURE_SPEC
 bleu_evaluator  -> predictions           COCO results format, [{"image_id", "caption"}]
@@ -56,7 +56,7 @@ FEATURE_SPEC = {
 DATA_ROOT = "data_root"  # of `examples`: the directory that IMAGE_URI is relative to
 COUNTS = "counts"  # JSON; of `examples`: {"images": {split: n}, "captions": n}; of `rejects`: {reason: n}
 COMPUTED = "computed"  # of `features`: how many pictures this run had to compute
-WARNINGS = "warnings"  # JSON list; of `anomalies`: what the validator let pass
+WARNINGS = "warnings"  # JSON list; of `examples` and `anomalies`: what is odd about the data that passed
 DECISION = "decision"  # of `evaluation` and `blessing`: one of the three below
 BLESSED, REFUSED, UNCHANGED = "blessed", "refused", "unchanged"
 CANDIDATE_ID = "candidate_id"  # of `evaluation`: the model that was measured

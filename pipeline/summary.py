@@ -51,7 +51,8 @@ def _report(handle: metadata.Metadata, report: Artifact) -> str | None:
 def _data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> dict[str, Any] | None:
     if not outputs:
         return None
-    warnings = json.loads(anomalies.get_string_custom_property(records.WARNINGS)) if anomalies else []
+    warned = [outputs["examples"], *([anomalies] if anomalies else [])]
+    warnings = [each for a in warned for each in json.loads(a.get_string_custom_property(records.WARNINGS) or "[]")]
     counts = json.loads(outputs["examples"].get_string_custom_property(records.COUNTS))
     by_reason = json.loads(outputs["rejects"].get_string_custom_property(records.COUNTS))
     return {**counts, "rejects": {"total": sum(by_reason.values()), "by_reason": by_reason}, "warnings": warnings}

@@ -4,13 +4,19 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from components.caption_ingest import layout, splits
-from components.caption_ingest.pictures import Inspected, PictureFile, scan
+from components.caption_ingest.files import PictureFile, scan
+from components.caption_ingest.gathering import Gathered, gather
+from components.caption_ingest.pictures import Inspected
 from components.caption_ingest.rejects import Reason, Reject, check_fraction
+from components.caption_ingest.split_lists import SplitLists
 from components.records import SPLITS
+
+CHUNK = 2**20  # bytes that are hashed at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +71,7 @@ class DataSet:
       rows: captions in the source, rejected ones included.
       official: the data set says itself which picture is in which split.
       skipped: how many pictures are left out because no official list names them.
+      warnings: what is odd about the lists.
     """
 
     entries: tuple[Entry, ...]
@@ -72,67 +79,44 @@ class DataSet:
     rows: int
     official: bool
     skipped: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def read(settings: Settings) -> DataSet:
     """Reads the captions, assigns the splits and finds the files.
 
     Raises:
-      FileNotFoundError, ValueError: no data set there, see `layout.find`, `layout.read_lists` and the readers.
+      FileNotFoundError, ValueError: no data set there, or one that contradicts itself, see `layout.find`, `SplitLists`,
+        `gather` and the readers.
     """
     found = layout.find(settings.data_dir, settings.captions)
     files = scan(settings.data_dir)
-    split_of = layout.read_lists(found)
-    gathered: dict[str, _Gathered] = {}
-    rejects: list[Reject] = []
-    rows = 0
-    for source in found.captions:
-        name = source.path.relative_to(settings.data_dir).as_posix()
-        directory = name.rpartition("/")[0]
-        for item in found.format.read(source.path):
-            rows += item.rows if isinstance(item, Reject) else 1
-            if isinstance(item, Reject):
-                rejects.append(dataclasses.replace(item, source=name))
-                continue
-            image_id = item.image_id.removeprefix("./")
-            if directory and f"{directory}/{image_id}" in files:  # it is relative to the file that it stands in
-                image_id = f"{directory}/{image_id}"
-            each = gathered.get(image_id)
-            if each is None:
-                split = item.split or _listed(image_id, split_of) or source.split
-                each = gathered[image_id] = _Gathered(split, name, item.line)
-            each.split = each.split or item.split
-            each.captions.append(item.text)
-    official = {*found.lists, *(each.split for each in gathered.values() if each.split)}
-    named = {files[image_id].uri for image_id in gathered if image_id in files}
+    lists = SplitLists(found.lists)
+    gathered, rejects, rows = gather(found, settings.data_dir, files)
+    listed = {
+        index: lists.split_of(each.image_id, each.file and each.file.uri, len(files.named(each.image_id)) == 1)
+        for index, each in enumerate(gathered)
+    }
+    split_of = [each.split(listed[index]) for index, each in enumerate(gathered)]
+    official = {*found.lists, *filter(None, split_of)}
+    users = _users(gathered)
     entries = []
     skipped = 0
-    for image_id, each in gathered.items():
-        assigned = splits.assign(image_id, each.split, official, settings.shares, settings.unlisted)
-        file = _find(image_id, each, files, named)
+    for each, split in zip(gathered, split_of, strict=True):
+        assigned = splits.assign(each.image_id, split, official, settings.shares, settings.unlisted)
         if assigned is None:
             skipped += 1
-        elif isinstance(file, Reject):
+            continue
+        rejects += each.surplus_reject()
+        file = _find(each, users)
+        if isinstance(file, Reject):
             rejects.append(file)
         else:
-            entries.append(Entry(image_id, assigned, file, tuple(each.captions), each.source, each.line))
-    return DataSet(_first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped)
-
-
-@dataclasses.dataclass(slots=True)
-class _Gathered:
-    """What the caption files say of one picture: split, file and line of its first caption, all captions."""
-
-    split: str | None
-    source: str
-    line: int
-    captions: list[str] = dataclasses.field(default_factory=list)
-
-
-def _listed(image_id: str, split_of: Mapping[str, str]) -> str | None:
-    """The split of a picture by the official lists, which may name it without directory and suffix."""
-    name = os.path.basename(image_id)
-    return split_of.get(image_id) or split_of.get(name) or split_of.get(os.path.splitext(name)[0])
+            entries.append(Entry(each.image_id, assigned, file, tuple(each.captions), each.source, each.line))
+    doubts = lists.doubts(listed.values(), gathered[0].image_id) if gathered else []
+    return DataSet(
+        _first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped, warnings=tuple(doubts)
+    )
 
 
 def fingerprint(settings: Settings) -> str:
@@ -144,12 +128,21 @@ def fingerprint(settings: Settings) -> str:
     """
     digest = hashlib.sha256()
     for path in layout.find(settings.data_dir, settings.captions).files():
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(_sha256(path))
     for entry in read(settings).entries:
         file = entry.file
         # the split says which list is which: a list that is only renamed has the same bytes
         digest.update(f"{entry.image_id}\0{entry.split}\0{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _sha256(path: pathlib.Path) -> bytes:
+    """Of a file that is too large to be held at once."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()
 
 
 def sift(entries: Iterable[Entry], inspected: Mapping[str, Inspected | None]) -> tuple[list[Entry], list[Reject]]:
@@ -227,24 +220,36 @@ def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:
     return Reject(entry.image_id, entry.line, reason, detail, len(entry.captions), entry.source)
 
 
-def _find(
-    image_id: str, each: _Gathered, files: Mapping[str, PictureFile], named: Collection[str]
-) -> PictureFile | Reject:
-    """The file of a picture that captions name: where they say, or elsewhere if no other picture is there by name."""
+def _users(gathered: Iterable[Gathered]) -> dict[str, list[str]]:
+    """Path of a file -> the pictures that it is to be, first the one that is named by this path."""
+    users: dict[str, list[str]] = {}
+    for each in gathered:
+        if each.file:
+            users.setdefault(each.file.uri, []).append(each.image_id)
+    return {path: sorted(ids, key=lambda image_id: image_id != path) for path, ids in users.items()}
 
-    def reject(reason: Reason, detail: str) -> Reject:
-        return Reject(image_id, each.line, reason, detail, len(each.captions), each.source)
 
-    if os.path.isabs(image_id) or ".." in image_id.replace("\\", "/").split("/"):
-        return reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
-    file = files.get(image_id)
+def _find(each: Gathered, users: Mapping[str, Sequence[str]]) -> PictureFile | Reject:
+    """The file of a picture that captions name: where they say, or elsewhere if it can be no other picture's."""
+    name, file = each.image_id, each.file
+    if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+        return each.reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
+    if each.namesakes:
+        several = f"{', '.join(each.namesakes[:3])}{', …' if len(each.namesakes) > 3 else ''}"
+        if "/" in name and not each.namesakes[0].endswith(f"/{name}"):
+            return each.reject(Reason.MISSING_IMAGE, f"no such file; others of this name: {several}")
+        detail = f"{len(each.namesakes)} files may be meant: {several}; the captions have to say the directory"
+        return each.reject(Reason.AMBIGUOUS_NAME, detail)
     if file is None:
-        elsewhere = files.get(os.path.basename(image_id))
-        file = elsewhere if elsewhere and elsewhere.uri not in named else None
-    if file is None:
-        return reject(Reason.MISSING_IMAGE, "no such file in the data directory")
+        return each.reject(Reason.MISSING_IMAGE, "no such file in the data directory")
+    first, *others = users[file.uri]
+    if file.uri == first != name:
+        return each.reject(Reason.MISSING_IMAGE, f"no such file; {file.uri} is another picture of the captions")
+    if file.uri != first and others:
+        both = " and ".join(sorted((first, *others))[:2])
+        return each.reject(Reason.AMBIGUOUS_NAME, f"{both} are not there, and both may be {file.uri}")
     if file.outside:
-        return reject(Reason.OUTSIDE_DATA_DIR, f"{file.uri} is a link that leads out of the data directory")
+        return each.reject(Reason.OUTSIDE_DATA_DIR, f"{file.uri} is a link that leads out of the data directory")
     return file
 
 

@@ -47,11 +47,14 @@ class Executor(BaseBeamExecutor):
         logging.info("%d pictures taken, rejects: %s", len(usable), rejects.count(all_rejects))
         if data.skipped:
             logging.warning("%d pictures are in no official list and left out (data.unlisted=skip)", data.skipped)
+        for warning in data.warnings:
+            logging.warning("%s", warning)
         dataset.check_losses(data, faulty, exec_properties["max_reject_fraction"])
 
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         write_examples(examples.uri, usable, inspected)
         _describe(examples, usable, settings.data_dir)
+        examples.set_string_custom_property(records.WARNINGS, json.dumps(data.warnings))
         rejected = artifact_utils.get_single_instance(output_dict["rejects"])
         write_text(os.path.join(rejected.uri, "rejects.jsonl"), "".join(f"{r.to_json()}\n" for r in all_rejects))
         rejected.set_string_custom_property(records.COUNTS, json.dumps(rejects.count(all_rejects)))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from components.caption_ingest import readers
-from components.caption_ingest.pictures import readable
+from components.caption_ingest.files import readable
 from components.caption_ingest.readers import FORMATS, SPLIT_NAMES, Format
 from components.records import EVAL, TEST, TRAIN
 
@@ -97,24 +97,6 @@ def told_apart(path: pathlib.Path) -> Format | None:
     return readers.TABLE if len(lines[0]) < 1024 and readers.table_header(lines[0]) else None
 
 
-def read_lists(layout: Layout) -> dict[str, str]:
-    """The official splits: image id, or image id without its suffix -> split.
-
-    Raises:
-      ValueError: a picture is in two lists, or a list is not UTF-8.
-    """
-    split_of: dict[str, str] = {}
-    for split, path in layout.lists.items():
-        for number, raw in readers.numbered_lines(path):
-            try:
-                image_id = raw.decode().strip()
-            except UnicodeDecodeError:
-                raise ValueError(f"{path}:{number}: not UTF-8") from None
-            if image_id and split_of.setdefault(image_id, split) != split:
-                raise ValueError(f"{path}:{number}: {image_id} is in the {split_of[image_id]} list already")
-    return split_of
-
-
 def _candidates(directory: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
     """The files that may hold captions or lists: neither hidden ones nor pictures, of which there are many."""
     for entry in readable(str(directory)):
@@ -131,6 +113,8 @@ def _wanted(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
         raise ValueError(f"data.captions: {pattern} leads out of the data directory")
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
     for path in paths:
+        if not str(path).isprintable():
+            raise ValueError(f"data.captions: the name of {path.name!a} is no UTF-8, or has control characters")
         _check_inside(path, root)
     return paths
 

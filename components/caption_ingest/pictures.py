@@ -1,4 +1,4 @@
-"""The picture files of a data directory, and the memory of those that were decoded before."""
+"""Pictures, decoded once, and the memory of those that were decoded before."""
 
 import concurrent.futures
 import dataclasses
@@ -6,39 +6,21 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
-from absl import logging
 
 from components import images
 from components.atomic import write_text
+from components.caption_ingest.files import PictureFile
 from components.progress import Progress
 
-MAX_THREADS = 8  # a decoded picture may take 200 MB
-MAX_DEPTH = 4  # directories below the data directory
+MAX_THREADS = 8  # what they hold decoded together, `components.images` bounds
 CHUNK = 512  # pictures that are remembered at a time
 CALL = 16  # of them, those that a thread decodes in one call
 CALL_BYTES = 8 * 2**20  # of their files, if there are several
-
-
-@dataclasses.dataclass(frozen=True)
-class PictureFile:
-    """A file as the file system shows it, unread.
-
-    Attributes:
-      uri: path below the data directory, with forward slashes.
-      size: bytes.
-      mtime_ns: modification time, nanoseconds.
-      outside: it is a link, or below one, that leads out of the data directory.
-    """
-
-    uri: str
-    size: int
-    mtime_ns: int
-    outside: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,71 +32,6 @@ class Inspected:
     height: int = 0
     fault: str = ""
     detail: str = ""
-
-
-def scan(data_dir: str) -> dict[str, PictureFile]:
-    """Lists the files of a data directory without reading them.
-
-    Returns:
-      name -> file, where a name is the path below the directory and also, as captions use it, the bare file name (the
-      first in sorted order where several directories have it). Names that are not UTF-8, which no caption can name, are
-      left out with a warning.
-    """
-    files = sorted(_walk(data_dir, "", os.path.realpath(data_dir), MAX_DEPTH), key=lambda file: file.uri)
-    found = {file.uri: file for file in files}
-    for file in files:  # a file's own path comes before the name of another
-        found.setdefault(os.path.basename(file.uri), file)
-    return found
-
-
-def _walk(data_dir: str, below: str, real_root: str, depth: int) -> Iterator[PictureFile]:
-    directory = os.path.join(data_dir, below)
-    is_outside = os.path.commonpath([real_root, os.path.realpath(directory)]) != real_root
-    for entry in readable(directory):
-        uri = f"{below}/{entry.name}" if below else entry.name
-        if entry.name.startswith("."):
-            continue
-        if not _is_utf8(entry.name):
-            logging.warning("left out, as its name is not UTF-8: %s", os.fsencode(entry.path))
-            continue
-        if entry.is_dir():
-            if depth > 1:
-                yield from _walk(data_dir, uri, real_root, depth - 1)
-        elif entry.is_file():
-            stat = entry.stat()
-            outside = is_outside or (entry.is_symlink() and not _is_below(entry.path, real_root))
-            yield PictureFile(uri, stat.st_size, stat.st_mtime_ns, outside)
-
-
-def readable(directory: str) -> list[os.DirEntry]:
-    """The files and directories in a directory; one that can't be read, as `lost+found`, is warned of and empty."""
-    try:
-        with os.scandir(directory) as entries:
-            return [entry for entry in entries if _is_there(entry)]
-    except OSError as error:
-        logging.warning("left out: %s: %s", os.fsencode(directory), error.strerror)
-        return []
-
-
-def _is_there(entry: os.DirEntry) -> bool:
-    """Whether it can be looked at: a link to itself can't."""
-    try:
-        return entry.is_file() or entry.is_dir()
-    except OSError:
-        return False
-
-
-def _is_utf8(name: str) -> bool:
-    """Whether a name that the file system gave is text, with no bytes that Python had to escape."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_below(path: str, real_root: str) -> bool:
-    return os.path.commonpath([real_root, os.path.realpath(path)]) == real_root
 
 
 def inspect_files(data_dir: str, files: Sequence[PictureFile]) -> list[Inspected | None]:

@@ -15,8 +15,10 @@ from components.caption_ingest.rejects import Reason, Reject
 from components.records import EVAL, TEST, TRAIN
 
 MAX_LINE_BYTES = 16_384  # a longer line is no caption
+MAX_WORDS = 400  # of a caption, as the schema has it; a longer one is a paragraph
+MAX_TEXT_BYTES = 4 * 2**30  # of a file of lines, whose captions are held: some ten times COCO's take this much memory
 MAX_CHUNK = 2**20  # bytes read at a time, so that a file without line ends fills no memory
-MAX_JSON_BYTES = 2 * 2**30  # of a document, which is read as a whole
+MAX_JSON_BYTES = 512 * 2**20  # of a document, which is read as a whole and takes ten times the memory; COCO has 91 MB
 MAX_ROW_LINES = 16  # of a CSV row, whose quoted text may hold line ends
 # what data sets call their splits; Karpathy's restval is what COCO's val has beside his own eval and test
 SPLIT_NAMES = {"train": TRAIN, "restval": TRAIN, "val": EVAL, "valid": EVAL, "validation": EVAL, "dev": EVAL}
@@ -24,6 +26,7 @@ SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
 IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
 _BOM = b"\xef\xbb\xbf"
+_CELL = re.compile(r' *(?:"(?:[^"]|"")*"|[^,]*),')  # of a CSV row, with the comma after it
 
 
 class Unreadable(ValueError):
@@ -110,34 +113,49 @@ def _row(
     number: int, line: str, more: Iterator[tuple[int, str | Reject]], columns: Sequence[str], delimiter: str
 ) -> Caption | Reject:
     """One row; `more` gives the lines that belong to it where a quoted text holds line ends."""
+    cells: list[str] | None
     if delimiter == ",":
-        cells, lines = _quoted_cells(line, more)
+        cells, line, lines = _quoted_cells(line, more)
         if cells is None:
             return Reject("", number, Reason.BAD_LINE, "the quotes do not match", rows=lines)
-        delimiter = ", "  # the reader has dropped the blank
     else:
         cells = line.split(delimiter)
     if len(cells) > len(columns) and columns[-1] == "caption":
-        cells[len(columns) - 1 :] = [delimiter.join(cells[len(columns) - 1 :])]
+        kept = len(columns) - 1
+        cells[kept:] = [_after(line, kept) if delimiter == "," else delimiter.join(cells[kept:])]
     if len(cells) != len(columns):
         return Reject(cells[0][:80], number, Reason.BAD_LINE, f"{len(cells)} columns, where there are {len(columns)}")
     row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
     return _checked(row["image"], row["caption"], row.get("split"), number)
 
 
-def _quoted_cells(line: str, more: Iterator[tuple[int, str | Reject]]) -> tuple[list[str] | None, int]:
-    """The cells of a CSV row that begins in a line, None where its quotes do not match, and how many lines it took."""
+def _after(line: str, cells: int) -> str:
+    """What follows the first cells of a CSV row, as it is written.
+
+    >>> _after('"a, b.jpg",1,000 dogs, or so', 1)
+    '1,000 dogs, or so'
+    """
+    position = 0
+    for _ in range(cells):
+        cell = _CELL.match(line, position)
+        assert cell, line  # the row was parsed before
+        position = cell.end()
+    return line[position:]
+
+
+def _quoted_cells(line: str, more: Iterator[tuple[int, str | Reject]]) -> tuple[list[str] | None, str, int]:
+    """A CSV row that begins in a line: its cells, None where its quotes do not match; its text; its number of lines."""
     for lines in range(1, MAX_ROW_LINES + 1):
         try:
-            return next(csv.reader([line], strict=True, skipinitialspace=True)), lines
+            return next(csv.reader([line], strict=True, skipinitialspace=True)), line, lines
         except csv.Error as error:
             if "unexpected end" not in str(error) or lines == MAX_ROW_LINES or len(line) > MAX_LINE_BYTES:
-                return None, lines
+                return None, line, lines
             _, following = next(more, (0, None))
             if not isinstance(following, str):
-                return None, lines + (following is not None)
+                return None, line, lines + (following is not None)
             line = f"{line}\n{following}"
-    return None, MAX_ROW_LINES
+    return None, line, MAX_ROW_LINES
 
 
 def read_json_lines(path: pathlib.Path) -> Items:
@@ -219,7 +237,12 @@ FORMATS = (TOKENS, TABLE, JSON_LINES, KARPATHY, COCO)
 
 
 def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
-    """The numbered lines of a file, without their ends and without a byte-order mark; the longest are cut."""
+    """The numbered lines of a file, without their ends and without a byte-order mark; the longest are cut.
+
+    Raises:
+      Unreadable: the file is too large.
+    """
+    _check_size(path, MAX_TEXT_BYTES)
     with path.open("rb") as file:
         number = 0
         while raw := file.readline(MAX_CHUNK):
@@ -256,6 +279,9 @@ def _checked(image_id: Any, text: Any, split: Any, number: int) -> Caption | Rej
         return Reject(name, number, Reason.BAD_LINE, "no caption")
     if len(text) > MAX_LINE_BYTES:
         return Reject(name, number, Reason.BAD_LINE, f"{len(text)} characters, more than {MAX_LINE_BYTES}")
+    # fewer characters can't be so many words, and counting takes its time
+    if len(text) > 2 * MAX_WORDS and (words := len(text.split())) > MAX_WORDS:
+        return Reject(name, number, Reason.LONG_CAPTION, f"{words} words, more than {MAX_WORDS}")
     if not any(map(str.isalpha, text)):
         return Reject(name, number, Reason.EMPTY_CAPTION, f"no word in {text.strip()[:40]!r}")
     try:
@@ -268,6 +294,12 @@ def _checked(image_id: Any, text: Any, split: Any, number: int) -> Caption | Rej
     return Caption(name, " ".join(text.strip().splitlines()), known, number)
 
 
+def _check_size(path: pathlib.Path, most: int) -> None:
+    size = path.stat().st_size
+    if size > most:
+        raise Unreadable(f"{path}: {size} bytes, more than the {most} that are read; part it, a file a split")
+
+
 def _first_of(record: dict, names: Sequence[str]) -> Any:
     return next((record[name] for name in names if name in record), None)
 
@@ -278,8 +310,7 @@ def _document(path: pathlib.Path) -> dict:
     Raises:
       Unreadable: it is none.
     """
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise Unreadable(f"{path}: more than {MAX_JSON_BYTES} bytes")
+    _check_size(path, MAX_JSON_BYTES)
     try:
         with path.open(encoding="utf-8-sig") as file:
             document = json.load(file)

@@ -29,7 +29,7 @@ class ExampleValidatorSpec(ComponentSpec):
 
 
 class Driver(FingerprintDriver):
-    """Finds the statistics of the data before this, which become part of the cache key.
+    """Finds the statistics of the data before this that passed, which become part of the cache key.
 
     A Resolver could not: its answer, the last run's statistics, is another one in each run, so that none is cached.
     """
@@ -41,7 +41,9 @@ class Driver(FingerprintDriver):
         """See `FingerprintDriver`."""
         [statistics] = execution_info.input_dict["statistics"]
         with self._mlmd_connection as handle:
-            uri = previous.statistics_before(handle.store, execution_info.pipeline_info.id, statistics.id)
+            uri = previous.statistics_before(
+                handle.store, execution_info.pipeline_info.id, execution_info.pipeline_node.node_info.id, statistics.id
+            )
         execution_info.exec_properties[executor.PREVIOUS] = uri
         output = super().run(execution_info)
         data_types_utils.set_metadata_value(output.exec_properties[executor.PREVIOUS], uri)
@@ -49,7 +51,7 @@ class Driver(FingerprintDriver):
 
 
 class ExampleValidator(base_component.BaseComponent):
-    """Compares the statistics with the schema, train with eval, and train with the data before this.
+    """Compares the statistics with the schema, train with eval, and train with the last other data that passed.
 
     It fails where the data breaks the schema. Where the data has changed more than the schema's comparators allow, it
     warns or fails, as told.

@@ -112,10 +112,11 @@ def test_the_validators_finds_the_data_before_this(monkeypatch):
         input_dict={"statistics": [statistics]},
         exec_properties={},
         pipeline_info=pipeline_pb2.PipelineInfo(id="mine"),
+        pipeline_node=pipeline_pb2.PipelineNode(node_info=pipeline_pb2.NodeInfo(id="ExampleValidator")),
     )
     handle = mock.MagicMock()
     output = validator.Driver(handle).run(info)
-    assert asked == [(handle.__enter__.return_value.store, "mine", 7)]
+    assert asked == [(handle.__enter__.return_value.store, "mine", "ExampleValidator", 7)]
     # both what the executor reads and what the cache goes by
     assert output.exec_properties["previous_statistics"].string_value == "/statistics/3"
     assert output.exec_properties["fingerprint"].string_value == "/statistics/3"

@@ -1,4 +1,6 @@
+import concurrent.futures
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -164,6 +166,111 @@ def test_inspect_bounds_bytes_pixels_and_sides(picture, monkeypatch):
     assert fault_of(encode(picture)) == PictureFault.TOO_LARGE
     monkeypatch.setattr(images, "MAX_BYTES", 100)
     assert fault_of(bytes(101)) == PictureFault.TOO_LARGE
+
+
+def test_a_side_is_bounded_as_in_the_schema():
+    assert images.inspect(encode(Image.new("1", (65_535, 8)), "PNG")) == (65_535, 8)
+    assert fault_of(encode(Image.new("1", (65_536, 8)), "PNG")) == PictureFault.TOO_LARGE
+
+
+class Spent(images.PixelBudget):
+    """Notes what is asked for."""
+
+    def __init__(self):
+        super().__init__(1000)
+        self.asked: list[int] = []
+
+    def spend(self, pixels):
+        self.asked.append(pixels)
+        return super().spend(pixels)
+
+
+def test_what_is_decoded_at_a_time_is_bounded_by_its_pixels(picture, monkeypatch):
+    budget = Spent()
+    monkeypatch.setattr(images, "_budget", budget)
+    monkeypatch.setattr(images, "BATCH_PIXELS", 3 * 1200)
+    kinds = ["JPEG"] * 4 + ["WEBP", "BMP", "GIF"]
+    assert images.inspect_all([encode(picture, kind) for kind in kinds]) == [(40, 30)] * 7
+    assert budget.asked == [3 * 1200, 1200, 3 * 1200, 3 * 1200, 1200]  # WebP and BMP weigh three times as much
+    budget.asked.clear()
+    data = gif((16, 16), (20, 30))
+    images.inspect(data)
+    assert budget.asked == [16 * 16 + 20 * 30]
+    budget.asked.clear()
+    sizes = images.inspect_all([encode(picture), encode(picture)[:-40]])  # each for itself, after the call is over
+    assert sizes[0] == (40, 30) and sizes[1].fault == PictureFault.TRUNCATED
+    assert budget.asked == [2400, 1200, 1200]
+    with budget.spend(1000):  # nothing is left behind
+        pass
+
+
+def test_threads_wait_for_pixels_and_a_large_picture_is_alone():
+    budget, held, most = images.PixelBudget(100), 0, []
+    lock = threading.Lock()
+
+    def work(pixels):
+        nonlocal held
+        with budget.spend(pixels):
+            with lock:
+                held += pixels
+                most.append(held)
+            with lock:
+                held -= pixels
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [60, 30, 20, 300, 50] * 40))
+    assert len(most) == 200
+    assert max(each for each in most if each != 300) <= 100
+
+
+def test_the_header_is_looked_at_once(picture, monkeypatch):
+    checked, real = [], images._check_header
+    monkeypatch.setattr(images, "_check_header", lambda data: checked.append(data) or real(data))
+    pictures = [encode(picture, kind) for kind in ("JPEG", "BMP", "WEBP")]
+    images.inspect_all(pictures)
+    assert checked == pictures
+
+
+def bitmap(header: bytes, palette: bytes, rows: bytes) -> bytes:
+    """A BMP of some header, palette and rows of pixels."""
+    start = 14 + len(header) + len(palette)
+    whole = b"BM" + (start + len(rows)).to_bytes(4, "little") + bytes(4) + start.to_bytes(4, "little")
+    return whole + header + palette + rows
+
+
+def little(*values: int, size: int) -> bytes:
+    return b"".join(value.to_bytes(size, "little") for value in values)
+
+
+def info(bits: int, compression: int, colours: int, masks: bytes = b"") -> bytes:
+    """BITMAPINFOHEADER of 8 x 8 pixels."""
+    return little(40, 8, 8, size=4) + little(1, bits, size=2) + little(compression, 0, 1, 1, colours, 0, size=4) + masks
+
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+BITMAPS = {  # each red above and green below; rows go upwards
+    "16 bits, 5-5-5": bitmap(info(16, 0, 0), b"", little(*[0x03E0] * 32, *[0x7C00] * 32, size=2)),
+    "16 bits, 5-6-5": bitmap(
+        info(16, 3, 0, little(0xF800, 0x07E0, 0x001F, size=4)), b"", little(*[0x07E0] * 32, *[0xF800] * 32, size=2)
+    ),
+    "OS/2": bitmap(
+        little(12, size=4) + little(8, 8, 1, 8, size=2), bytes([0, 255, 0, 0, 0, 255]), bytes([0] * 32 + [1] * 32)
+    ),
+    "8 bits, run lengths": bitmap(
+        info(8, 1, 2), bytes([0, 255, 0, 0, 0, 0, 255, 0]), bytes([8, 0, 0, 0] * 4 + [8, 1, 0, 0] * 4 + [0, 1])
+    ),
+    "4 bits, run lengths": bitmap(
+        info(4, 2, 2), bytes([0, 255, 0, 0, 0, 0, 255, 0]), bytes([8, 0, 0, 0] * 4 + [8, 0x11, 0, 0] * 4 + [0, 1])
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BITMAPS)
+def test_old_kinds_of_bmp_have_the_right_colours(kind):
+    data = BITMAPS[kind]
+    assert images.inspect(data) == (8, 8)
+    pixels = images.decode(tf.constant(images.for_tensorflow(data))).numpy()
+    assert [tuple(pixels[row, 3]) for row in (0, 3, 4, 7)] == [RED, RED, GREEN, GREEN]
 
 
 def test_a_bomb_is_refused_by_its_header_alone(picture, monkeypatch):

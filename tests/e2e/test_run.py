@@ -194,12 +194,20 @@ def test_data_that_is_other_than_before_is_noticed(after_first, tmp_path):
         with Image.open(path) as picture:
             picture.resize((320, 200)).save(path)
     changed = f"data.dir={data}"
-    summary = after_first.run("--to", "ExampleValidator", settings=[changed])
-    assert {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]} == {"width", "height"}
-    assert "data warning" in summary["out"]
     summary = after_first.run("--to", "ExampleValidator", settings=[changed, "data.on_drift=stop"], status=1)
     assert states(summary)["ExampleValidator"] == "failed"
     assert re.search(r"(?m)^train +48 +width +High approximate Jensen-Shannon", summary["out"])
+
+    # what was refused is not what the next data is compared with
+    sample_data.write(data, 61, 7)
+    summary = after_first.run("--to", "ExampleValidator", settings=[changed])
+    assert {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]} == {"width", "height"}
+    assert "data warning" in summary["out"]
+
+    # the first data comes back: its statistics are cached, but what came between is other
+    summary = after_first.run("--to", "ExampleValidator")
+    assert states(summary)["StatisticsGen"] == "cached"
+    assert {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]} == {"width", "height"}
 
 
 def test_a_second_run_is_answered_from_the_cache(after_first, first):

@@ -2,7 +2,9 @@ import io
 
 import pytest
 from rich.console import Console
+from tfx.types import standard_artifacts
 
+from components.records import Rejects
 from pipeline import summary
 
 BLEU = {"bleu_1": 0.8, "bleu_2": 0.7, "bleu_3": 0.6, "bleu_4": 0.5}
@@ -45,6 +47,17 @@ def test_the_table_says_all_that_counts():
     assert rows[""] == "note: METEOR is left out: there is no Java here"
     assert rows["served model"] == "/serving/17"
     assert rows["report"] == "/report/3/report.html"
+
+
+def test_warnings_are_those_of_the_ingest_and_of_the_validator():
+    examples, rejects, anomalies = standard_artifacts.Examples(), Rejects(), standard_artifacts.ExampleAnomalies()
+    examples.set_string_custom_property("counts", '{"images": {"train": 1}, "captions": 5}')
+    rejects.set_string_custom_property("counts", "{}")
+    outputs = {"examples": examples, "rejects": rejects}
+    assert summary._data(outputs, None)["warnings"] == []
+    examples.set_string_custom_property("warnings", '["a list of others"]')
+    anomalies.set_string_custom_property("warnings", '["train: width: other"]')
+    assert summary._data(outputs, anomalies)["warnings"] == ["a list of others", "train: width: other"]
 
 
 @pytest.mark.parametrize(

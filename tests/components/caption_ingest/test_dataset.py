@@ -2,12 +2,15 @@ import json
 import os
 
 import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.caption_ingest import dataset
+from components import images
+from components.caption_ingest import dataset, gathering, readers
 from components.caption_ingest.dataset import Settings
 from components.caption_ingest.pictures import Inspected
 from components.caption_ingest.rejects import Reason, TooManyRejects
-from tests.material import write_data_set
+from tests.material import ROOT, write_data_set
 
 LISTS = {"train": ["a.jpg", "gone.jpg"], "dev": ["b.jpg"], "test": ["c.jpg"]}
 
@@ -86,6 +89,112 @@ def test_a_missing_picture_does_not_get_a_namesake(tmp_path):
     [entry], [reject] = data.entries, data.rejects
     assert (entry.image_id, entry.captions) == ("train/0.png", ("A dog", "A hound"))
     assert (reject.image_id, reject.reason) == ("val/0.png", Reason.MISSING_IMAGE)
+
+
+def test_one_name_in_captions_of_two_directories_is_not_one_picture(tmp_path):
+    for split in ("train", "test"):
+        for path in (f"images/{split}/0.png", f"images/{split}/{split}.png"):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(b"")
+        (tmp_path / split).mkdir()
+        names = ("0.png", "0.png", f"{split}.png", f"{split}/0.png")
+        lines = "".join(f'{{"file_name": "{name}", "text": "in {split}"}}\n' for name in names)
+        (tmp_path / split / "metadata.jsonl").write_text(lines)
+    data = dataset.read(Settings(str(tmp_path)))
+    assert [(entry.image_id, entry.file.uri, entry.split) for entry in data.entries] == [
+        ("test.png", "images/test/test.png", "test"),
+        ("test/0.png", "images/test/0.png", "test"),  # the path ends so
+        ("train.png", "images/train/train.png", "train"),
+        ("train/0.png", "images/train/0.png", "train"),
+    ]
+    assert [(reject.source, reject.line, reject.reason, reject.rows) for reject in data.rejects] == [
+        ("test/metadata.jsonl", 1, Reason.AMBIGUOUS_NAME, 2),
+        ("train/metadata.jsonl", 1, Reason.AMBIGUOUS_NAME, 2),
+    ]
+    where = "2 files may be meant: images/test/0.png, images/train/0.png; the captions have to say the directory"
+    assert data.rejects[0].detail == where
+
+
+def test_two_pictures_do_not_share_a_file_that_neither_names(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.png").write_bytes(b"")
+    write_data_set(tmp_path, "train/0.png#0\tA dog\nval/0.png#0\tA cat\n")
+    data = dataset.read(Settings(str(tmp_path)))
+    assert not data.entries and {reject.reason for reject in data.rejects} == {Reason.AMBIGUOUS_NAME}
+    assert data.rejects[0].detail == "train/0.png and val/0.png are not there, and both may be images/0.png"
+
+
+def test_a_missing_picture_is_told_where_others_of_its_name_are(tmp_path):
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a.jpg").write_bytes(b"")
+    write_data_set(tmp_path, "val/a.jpg#0\tA cat\n")
+    [reject] = dataset.read(Settings(str(tmp_path))).rejects
+    assert reject.reason == Reason.MISSING_IMAGE
+    assert reject.detail == "no such file; others of this name: 0/a.jpg, 1/a.jpg, 2/a.jpg, …"
+
+
+def test_rows_that_disagree_about_a_split_are_refused_with_both_places(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    (tmp_path / "captions.csv").write_text("split,image,caption\ntrain,b.jpg,one\n,b.jpg,two\ntest,b.jpg,three\n")
+    with pytest.raises(ValueError, match=r"captions.csv:4: b.jpg is in test here, but in train at captions.csv:2"):
+        dataset.read(Settings(str(tmp_path)))
+
+
+def test_files_that_disagree_about_a_split_are_refused_with_both_places(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.csv").write_text("image,caption\nb.jpg,one\n")
+    with pytest.raises(ValueError, match=r"val.csv:2: b.jpg is in eval here, but in train at train.csv:2"):
+        dataset.read(Settings(str(tmp_path)))
+    # a list is more than the name of a file
+    (tmp_path / "testImages.txt").write_text("b.jpg\n")
+    with pytest.raises(ValueError, match=r"val.csv:2"):
+        dataset.read(Settings(str(tmp_path)))
+    (tmp_path / "val.csv").unlink()
+    (tmp_path / "val.csv").write_text("image,caption\nc.jpg,one\n")
+    assert [entry.split for entry in dataset.read(Settings(str(tmp_path))).entries] == ["test"]
+
+
+def test_rows_and_lists_that_disagree_are_refused(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    (tmp_path / "captions.csv").write_text("split,image,caption\ntrain,b.jpg,one\n")
+    (tmp_path / "testImages.txt").write_text("images/b.jpg\n")
+    with pytest.raises(ValueError, match=r"captions.csv:2: b.jpg is in train here, but in the test list"):
+        dataset.read(Settings(str(tmp_path)))
+
+
+def test_a_list_of_other_pictures_is_warned_of(data_dir):
+    assert dataset.read(Settings(str(data_dir))).warnings == ()
+    (data_dir / "testImages.txt").write_text("x.jpg\ny.jpg\nc.jpg\n")
+    [warning] = dataset.read(Settings(str(data_dir))).warnings
+    assert warning.startswith("testImages.txt names 3 pictures, and the captions know 1 of them")
+
+
+def test_a_list_may_have_paths_where_captions_have_names(data_dir):
+    (data_dir / "testImages.txt").write_text("/home/me/images/c.jpg\n")
+    splits = {entry.image_id: entry.split for entry in dataset.read(Settings(str(data_dir))).entries}
+    assert splits == {"a.jpg": "train", "b.jpg": "eval", "c.jpg": "test", "new.jpg": "train"}
+
+
+def test_captions_beyond_the_schemas_number_are_one_reject(data_dir):
+    with (data_dir / "captions.token.txt").open("a") as file:
+        file.writelines(f"a.jpg#{number}\tone more\n" for number in range(2, 103))
+    data = dataset.read(Settings(str(data_dir)))
+    assert len(data.entries[0].captions) == 100
+    [reject] = [reject for reject in data.rejects if reject.reason == Reason.TOO_MANY_CAPTIONS]
+    assert (reject.image_id, reject.line, reject.rows, reject.source) == ("a.jpg", 109, 3, "captions.token.txt")
+    assert reject.detail == "103 captions, of which the first 100 are taken"
+    assert data.rows == 111
+
+
+def test_what_the_ingest_takes_is_what_the_schema_allows():
+    schema = text_format.Parse((ROOT / "schemas" / "captions.pbtxt").read_text(), schema_pb2.Schema())
+    feature = {each.name: each for each in schema.feature}
+    assert feature["captions"].value_count.max == feature["caption_words"].value_count.max == gathering.MAX_CAPTIONS
+    assert feature["caption_words"].int_domain.max == readers.MAX_WORDS
+    for side in ("width", "height"):
+        assert (feature[side].int_domain.min, feature[side].int_domain.max) == (images.MIN_SIDE, images.MAX_SIDE)
 
 
 def test_a_split_that_a_later_row_names_counts(tmp_path):
@@ -182,10 +291,10 @@ def test_names_may_be_relative_to_the_file_that_they_stand_in(tmp_path):
 
 
 def test_a_picture_may_lie_elsewhere_than_its_name_says(data_dir):
-    images = [{"filename": "a.jpg", "filepath": "val2014", "sentences": [{"raw": "A dog"}], "split": "test"}]
+    images = [{"filename": "a.jpg", "filepath": "val2014", "sentences": [{"raw": "A dog"}], "split": "train"}]
     (data_dir / "dataset.json").write_text(json.dumps({"images": images}))
     [entry] = dataset.read(Settings(str(data_dir), captions="dataset.json")).entries
-    assert (entry.image_id, entry.file.uri, entry.split) == ("val2014/a.jpg", "images/a.jpg", "test")
+    assert (entry.image_id, entry.file.uri, entry.split) == ("val2014/a.jpg", "images/a.jpg", "train")
 
 
 def test_lists_may_leave_out_directory_and_suffix(tmp_path):

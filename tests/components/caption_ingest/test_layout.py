@@ -133,13 +133,14 @@ def test_pictures_are_not_opened_in_search_of_captions(tmp_path):
     assert layout.find(str(tmp_path)).format == readers.TOKENS
 
 
-def test_a_picture_in_two_lists_is_an_error_with_file_and_line(tmp_path):
-    write_data_set(tmp_path, LINE, {"train": ["a.jpg"], "test": ["b.jpg", "a.jpg"]})
-    with pytest.raises(ValueError, match=r"testImages.txt:2: a.jpg is in the train list already"):
-        layout.read_lists(layout.find(str(tmp_path)))
-
-
-def test_a_list_may_come_from_windows(tmp_path):
+def test_names_that_are_not_utf_8_hinder_nothing(tmp_path, caplog):
     write_data_set(tmp_path, LINE)
-    (tmp_path / "testImages.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n")
-    assert layout.read_lists(layout.find(str(tmp_path))) == {"a.jpg": "test", "b.jpg": "test"}
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_text(TABLE)
+    (tmp_path / os.fsdecode(b"d\xe9j\xe0")).mkdir()
+    (tmp_path / os.fsdecode(b"d\xe9j\xe0") / "captions.csv").write_text(TABLE)
+    for wanted in (None, "*aptions*"):
+        assert names(layout.find(str(tmp_path), wanted)) == [("captions.token.txt", None)]
+    assert "caf\\xe9.csv" in caplog.text
+    with pytest.raises(ValueError, match=r"caf.*is no UTF-8") as error:
+        layout.find(str(tmp_path), "caf*.csv")
+    assert str(error.value).encode()

@@ -7,14 +7,8 @@ import pytest
 
 from components import images
 from components.caption_ingest import pictures
-from components.caption_ingest.pictures import (
-    Inspected,
-    PictureFile,
-    PictureMemory,
-    inspect_files,
-    inspect_unknown,
-    scan,
-)
+from components.caption_ingest.files import PictureFile, scan
+from components.caption_ingest.pictures import Inspected, PictureMemory, inspect_files, inspect_unknown
 from tests.material import encode
 
 
@@ -22,52 +16,7 @@ def add(directory, name, data):
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    return scan(str(directory))[name]
-
-
-def test_scan_finds_by_path_and_by_name(tmp_path):
-    file = add(tmp_path, "some/folder/a.jpg", b"12345")
-    stat = (tmp_path / "some/folder/a.jpg").stat()
-    assert file == PictureFile("some/folder/a.jpg", 5, stat.st_mtime_ns)
-    assert scan(str(tmp_path))["a.jpg"] == file
-
-
-def test_scan_of_equal_names_is_deterministic_and_hidden_files_do_not_count(tmp_path):
-    for folder in ("b", "a", "c"):
-        add(tmp_path, f"{folder}/x.jpg", folder.encode())
-    (tmp_path / ".hidden.jpg").write_bytes(b"")
-    found = scan(str(tmp_path))
-    assert found["x.jpg"].uri == "a/x.jpg"
-    assert ".hidden.jpg" not in found
-
-
-def test_links_out_of_the_directory_are_marked(tmp_path):
-    root, outside = tmp_path / "data", tmp_path / "outside"
-    add(root, "inside.jpg", b"1")
-    add(outside, "secret.jpg", b"2")
-    (root / "file.jpg").symlink_to(outside / "secret.jpg")
-    (root / "folder").symlink_to(outside)
-    (root / "harmless.jpg").symlink_to(root / "inside.jpg")
-    (root / "loop").symlink_to(root)
-    found = scan(str(root))
-    assert {name: found[name].outside for name in ("inside.jpg", "file.jpg", "folder/secret.jpg", "harmless.jpg")} == {
-        "inside.jpg": False,
-        "file.jpg": True,
-        "folder/secret.jpg": True,
-        "harmless.jpg": False,
-    }
-
-
-def test_names_that_are_not_utf_8_are_left_out_with_a_warning(tmp_path, caplog):
-    file = add(tmp_path, "a.jpg", b"1")
-    add(tmp_path, "ü.jpg", b"2")
-    for path in (b"b\xe9.jpg", b"caf\xe9/c.jpg"):
-        path = tmp_path / os.fsdecode(path)
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"3")
-    found = scan(str(tmp_path))
-    assert set(found) == {"a.jpg", "ü.jpg"} and found["a.jpg"] == file
-    assert "b\\xe9.jpg" in caplog.text and "caf\\xe9" in caplog.text
+    return scan(str(directory)).by_path[name]
 
 
 def test_files_are_inspected_each_for_itself(tmp_path, picture):
@@ -131,7 +80,7 @@ def test_each_picture_is_decoded_once(tmp_path, picture, inspected, monkeypatch)
     os.utime(root / "1.jpg", ns=(7, 7))
     again = PictureMemory(str(store), str(root))
     again.load()
-    files = [scan(str(root))[file.uri] for file in files]
+    files = [scan(str(root)).by_path[file.uri] for file in files]
     inspect_unknown([*files, add(root, "new.jpg", b"no picture")], again, str(root), beam.Pipeline)
     assert sorted(inspected) == ["1.jpg", "new.jpg"]
 

@@ -52,6 +52,7 @@ def test_flickr8ks_own_odd_name_is_that_of_the_file(tmp_path):
         (b"a.jpg#0\t", Reason.EMPTY_CAPTION),
         (b"a.jpg#0\t .,!? 12 ", Reason.EMPTY_CAPTION),
         (b"a.jpg#0\tcaf\xe9", Reason.BAD_ENCODING),
+        (b"a.jpg#0\t" + b"a " * 401, Reason.LONG_CAPTION),
     ],
 )
 def test_a_bad_line_is_rejected_with_its_number(tmp_path, line, reason):
@@ -69,6 +70,25 @@ def test_kaggles_table_of_flickr8k(tmp_path):
         Caption("a.jpg", "A cat .", None, 3),
         Caption("b.jpg", "one , two unquoted", None, 4),
     ]
+
+
+def test_four_hundred_words_are_a_caption(tmp_path):
+    [caption] = readers.read_tokens(written(tmp_path, "a.jpg#0\t" + " ".join(["dog"] * 400)))
+    assert len(caption.text.split()) == 400
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("a.jpg,1,000 dogs,two  cats ,and a hen", "1,000 dogs,two  cats ,and a hen"),
+        ("a.jpg, one , two", "one , two"),
+        ('"a.jpg",1,000 "big" dogs', '1,000 "big" dogs'),
+        ('a.jpg,"A dog", they say, barks', '"A dog", they say, barks'),
+        ('a.jpg,"1,000 ""big"" dogs"', '1,000 "big" dogs'),
+    ],
+)
+def test_commas_without_quotes_leave_the_text_as_it_was(tmp_path, row, text):
+    assert [item.text for item in readers.read_table(written(tmp_path, f"image,caption\n{row}\n"))] == [text]
 
 
 @pytest.mark.parametrize("header", ["image| comment_number| comment", "image_name| comment_number| comment"])
@@ -202,10 +222,18 @@ def test_a_broken_document_is_refused_with_the_place(tmp_path, read, text, messa
 
 def test_a_document_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "MAX_JSON_BYTES", 10)
-    with pytest.raises(Unreadable, match="more than 10 bytes"):
+    with pytest.raises(Unreadable, match="14 bytes, more than the 10 that are read"):
         list(readers.read_coco(written(tmp_path, '{"images": []}')))
 
 
+@pytest.mark.parametrize("read", [readers.read_tokens, readers.read_table, readers.read_json_lines])
+def test_a_file_of_lines_is_bounded(tmp_path, monkeypatch, read):
+    monkeypatch.setattr(readers, "MAX_TEXT_BYTES", 10)
+    with pytest.raises(Unreadable, match="captions: 14 bytes, more than the 10 that are read; part it"):
+        list(read(written(tmp_path, "a.jpg#0\tA dog\n")))
+
+
+HALVES = strategies.text(strategies.characters(categories=["Cs", "Lu"]), max_size=4)  # lone surrogates among letters
 ANYTHING = strategies.one_of(
     strategies.binary(max_size=400),
     strategies.text(max_size=400).map(str.encode),
@@ -213,7 +241,7 @@ ANYTHING = strategies.one_of(
     .map("".join)
     .map(str.encode),
     strategies.recursive(
-        strategies.none() | strategies.integers() | strategies.text(max_size=9),
+        strategies.none() | strategies.integers() | strategies.text(max_size=9) | HALVES,
         lambda inner: (
             strategies.lists(inner, max_size=3)
             | strategies.dictionaries(
