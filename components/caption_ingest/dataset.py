@@ -93,11 +93,11 @@ def read(settings: Settings) -> DataSet:
     files = scan(settings.data_dir)
     lists = SplitLists(found.lists)
     gathered, rejects, rows = gather(found, settings.data_dir, files)
-    listed = {
-        index: lists.split_of(each.image_id, each.file and each.file.uri, len(files.named(each.image_id)) == 1)
-        for index, each in enumerate(gathered)
-    }
-    split_of = [each.split(listed[index]) for index, each in enumerate(gathered)]
+    listed, split_of = [], []
+    for each in gathered:
+        uri, alone = each.file.uri if each.file else None, len(files.named(each.image_id)) == 1
+        listed.append(lists.split_of(each.image_id, uri, alone))
+        split_of.append(each.split(listed[-1]))
     official = {*found.lists, *filter(None, split_of)}
     users = _users(gathered)
     entries = []
@@ -113,7 +113,7 @@ def read(settings: Settings) -> DataSet:
             rejects.append(file)
         else:
             entries.append(Entry(each.image_id, assigned, file, tuple(each.captions), each.source, each.line))
-    doubts = lists.doubts(listed.values(), gathered[0].image_id) if gathered else []
+    doubts = lists.doubts(listed, gathered[0].image_id) if gathered else []
     return DataSet(
         _first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped, warnings=tuple(doubts)
     )

@@ -54,7 +54,7 @@ def scan(data_dir: str) -> Files:
     for file, real in sorted(_walk(data_dir, real_root), key=lambda found: found[0].uri):
         by_path[file.uri] = file
         real_paths[file.uri] = real
-    by_name = collections.defaultdict(list)
+    by_name: dict[str, list[str]] = collections.defaultdict(list)
     for path, real in real_paths.items():
         one = real if real in by_path else path  # a link and the file that it leads to are one
         namesakes = by_name[path.rpartition("/")[2]]
