@@ -201,29 +201,22 @@ def _stats(args: argparse.Namespace) -> int:
     config = _settings(args, to_run=False)
     if config is None:
         return 2
-    database = os.path.join(config.root_dir, "metadata.sqlite")
-    if not os.path.exists(database):
-        print(f"local_runner.py: nothing has run in {config.root_dir} yet", file=sys.stderr)
-        return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline import console
-
-    with console.without_chatter():
-        from rich.console import Console
-        from tfx.orchestration import metadata
-
-        from pipeline import data_report
-
     path = args.output or os.path.join(config.root_dir, "statistics.html")
-    try:
-        with (
-            console.without_chatter(),
-            metadata.Metadata(metadata.sqlite_metadata_connection_config(database)) as handle,
-        ):
-            tables = data_report.write(handle, config.name, path, config.tokenizer.vocabulary_size)
-    except data_report.NoData as error:
-        print(f"local_runner.py: {error}", file=sys.stderr)
-        return 2
+    with _metadata(os.path.join(config.root_dir, "metadata.sqlite")) as handle:
+        if handle is None:
+            return 2
+        from pipeline import console
+
+        with console.without_chatter():
+            from rich.console import Console
+
+            from pipeline import data_report
+        try:
+            with console.without_chatter():
+                tables = data_report.write(handle, config, path)
+        except data_report.NoData as error:
+            print(f"local_runner.py: {error}", file=sys.stderr)
+            return 2
     Console(highlight=False, width=None if sys.stdout.isatty() else data_report.WIDTH).print(tables)
     print(f"\nwith TFDV's picture: {path}")
     return 0

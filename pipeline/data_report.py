@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import html
 import io
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,6 +21,8 @@ from components import records
 from components.atomic import write_text
 from components.tokenizer.cleaning import clean
 from pipeline import lineage
+from pipeline.config import Config
+from pipeline.local_run import SUMMARY
 
 COMMONEST = 20  # words that are listed
 WIDTH = 100  # columns of the tables in the file
@@ -50,14 +53,13 @@ class Words:
         return cls(counts, np.array([len(words) for words in split], np.int64))
 
 
-def write(handle: metadata.Metadata, pipeline_name: str, path: str, vocabulary_size: int) -> Group:
+def write(handle: metadata.Metadata, config: Config, path: str) -> Group:
     """Writes the report of the last run's data as one HTML file.
 
     Args:
       handle: ML Metadata.
-      pipeline_name: whose last run.
+      config: name and root of the pipeline; all else is as the run had it.
       path: of the file.
-      vocabulary_size: of the tokenizer.
 
     Returns:
       the tables, for the terminal.
@@ -65,20 +67,29 @@ def write(handle: metadata.Metadata, pipeline_name: str, path: str, vocabulary_s
     Raises:
       NoData: no run has come so far.
     """
-    run_id = lineage.last_run_with(handle, pipeline_name, STEPS)
+    run_id = lineage.last_run_with(handle, config.name, STEPS)
     if run_id is None:
-        raise NoData(f"no run of {pipeline_name} has read its data yet: run it first, at least --to {STEPS[-1]}")
-    outputs = lineage.run_outputs(handle, pipeline_name, run_id, STEPS)
+        raise NoData(f"no run of {config.name} has read its data yet: run it first, at least --to {STEPS[-1]}")
+    outputs = lineage.run_outputs(handle, config.name, run_id, STEPS)
     captions, pictures = {}, {}
     for split in records.SPLITS:
         files = records.split_files(outputs["CaptionIngest"]["examples"], split)
         batches = list(records.read_examples(files, {records.CAPTIONS: records.EXAMPLE_SPEC[records.CAPTIONS]}))
         captions[split] = [text.decode() for batch in batches for text in batch[records.CAPTIONS].flat_values.numpy()]
         pictures[split] = sum(int(batch[records.CAPTIONS].nrows()) for batch in batches)
-    tables = describe(captions, pictures, vocabulary_size)
+    tables = describe(captions, pictures, vocabulary_size(config, run_id))
     uri = outputs["StatisticsGen"]["statistics"].uri
-    write_text(path, page(f"{pipeline_name}, run {run_id}", tables, *(_read(uri, s) for s in records.SPLITS[:2])))
+    write_text(path, page(f"{config.name}, run {run_id}", tables, *(_read(uri, s) for s in records.SPLITS[:2])))
     return tables
+
+
+def vocabulary_size(config: Config, run_id: str) -> int:
+    """The tokenizer's, as set in a run; as it is set now where the run was killed before it wrote its summary."""
+    try:
+        with open(os.path.join(config.root_dir, "runs", run_id, SUMMARY)) as file:
+            return int(json.load(file)["config"]["tokenizer"]["vocabulary_size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return config.tokenizer.vocabulary_size
 
 
 def describe(captions: Mapping[str, Sequence[str]], pictures: Mapping[str, int], vocabulary_size: int) -> Group:

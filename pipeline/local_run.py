@@ -13,6 +13,7 @@ from pipeline.config import Config, to_dict
 from pipeline.steps import Step
 
 SUMMARY, LOG = "summary.json", "log.txt"
+CAUSE_LINES = 60  # of a fault that are printed: the table of every reason for a reject, with its examples, is shorter
 
 
 def run(config: Config, from_node: str | None = None, to_node: str | None = None, verbose: bool = False) -> int:
@@ -86,7 +87,7 @@ def _run(
                 ended.append(step)
         except runner.StepFailed as failure:
             logging.exception("%s failed", failure.step_id)
-            fault, status = f"{failure.step_id} failed: {_cause(failure)}", 1
+            fault, status = f"{failure.step_id} failed: {_cause(failure, os.path.join(run_dir, LOG))}", 1
         except KeyboardInterrupt:
             fault, status = "interrupted; what has ended is kept, and the next run goes on from there", 130
 
@@ -108,10 +109,17 @@ def _write(result: dict[str, Any], run_dir: str, root: str) -> None:
         write_text(os.path.join(directory, SUMMARY), json.dumps(result, indent=1) + "\n")
 
 
-def _cause(failure: Exception) -> str:
-    """What went wrong, without the way it took: Beam hands on a worker's traceback as the message."""
+def _cause(failure: Exception, log: str) -> str:
+    """What went wrong, without the way it took: Beam hands on a worker's traceback as the message.
+
+    Of a very long message, as of data that is wrong in many places, the rest is left to the log.
+    """
     lines = str(failure.__cause__).strip().splitlines() or [type(failure.__cause__).__name__]
-    return lines[-1] if lines[0].startswith("Traceback") else "\n".join(lines[:30])
+    if lines[0].startswith("Traceback"):
+        return lines[-1]
+    if (left_out := len(lines) - CAUSE_LINES) > 0:
+        lines[CAUSE_LINES:] = [f"… and {left_out} lines more, all of them in {_short(log)}"]
+    return "\n".join(lines)
 
 
 def _short(path: str) -> str:

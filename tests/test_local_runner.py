@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -68,10 +69,17 @@ def test_a_directory_without_a_model_is_said(tmp_path, capsys):
     assert f"--model {tmp_path}: no SavedModel there" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["compare", "rollback"])
+@pytest.mark.parametrize("command", ["compare", "rollback", "stats"])
 def test_commands_about_what_was_say_that_nothing_has_run(command, tmp_path, capsys):
     assert local_runner.main([command, "--root", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"local_runner.py: nothing has run in {tmp_path} yet\n"
+
+
+def test_stats_of_a_database_that_can_not_be_used_are_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "metadata.sqlite").write_text("no database\n" * 100)
+    assert local_runner.main(["stats", "--root", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"local_runner.py: .*metadata.sqlite can't be used \(.+\): move it away, or .*\n", said)
 
 
 def test_a_model_in_no_root_has_no_lineage(tmp_path, capsys):

@@ -8,7 +8,9 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 from tfx.orchestration import metadata
 
+from components.atomic import write_text
 from pipeline import data_report
+from pipeline.config import Config, Tokenizer
 from pipeline.data_report import Words
 
 CAPTIONS = {"train": ["A dog !", "a big Dog", "a CAT"], "eval": ["two dogs run"], "test": []}
@@ -64,5 +66,15 @@ def test_no_run_is_said(tmp_path):
         metadata.Metadata(config) as handle,
         pytest.raises(data_report.NoData, match="no run of mine has read its data yet"),
     ):
-        data_report.write(handle, "mine", str(tmp_path / "x.html"), 10)
+        data_report.write(handle, Config(name="mine", root=str(tmp_path)), str(tmp_path / "x.html"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("summary", [None, "", "[]", "{}", '{"config": {"tokenizer": null}}'])
+def test_the_vocabulary_is_of_the_size_that_the_run_had(tmp_path, summary):
+    config = Config(root=str(tmp_path), tokenizer=Tokenizer(vocabulary_size=7))
+    write_text(str(tmp_path / "runs" / "r1" / "summary.json"), '{"config": {"tokenizer": {"vocabulary_size": 99}}}')
+    assert data_report.vocabulary_size(config, "r1") == 99
+    if summary is not None:
+        write_text(str(tmp_path / "runs" / "r2" / "summary.json"), summary)
+    assert data_report.vocabulary_size(config, "r2") == 7
