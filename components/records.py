@@ -62,6 +62,7 @@ BLESSED, REFUSED, UNCHANGED = "blessed", "refused", "unchanged"
 CANDIDATE_ID = "candidate_id"  # of `evaluation`: the model that was measured
 TEST_SET = "test_set"  # of `evaluation`: hash of the pictures and references that it was measured on
 RULES = "rules"  # JSON list; of `evaluation`: each rule with its value and verdict
+MODEL_NAME = "model_name"  # of a model that was trained beside the candidate: "attention"; what the figures call it
 ROLLED_BACK = "rolled_back"  # of a model: when it was taken from service by hand; it is not blessed again
 FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside (data, weights, a file)
 

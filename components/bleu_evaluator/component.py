@@ -35,6 +35,7 @@ class BleuEvaluatorSpec(ComponentSpec):
         "features": ChannelParameter(type=Features),
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "other_models": ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         "predictions": ChannelParameter(type=Predictions),
@@ -106,6 +107,7 @@ class BleuEvaluator(base_component.BaseComponent):
         features: BaseChannel,
         model: BaseChannel,
         baseline_model: BaseChannel | None = None,
+        other_models: BaseChannel | None = None,
         min_bleu_4: float = 0.0,
         min_gain: float = 0.0,
         baseline: str = "last_blessed",
@@ -118,6 +120,8 @@ class BleuEvaluator(base_component.BaseComponent):
           features: of FeatureExtractor.
           model: the candidate.
           baseline_model: the last blessed one, from a Resolver; none on a first run.
+          other_models: trained beside the candidate, named by the custom property `model_name`: measured and compared
+            with, but without a say in the decision.
           min_bleu_4: least corpus BLEU-4, 0 to 1.
           min_gain: least BLEU-4 over the baseline's; below 0 it allows a loss.
           baseline: "last_blessed", or "none" to bless without a comparison.
@@ -128,6 +132,7 @@ class BleuEvaluator(base_component.BaseComponent):
             features=features,
             model=model,
             baseline_model=baseline_model,
+            other_models=other_models,
             min_bleu_4=min_bleu_4,
             min_gain=min_gain,
             baseline=baseline,

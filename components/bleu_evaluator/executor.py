@@ -68,11 +68,16 @@ def _evaluate(
         evaluation.add(name, captions)
 
     caption(CANDIDATE, candidate_dir, "predictions.json")
-    gains, verdicts = None, []
+    gains: dict[str, dict] = {}
+    for number, other in enumerate(input_dict.get("other_models") or [], 1):
+        name = other.get_string_custom_property(records.MODEL_NAME) or f"model {number}"
+        caption(name, _model_dir(other), f"{name.replace(' ', '_')}_predictions.json")
+        gains[name] = evaluation.gains(CANDIDATE, name)
+    verdicts = []
     if baseline_dir and exec_properties["baseline"] != "none":
         try:
             caption(BASELINE, baseline_dir, "baseline_predictions.json")
-            gains = evaluation.gains(CANDIDATE, BASELINE)
+            gains[BASELINE] = evaluation.gains(CANDIDATE, BASELINE)
         except Exception as error:  # whatever a SavedModel that was moved, cut or made by other versions raises
             logging.exception("the baseline can't be measured")
             verdicts.append(not_measured(baseline_dir, error))
@@ -80,13 +85,13 @@ def _evaluate(
     figures = evaluation.figures()
     if when := exec_properties.get(records.ROLLED_BACK):
         verdicts.append(rolled_back(when))
-    verdicts = decide(_values(figures[CANDIDATE]), gains, settings.rules) + verdicts
+    verdicts = decide(_values(figures[CANDIDATE]), gains.get(BASELINE), settings.rules) + verdicts
     evaluation_dir = artifact_utils.get_single_uri(output_dict["evaluation"])
     write_text(os.path.join(evaluation_dir, records.PICTURES_FILE), json.dumps(evaluation.pictures()))
     return _result(verdicts, evaluation, figures, gains)
 
 
-def _result(verdicts: list[Verdict], evaluation: Evaluation, figures: dict, gains: dict | None) -> dict[str, Any]:
+def _result(verdicts: list[Verdict], evaluation: Evaluation, figures: dict, gains: dict[str, dict]) -> dict[str, Any]:
     blessed = all(verdict.met for verdict in verdicts)
     return {
         "decision": records.BLESSED if blessed else records.REFUSED,
@@ -96,8 +101,8 @@ def _result(verdicts: list[Verdict], evaluation: Evaluation, figures: dict, gain
         "pictures": len(evaluation.test_set.image_ids),
         "test_set": evaluation.test_set.fingerprint,
         "metrics": _values(figures[CANDIDATE]),
-        "baseline_metrics": _values(figures[BASELINE]) if gains else None,
-        "models": {name: found for name, found in figures.items() if name == CANDIDATE or gains},
+        "baseline_metrics": _values(figures[BASELINE]) if BASELINE in gains else None,
+        "models": {name: found for name, found in figures.items() if name in (CANDIDATE, *gains)},
         "gains": gains,
         "slices": evaluation.slices(),
     }

@@ -7,7 +7,7 @@ from PIL import Image
 
 from components import images
 
-SIDE = 192  # pixels of the longer side
+SIDE = 256  # pixels of the longer side
 QUALITIES = (72, 55, 40, 25)  # of the JPEG, the first that keeps to the bound
 LEAST = 96  # pixels of the longer side, where no quality does
 

@@ -98,6 +98,7 @@ def evaluate(given, tmp_path):
         baseline_rule: str = "last_blessed",
         test_set_before: str = "",
         rolled_back: str = "",
+        others: list[Artifact] = (),
         **settings,
     ):
         out = tmp_path / "out"
@@ -107,6 +108,7 @@ def evaluate(given, tmp_path):
             "blessing": [artifact(standard_artifacts.ModelBlessing, out / "blessing")],
         }
         inputs = {**given, "model": [candidate], "baseline_model": [baseline] if baseline else []}
+        inputs["other_models"] = list(others)
         properties = {"min_bleu_4": min_bleu_4, "min_gain": 0.0, "baseline": baseline_rule}
         properties[records.ROLLED_BACK] = rolled_back
         properties["settings"] = json.dumps({"resamples": 100, "meteor": False, **settings})
@@ -228,7 +230,8 @@ def test_every_figure_and_rule_is_written_down(evaluate, model):
         assert set(figures) >= {"bleu_1", "bleu_4", "cider", "rouge_l", "length", "copied", "vocabulary", "distinct"}
         assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in figures.values())
     assert result["metrics"]["copied"] == 0.5  # one caption stands in train, but for case and signs
-    assert result["gains"]["bleu_4"]["value"] < 0 and result["gains"]["bleu_4"]["p"] > 0.5
+    gain = result["gains"]["baseline"]["bleu_4"]
+    assert gain["value"] < 0 and gain["p"] > 0.5
     parts = [(part["field"], part["value"], part["pictures"]) for part in result["slices"]]
     assert parts == [("objects", "1", 1), ("objects", "2", 1)]
     assert result["slices"][0]["models"]["candidate"]["bleu_4"]["value"] == pytest.approx(1.0)
@@ -277,3 +280,13 @@ def test_the_driver_tells_whether_the_candidate_was_rolled_back(tmp_path):
         candidate.set_string_custom_property(records.ROLLED_BACK, when)
         info = data_types.ExecutionInfo(input_dict={"model": [candidate]}, exec_properties={})
         assert Driver(None).run(info).exec_properties[records.ROLLED_BACK].string_value == when
+
+
+def test_a_model_trained_beside_is_compared_with_but_decides_nothing(evaluate, model):
+    other = model(4)
+    other.set_string_custom_property(records.MODEL_NAME, "attention")
+    result, _, out = evaluate(model(6, WORSE), model(5, WORSE), others=[other])
+    assert result["decision"] == "blessed"  # as good as the baseline, worse than the other
+    assert set(result["models"]) == {"candidate", "attention", "baseline"}
+    assert result["gains"]["attention"]["bleu_4"]["value"] < 0 == result["gains"]["baseline"]["bleu_4"]["value"]
+    assert len(json.loads((out / "predictions" / "attention_predictions.json").read_text())) == 2

@@ -64,7 +64,7 @@ def material(pictures: int = 100, with_maps: bool = True) -> Material:
         "test_set": "0123456789abcdef",
         "metrics": {"bleu_4": 0.4},
         "models": {"candidate": figures(0.4), "baseline": figures(0.35)},
-        "gains": {name: figure(0.05) | {"p": 0.2} for name in ("bleu_4", "cider")},
+        "gains": {"baseline": {name: figure(0.05) | {"p": 0.2} for name in ("bleu_4", "cider")}},
         "slices": [
             {"field": "caption_length", "value": "9", "pictures": 4, "models": {"candidate": figures(0.3)}},
         ],

@@ -38,7 +38,7 @@ def test_everything_is_in_it():
 def test_a_first_run_has_no_baseline_to_show():
     made = material(2, with_maps=False)
     models = {"candidate": made.evaluation["models"]["candidate"]}
-    evaluation = {**made.evaluation, "baseline": None, "gains": None, "models": models}
+    evaluation = {**made.evaluation, "baseline": None, "gains": {}, "models": models}
     page = render(dataclasses.replace(made, evaluation=evaluation, charts=[], rejects=[], lineage=[]))
     assert "There is no baseline yet" in page and "lost most" not in page
     assert "The training has left no logs" in page and "Nothing was rejected" in page
