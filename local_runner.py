@@ -241,7 +241,7 @@ def _store(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"local_runner.py: {error}", file=sys.stderr)
         return 2
-    Console(highlight=False, soft_wrap=True).print(feature_store.table(found, args.last))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(feature_store.table(found, args.last))
     if args.drop:
         print(f"{feature_store.drop(found) / 2**20:.1f} MiB freed")
     return 0

@@ -357,3 +357,19 @@ def test_a_step_that_fails_is_named_with_its_cause_and_the_log(after_first, firs
     assert states(summary)["FeatureExtractor"] == "failed"
     assert "has changed since it was ingested; run again" in summary["error"].splitlines()[0]
     assert re.search(r"runs/\S+/log.txt", summary["out"])
+
+
+def test_features_that_no_run_needs_are_dropped_and_computed_again_when_they_are(after_first):
+    after_first.run("--to", "FeatureExtractor", settings=["feature_extractor.image_size=32"])
+    for shard in (after_first.root / "store" / "features").glob("*/shard-*.tfrecord"):
+        os.utime(shard, (1, 1))  # what is young is not dropped
+    store = [sys.executable, "local_runner.py", "store", "--root", str(after_first.root)]
+    kept = after_first.execute([*store, "--drop"])
+    assert kept.stdout.endswith("0.0 MiB freed\n"), kept.stderr
+    assert after_first.features() == 120
+    dropped = after_first.execute([*store, "--drop", "--last", "1"])
+    assert "MobileNet 64 px, random" in dropped.stdout
+    assert after_first.features() == 60
+    again = after_first.run("--to", "FeatureExtractor")
+    assert states(again)["FeatureExtractor"] == "done"
+    assert after_first.features() == 120

@@ -51,12 +51,10 @@ def test_weights_from_a_file_find_the_width_that_they_fit(weights_file):
 
 
 def test_a_weights_file_that_does_not_fit_names_the_setting_the_backbone_and_the_layer(weights_file):
-    with pytest.raises(
-        ValueError, match=r"feature_extractor.weights: .*narrow.weights.h5 does not fit MobileNetV2"
-    ) as e:
+    with pytest.raises(ValueError, match=r"feature_extractor.weights: .* does not fit MobileNetV2") as fault:
         backbones.build(BackboneSettings("MobileNetV2", weights_file, 32))
-    assert "Conv2D name=Conv1" in str(e.value)
-    assert len(str(e.value)) < 600
+    assert "Conv2D name=Conv1" in str(fault.value)
+    assert len(str(fault.value)) < 600
 
 
 def test_a_file_of_something_else_does_not_fit(tmp_path):
