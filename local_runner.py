@@ -44,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     settings = argparse.ArgumentParser(add_help=False)
-    settings.add_argument("--config", metavar="FILE", help="settings in YAML (default: pipeline/configs/sample.yaml)")
+    settings.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        help="settings in YAML (default: pipeline/configs/sample.yaml); of several, each once more with --config, a later "
+        "one wins",
+    )
     settings.add_argument(
         "--set",
         metavar="KEY=VALUE",

@@ -115,10 +115,20 @@ class Evaluator:
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
+class BeamStep:
+    """One of the Beam steps."""
+
+    args: tuple[str, ...] = ()  # after those of all steps, so that they win
+
+
+@dataclass(frozen=True, config=_STRICT_KEYS)
 class Beam:
-    """The Beam steps: ingest, statistics, Transform, extraction."""
+    """The Beam steps."""
 
     args: tuple[str, ...] = ()  # as `beam_pipeline_args` in TFX
+    steps: dict[Literal["CaptionIngest", "StatisticsGen", "FeatureExtractor", "Transform"], BeamStep] = Field(
+        default_factory=dict
+    )  # by name
 
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
@@ -194,23 +204,22 @@ class Config:
         return _absolute(self.feature_extractor.store or os.path.join(self.root_dir, "store", "features"))
 
 
-def load(path: str | os.PathLike | None = None, overrides: Sequence[str] = ()) -> Config:
+def load(
+    path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, overrides: Sequence[str] = ()
+) -> Config:
     """Reads a configuration.
 
     Args:
-      path: a YAML file; None for the built-in sample's.
+      path: a YAML file, or several, of which a later one wins; None for the built-in sample's.
       overrides: `key.key=value`, where the value is YAML: "trainer.epochs=3", "data.limit=null".
 
     Raises:
       ConfigError: the file can't be read, a key is unknown, or a value is of the wrong type or out of range.
     """
-    path = pathlib.Path(path or SAMPLE)
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: not a mapping of settings")
+    paths = [path] if isinstance(path, str | os.PathLike) else path or [SAMPLE]
+    tree: dict[str, Any] = {}
+    for each in paths:
+        _merge(tree, _read(pathlib.Path(each)))
     for override in overrides:
         _override(tree, override)
     try:
@@ -244,6 +253,26 @@ def _absolute(path: str) -> str:
 def to_dict(config: Config) -> dict[str, Any]:
     """The settings as plain data, defaults included."""
     return dataclasses.asdict(config)
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: not a mapping of settings")
+    return tree
+
+
+def _merge(tree: dict[str, Any], other: dict[str, Any]) -> None:
+    """Lays other settings over a tree, section by section."""
+    for key, value in other.items():
+        below = tree.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            _merge(below, value)
+        else:
+            tree[key] = value
 
 
 def _without_null(tree: dict[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     settings = argparse.ArgumentParser(add_help=False)
-    settings.add_argument("--config", metavar="FILE", help="settings in YAML (default: the sample's)")
+    settings.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        help="settings in YAML (default: the sample's); of several, each once more with --config, a later one wins",
+    )
     settings.add_argument("--set", metavar="KEY=VALUE", action="extend", nargs="+", default=[], dest="overrides")
     reach = argparse.ArgumentParser(add_help=False)
     reach.add_argument("--host", default=os.environ.get("KFP_HOST"), help="of Kubeflow Pipelines (default: $KFP_HOST)")

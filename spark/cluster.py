@@ -1,0 +1,228 @@
+"""Starts and stops a Spark cluster on this machine: a master, two workers, Beam's job server, Beam's Python workers.
+
+    python -m spark.cluster up      install what is missing into .spark, start, wait until all is ready
+    python -m spark.cluster down    stop all of it
+
+The pipeline reaches it with `--config pipeline/configs/spark.yaml`. It is Spark as it runs on several machines, but that
+everything listens on the loopback address.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HOME = ROOT / ".spark"
+POM = pathlib.Path(__file__).parent / "pom.xml"
+SPARK = "pyspark==3.5.4"  # its wheel is the whole distribution
+BEAM = "2.56.0"  # of the job server; it must be the pipeline's
+JAVA = 17
+HOST = "127.0.0.1"
+MASTER, MASTER_PAGE, JOBS, ARTIFACTS, EXPANSION, POOL = 7077, 7078, 8099, 8098, 8097, 50000  # ports
+WORKERS, CORES, MEMORY = 2, 1, "3g"
+PATIENCE = 90.0  # seconds until a part is ready
+
+
+class ClusterError(RuntimeError):
+    """The cluster can't be started; the message says what to do."""
+
+
+def up() -> None:
+    """Installs what is missing, starts what does not run, and waits until it is ready.
+
+    Raises:
+      ClusterError: something to install, or a part that did not start.
+    """
+    _check_system()
+    _install()
+    spark_class = str(_distribution() / "bin" / "spark-class")
+    master = f"spark://{HOST}:{MASTER}"
+    deploy = "org.apache.spark.deploy"
+    pages = ["--host", HOST, "--webui-port"]
+    _start("master", [spark_class, f"{deploy}.master.Master", *pages, str(MASTER_PAGE), "--port", str(MASTER)])
+    _wait("master", lambda: _listens(MASTER) and _listens(MASTER_PAGE))
+    for number in range(WORKERS):
+        limits = ["--cores", str(CORES), "--memory", MEMORY, "--work-dir", str(HOME / "run" / f"worker-{number}")]
+        _start(f"worker-{number}", [spark_class, f"{deploy}.worker.Worker", *pages, "0", *limits, master])
+    pool = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={POOL}"]
+    _start("python-workers", [sys.executable, *pool])
+    jobs = [f"--job-host={HOST}", f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
+    places = [f"--spark-master-url={master}", f"--artifacts-dir={HOME / 'run' / 'artifacts'}"]
+    _start("job-server", [spark_class, "org.apache.beam.runners.spark.SparkJobServerDriver", *jobs, *places])
+    _wait(f"worker-{WORKERS - 1}", lambda: _workers_alive() == WORKERS)
+    _wait("python-workers", lambda: _listens(POOL))
+    _wait("job-server", lambda: _listens(JOBS))
+
+
+def down() -> None:
+    """Stops every part, the last that was started first."""
+    for file in sorted((HOME / "run").glob("*.pid"), key=lambda file: file.stat().st_mtime, reverse=True):
+        group = int(file.read_text())
+        for signal_number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            if _is_ours(group):
+                os.killpg(group, signal_number)
+                _until(lambda group=group: not _is_ours(group), patience)
+        file.unlink()
+
+
+def executors() -> list[int]:
+    """Process ids of the executors that run at the moment."""
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdecimal() and "CoarseGrainedExecutorBackend" in _said(pid)]
+
+
+def tasks_run() -> list[int]:
+    """How many tasks each executor has finished since the cluster was started, by its log; an entry an executor."""
+    logs = sorted((HOME / "run").glob("worker-*/app-*/*/stderr"))
+    return [len(re.findall(r"Finished task", log.read_text(errors="replace"))) for log in logs]
+
+
+def _check_system() -> None:
+    beam = importlib.metadata.version("apache-beam")
+    if beam != BEAM:
+        raise ClusterError(
+            f"the pipeline's Beam is {beam}, and Spark's job server is to be had for {BEAM} alone: make the other "
+            "environment, `make clean set-up TFX=1.16`"
+        )
+    missing = [f"{name} ({package})" for name, package in _NEEDED.items() if shutil.which(name) is None]
+    if missing:
+        packages = " ".join(_NEEDED[name.split()[0]] for name in missing)
+        raise ClusterError(f"missing: {', '.join(missing)}; on Debian and Ubuntu: apt install {packages}")
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', said)
+    if found is None or int(found[1]) != JAVA:
+        raise ClusterError(f"Spark wants Java {JAVA}, and `java -version` says: {said.splitlines()[0]}")
+
+
+_NEEDED = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
+
+
+def _install() -> None:
+    """Spark and the jars of Beam's job server, each once."""
+    stamp = HOME / ".installed"
+    wanted = f"{SPARK} {BEAM}"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir()
+    print(f"Spark and Beam's job server go into {HOME.name}, about a minute", flush=True)
+    uv = str(ROOT / ".uv" / "bin" / "uv")
+    _run([uv, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(HOME / "spark"), SPARK])
+    jars = [f"-DoutputDirectory={HOME / 'lib'}", "-DincludeScope=runtime", f"-Dbeam.version={BEAM}"]
+    _run(["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies", *jars])
+    stamp.write_text(wanted)
+
+
+def _run(command: Sequence[str]) -> None:
+    if subprocess.run(command, cwd=HOME, check=False).returncode:
+        raise ClusterError(f"{' '.join(command)} failed; what it said stands above")
+
+
+def _distribution() -> pathlib.Path:
+    return HOME / "spark" / "pyspark"
+
+
+def _start(part: str, command: Sequence[str]) -> None:
+    """Starts a part in a process group of its own, unless it runs."""
+    run = HOME / "run"
+    run.mkdir(exist_ok=True)
+    file = run / f"{part}.pid"
+    if file.exists() and _is_ours(int(file.read_text())):
+        return
+    binaries = os.path.dirname(sys.executable)  # Beam's pool starts `python`
+    environment = {
+        **os.environ,
+        "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(ROOT),
+        "SPARK_HOME": str(_distribution()),
+        "SPARK_LOCAL_IP": HOST,
+        # after Spark's own jars, or two versions of Jackson meet
+        "SPARK_DIST_CLASSPATH": str(HOME / "lib" / "*") if part == "job-server" else "",
+        "SPARK_DRIVER_MEMORY": "1g",
+    }
+    with open(run / f"{part}.log", "w") as log:
+        process = subprocess.Popen(
+            command, cwd=run, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    file.write_text(str(process.pid))
+
+
+def _wait(part: str, is_ready: Callable[[], bool]) -> None:
+    group = int((HOME / "run" / f"{part}.pid").read_text())
+    if not _until(lambda: is_ready() or not _is_ours(group), PATIENCE) or not is_ready():
+        log = HOME / "run" / f"{part}.log"
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+        raise ClusterError(f"{part} did not start; {log} ends with\n{last}")
+
+
+def _until(condition: Callable[[], bool], patience: float) -> bool:
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _workers_alive() -> int:
+    with urllib.request.urlopen(f"http://{HOST}:{MASTER_PAGE}/json/", timeout=5) as answer:
+        return json.load(answer)["aliveworkers"]
+
+
+def _is_ours(group: int) -> bool:
+    """Whether a process of a group runs; one that was started by this module, not a later one of the same number."""
+    members = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _group_of(pid) == group]
+    return any(_PARTS.search(_said(pid)) for pid in members)
+
+
+_PARTS = re.compile("spark|apache_beam")
+
+
+def _group_of(pid: str) -> int | None:
+    try:
+        return os.getpgid(int(pid))
+    except ProcessLookupError:
+        return None
+
+
+def _said(pid: str) -> str:
+    """A process's command line."""
+    try:
+        return pathlib.Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="spark.cluster", description=__doc__.partition("\n")[0])
+    parser.add_argument("command", choices=["up", "down"])
+    try:
+        if parser.parse_args().command == "down":
+            down()
+            return 0
+        up()
+    except ClusterError as error:
+        print(f"spark: {error}", file=sys.stderr)
+        return 1
+    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run, arguments in pipeline/configs/spark.yaml")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
