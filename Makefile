@@ -29,6 +29,15 @@ test-report: set-up ## open a report in Chromium, which apt installs where it ma
 test-cluster: set-up ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
 
+test-spark: set-up ## run the Beam steps on a Spark cluster on this machine (Java 17, Maven, TFX 1.16)
+	@$(PYTHON) -m pytest tests/spark $(ARGS)
+
+spark-up: set-up ## start that cluster, for --config pipeline/configs/overlays/spark.yaml
+	@$(PYTHON) -m spark.cluster up
+
+spark-down: ## stop it
+	@$(PYTHON) -m spark.cluster down
+
 image: ## build the image of the steps on a cluster; IMAGE=NAME, BUILDER="buildah build" without Docker
 	@$(BUILDER) --build-arg COMMIT="$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)" \
 		--file kubeflow/Dockerfile --tag $(IMAGE) $(ARGS) .

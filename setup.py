@@ -12,7 +12,7 @@ setup(
     py_modules=["local_runner"],
     package_data={
         "components.report": ["*.j2", "*.css", "*.js"],
-        "pipeline": ["configs/*.yaml"],
+        "pipeline": ["configs/*.yaml", "configs/overlays/*.yaml"],
         "schemas": ["*.pbtxt"],
     },
     install_requires=[

@@ -157,6 +157,10 @@ def create_pipeline(
     )
     report.add_upstream_node(pusher)
 
+    beam_steps = {step.id: step for step in (ingest, statistics, tokenizer, extractor)}
+    for name, step in config.beam.steps.items():
+        beam_steps[name].with_beam_pipeline_args(step.args)
+
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=os.path.join(root, "artifacts"),

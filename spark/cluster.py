@@ -3,7 +3,7 @@
     python -m spark.cluster up      install what is missing into .spark, start, wait until all is ready
     python -m spark.cluster down    stop all of it
 
-The pipeline reaches it with `--config pipeline/configs/spark.yaml`. It is Spark as it runs on several machines, but that
+The pipeline reaches it with `--config pipeline/configs/overlays/spark.yaml`. It is Spark as it runs on several machines, but that
 everything listens on the loopback address.
 """
 
@@ -31,6 +31,22 @@ JAVA = 17
 HOST = "127.0.0.1"
 MASTER, MASTER_PAGE, JOBS, ARTIFACTS, EXPANSION, POOL = 7077, 7078, 8099, 8098, 8097, 50000  # ports
 WORKERS, CORES, MEMORY = 2, 1, "3g"
+# what Spark uses of Java's own; its launcher opens these for its own classes (JavaModuleOptions)
+OPENED = (
+    "java.io",
+    "java.lang",
+    "java.lang.invoke",
+    "java.lang.reflect",
+    "java.net",
+    "java.nio",
+    "java.util",
+    "java.util.concurrent",
+    "java.util.concurrent.atomic",
+    "sun.nio.ch",
+    "sun.nio.cs",
+    "sun.security.action",
+    "sun.util.calendar",
+)
 PATIENCE = 90.0  # seconds until a part is ready
 
 
@@ -149,6 +165,7 @@ def _start(part: str, command: Sequence[str]) -> None:
         # after Spark's own jars, or two versions of Jackson meet
         "SPARK_DIST_CLASSPATH": str(HOME / "lib" / "*") if part == "job-server" else "",
         "SPARK_DRIVER_MEMORY": "1g",
+        "JDK_JAVA_OPTIONS": " ".join(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED),
     }
     with open(run / f"{part}.log", "w") as log:
         process = subprocess.Popen(
@@ -180,8 +197,11 @@ def _listens(port: int) -> bool:
 
 
 def _workers_alive() -> int:
-    with urllib.request.urlopen(f"http://{HOST}:{MASTER_PAGE}/json/", timeout=5) as answer:
-        return json.load(answer)["aliveworkers"]
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{MASTER_PAGE}/json/", timeout=5) as answer:
+            return json.load(answer)["aliveworkers"]
+    except OSError:  # it listens before it answers
+        return 0
 
 
 def _is_ours(group: int) -> bool:
@@ -220,7 +240,7 @@ def main() -> int:
     except ClusterError as error:
         print(f"spark: {error}", file=sys.stderr)
         return 1
-    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run, arguments in pipeline/configs/spark.yaml")
+    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run, arguments in pipeline/configs/overlays/spark.yaml")
     return 0
 
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
@@ -33,7 +33,7 @@ class CaptionIngestSpec(ComponentSpec):
     }
 
 
-class CaptionIngest(base_component.BaseComponent):
+class CaptionIngest(base_beam_component.BaseBeamComponent):
     """Reads captions and pictures: one tf.Example a picture, in the splits train, eval and test.
 
     The pictures stay where they are; each is read once, decoded to its end and hashed. What was decoded by an earlier

@@ -1,6 +1,6 @@
 """FeatureExtractor: the dear step, paid once a picture."""
 
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import BaseChannel, channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
@@ -24,7 +24,7 @@ class FeatureExtractorSpec(ComponentSpec):
     OUTPUTS = {"features": ChannelParameter(type=Features)}
 
 
-class FeatureExtractor(base_component.BaseComponent):
+class FeatureExtractor(base_beam_component.BaseBeamComponent):
     """Runs a frozen image backbone over the pictures that the feature store lacks.
 
     Output: `features`, the manifest of the run's pictures (see `components.features`).

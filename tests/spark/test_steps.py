@@ -1,0 +1,126 @@
+"""The Beam steps on a real Spark cluster: `make test-spark`."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pipeline import Pipeline
+
+from components import scenes
+from components.feature_extractor import backbones, extract
+from components.feature_extractor.extract import Picture
+from components.feature_extractor.store import FeatureStore
+from components.features import Manifest
+from spark import cluster
+from tests.material import ROOT
+
+OVERLAY = ROOT / "pipeline" / "configs" / "overlays" / "spark.yaml"
+BEAM_ARGS = yaml.safe_load(OVERLAY.read_text())["beam"]["args"]
+SMALL = [
+    "data.sample.images=40",
+    "feature_extractor.backbone=MobileNet",
+    "feature_extractor.image_size=64",
+    "trainer.epochs=1",
+    "trainer.encoder_layers=1",
+    "trainer.decoder_layers=1",
+    "trainer.d_model=32",
+    "trainer.feed_forward=64",
+    "evaluator.min_bleu_4=0.0",
+    "evaluator.meteor=false",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def spark():
+    cluster.down()  # one that runs may have started with other code
+    try:
+        cluster.up()
+        yield
+    finally:
+        cluster.down()
+    assert cluster.executors() == []
+
+
+def run(root: pathlib.Path, *configs: pathlib.Path) -> None:
+    given = [argument for config in configs for argument in ("--config", str(config))]
+    command = [sys.executable, "local_runner.py", "run", "--root", str(root), *given, "--set", *SMALL]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def features_of(root: pathlib.Path) -> dict[str, np.ndarray]:
+    """sha256 -> feature, of the pictures of a root's only run."""
+    [path] = root.glob("artifacts/FeatureExtractor/features/*/manifest.json")
+    manifest = Manifest.load(str(path.parent))
+    return features_in(manifest)
+
+
+def features_in(manifest: Manifest) -> dict[str, np.ndarray]:
+    found = {}
+    for shard in manifest.shards:
+        for sha256, feature in tf.data.TFRecordDataset(f"{manifest.directory}/{shard}").map(manifest.parse):
+            found[sha256.numpy().decode()] = feature.numpy()
+    return found
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for sha256, feature in found.items():
+        np.testing.assert_array_equal(feature, expected[sha256])
+
+
+def test_all_beam_steps_run_there_on_both_executors_with_the_same_features(tmp_path):
+    sample = ROOT / "pipeline" / "configs" / "sample.yaml"
+    run(tmp_path / "spark", sample, OVERLAY)
+    assert sum(tasks > 0 for tasks in cluster.tasks_run()) >= cluster.WORKERS
+    run(tmp_path / "here", sample)
+    assert_equal(features_of(tmp_path / "spark"), features_of(tmp_path / "here"))
+
+
+def test_an_executor_that_is_killed_costs_no_feature(tmp_path):
+    settings = backbones.BackboneSettings("MobileNet", "random", 64)
+    wanted = {}
+    for index in range(400):
+        data = scenes.jpeg(1, index)
+        path = tmp_path / f"{index}.jpg"
+        path.write_bytes(data)
+        wanted[path.name] = Picture(str(path), extract.hashlib.sha256(data).hexdigest())
+    found = []
+    for name, arguments in (("spark", BEAM_ARGS), ("here", ["--direct_num_workers=1"])):
+        store = FeatureStore(str(tmp_path / name))
+        grid, channels = store.prepare_backbone(settings)
+        killer = threading.Thread(target=kill_an_executor_during, args=[store])
+        if name == "spark":
+            killer.start()
+        extract.extract_missing(
+            wanted, store, 8, lambda arguments=arguments: Pipeline(options=PipelineOptions(arguments))
+        )
+        if name == "spark":
+            killer.join()
+        found.append(features_in(Manifest("f", store.directory, grid, channels, extract.shards_of(wanted, store))))
+    assert KILLED
+    assert_equal(*found)
+
+
+KILLED: list[int] = []
+
+
+def kill_an_executor_during(store: FeatureStore) -> None:
+    """Waits for the first shard, and kills an executor."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if store.index() and (running := cluster.executors()):
+            os.kill(running[0], signal.SIGKILL)
+            KILLED.append(running[0])
+            return
+        time.sleep(0.1)
