@@ -6,7 +6,7 @@ BUILDER := docker build
 IMAGE := captions:latest
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up run test test-report test-cluster image lint format bench clean
+.PHONY: help set-up run test test-report test-cluster test-spark spark-up spark-down image lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ run: set-up ## run the pipeline on the built-in sample; ARGS="--config FILE --se
 	@$(PYTHON) local_runner.py run $(ARGS)
 
 test: set-up ## run all tests; ARGS="-k NAME" for some
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-report: set-up ## open a report in Chromium, which apt installs where it may; screenshots go to build/report
 	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \

@@ -22,12 +22,15 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 
+import psutil
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOME = ROOT / ".spark"
 POM = pathlib.Path(__file__).parent / "pom.xml"
 SPARK = "pyspark==3.5.4"  # its wheel is the whole distribution
 BEAM = "2.56.0"  # of the job server; it must be the pipeline's
 JAVA = 17
+PROGRAMS = {"java": "openjdk-17-jre-headless", "mvn": "maven"}  # and their packages
 HOST = "127.0.0.1"
 MASTER, MASTER_PAGE, JOBS, ARTIFACTS, EXPANSION, POOL = 7077, 7078, 8099, 8098, 8097, 50000  # ports
 WORKERS, CORES, MEMORY = 2, 1, "3g"
@@ -94,7 +97,7 @@ def down() -> None:
 
 def executors() -> list[int]:
     """Process ids of the executors that run at the moment."""
-    return [int(pid) for pid in os.listdir("/proc") if pid.isdecimal() and "CoarseGrainedExecutorBackend" in _said(pid)]
+    return [each.pid for each in psutil.process_iter(["cmdline"]) if "CoarseGrainedExecutorBackend" in _said(each)]
 
 
 def tasks_run() -> list[int]:
@@ -112,15 +115,11 @@ def _check_system() -> None:
         )
     missing = [f"{name} ({package})" for name, package in _NEEDED.items() if shutil.which(name) is None]
     if missing:
-        packages = " ".join(_NEEDED[name.split()[0]] for name in missing)
-        raise ClusterError(f"missing: {', '.join(missing)}; on Debian and Ubuntu: apt install {packages}")
+            raise ClusterError(f"missing: {', '.join(missing)}; on Debian and Ubuntu: apt install {packages}")
     said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) != JAVA:
         raise ClusterError(f"Spark wants Java {JAVA}, and `java -version` says: {said.splitlines()[0]}")
-
-
-_NEEDED = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
 
 
 def _install() -> None:
@@ -133,7 +132,8 @@ def _install() -> None:
     HOME.mkdir()
     print(f"Spark and Beam's job server go into {HOME.name}, about a minute", flush=True)
     uv = str(ROOT / ".uv" / "bin" / "uv")
-    _run([uv, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable, "--target", str(HOME / "spark"), SPARK])
+    place = ["--python", sys.executable, "--target", str(HOME / "spark")]
+    _run([uv, "pip", "install", "--quiet", "--no-deps", *place, SPARK])
     jars = [f"-DoutputDirectory={HOME / 'lib'}", "-DincludeScope=runtime", f"-Dbeam.version={BEAM}"]
     _run(["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies", *jars])
     stamp.write_text(wanted)
@@ -205,27 +205,24 @@ def _workers_alive() -> int:
 
 
 def _is_ours(group: int) -> bool:
-    """Whether a process of a group runs; one that was started by this module, not a later one of the same number."""
-    members = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _group_of(pid) == group]
-    return any(_PARTS.search(_said(pid)) for pid in members)
+    """Whether a process of a part's group runs, and is not a later one of the same number."""
+    members = [process for process in psutil.process_iter(["cmdline"]) if _group(process) == group]
+    return any(_PARTS.search(_said(process)) for process in members)
 
 
-_PARTS = re.compile("spark|apache_beam")
-
-
-def _group_of(pid: str) -> int | None:
+def _group(process: psutil.Process) -> int | None:
     try:
-        return os.getpgid(int(pid))
+        return os.getpgid(process.pid)
     except ProcessLookupError:
         return None
 
 
-def _said(pid: str) -> str:
+def _said(process: psutil.Process) -> str:
     """A process's command line."""
-    try:
-        return pathlib.Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
+    return " ".join(process.info["cmdline"] or ())
+
+
+_PARTS = re.compile("spark|apache_beam")
 
 
 def main() -> int:

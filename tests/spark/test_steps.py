@@ -1,6 +1,5 @@
 """The Beam steps on a real Spark cluster: `make test-spark`."""
 
-import json
 import os
 import pathlib
 import signal
@@ -51,9 +50,9 @@ def spark():
     assert cluster.executors() == []
 
 
-def run(root: pathlib.Path, *configs: pathlib.Path) -> None:
+def run(root: pathlib.Path, *configs: pathlib.Path, to: str = "Trainer") -> None:
     given = [argument for config in configs for argument in ("--config", str(config))]
-    command = [sys.executable, "local_runner.py", "run", "--root", str(root), *given, "--set", *SMALL]
+    command = [sys.executable, "local_runner.py", "run", "--root", str(root), "--to", to, *given, "--set", *SMALL]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -83,7 +82,7 @@ def test_all_beam_steps_run_there_on_both_executors_with_the_same_features(tmp_p
     sample = ROOT / "pipeline" / "configs" / "sample.yaml"
     run(tmp_path / "spark", sample, OVERLAY)
     assert sum(tasks > 0 for tasks in cluster.tasks_run()) >= cluster.WORKERS
-    run(tmp_path / "here", sample)
+    run(tmp_path / "here", sample, to="FeatureExtractor")
     assert_equal(features_of(tmp_path / "spark"), features_of(tmp_path / "here"))
 
 
