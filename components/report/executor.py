@@ -37,11 +37,15 @@ class Executor(BaseExecutor):
         inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items()}
         report = artifact_utils.get_single_instance(output_dict["report"])
         report.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
-        if not exec_properties[EVALUATION_URI]:
+        uri = exec_properties.get(EVALUATION_URI)
+        if uri is None:  # a runner without our driver
+            is_new = inputs["evaluation"].get_string_custom_property(records.DECISION) != records.UNCHANGED
+            uri = inputs["evaluation"].uri if is_new else ""
+        if not uri:
             # the candidate is the blessed model, and the run that measured it has reported
             report.set_string_custom_property(records.DECISION, records.UNCHANGED)
             return
-        material = gather(inputs, exec_properties[EVALUATION_URI], json.loads(exec_properties[LINEAGE]))
+        material = gather(inputs, uri, json.loads(exec_properties.get(LINEAGE, "[]")))
         write_text(os.path.join(report.uri, records.REPORT_FILE), page.render(material))
 
 

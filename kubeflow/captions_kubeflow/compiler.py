@@ -23,7 +23,10 @@ GRAPH = "graph"  # the parameter that holds the compiled graph
 RETRIES_LAST = 365 * 24 * 3600  # seconds
 RUN_ID = "{{workflow.uid}}"
 EXECUTOR_INPUT = "{{$}}"
-EVALUATOR = "BleuEvaluator"
+SHOWN = {  # step -> what KFP's UI shows of it, see `ui`
+    "BleuEvaluator": {ui.METRICS: dsl.Output[dsl.Metrics]},
+    "Report": {ui.REPORT: dsl.Output[dsl.HTML]},
+}
 
 
 def compile_to(config: Config, path: str) -> list[Parameter]:
@@ -128,14 +131,13 @@ def _step(node_id: str, needed: Sequence[Parameter], config: Config) -> Callable
             arguments += ["--param", name, value]
         if config.kubeflow.volume:
             arguments += ["--scratch", f"{config.kubeflow.mount}/{config.name}/scratch"]
-        if node_id == EVALUATOR:
+        if node_id in SHOWN:
             arguments += ["--executor-input", EXECUTOR_INPUT]
         command = ["python", "-m", "captions_kubeflow.run_node"]
         return dsl.ContainerSpec(image=config.kubeflow.image, command=command, args=arguments)
 
     step.__name__ = node_id
-    extra = {ui.METRICS: dsl.Output[dsl.Metrics]} if node_id == EVALUATOR else {}
-    step.__signature__ = _signature(needed, extra=extra)  # type: ignore[attr-defined]
+    step.__signature__ = _signature(needed, extra=SHOWN.get(node_id))  # type: ignore[attr-defined]
     return dsl.container_component(step)
 
 

@@ -57,7 +57,12 @@ def test_what_came_between_two_firings_is_extracted_alone_and_nothing_without_ne
         known.add(one)
         cluster.draw(61)
         cached = {step for step, states in cluster.states(one).items() if states == ["cached"]}
-        assert cached >= STEPS - {"LatestBlessedModel", "BleuEvaluator", "Pusher"}  # these look for a newer baseline
+        assert cached >= STEPS - {
+            "LatestBlessedModel",
+            "BleuEvaluator",
+            "Pusher",
+            "Report",
+        }  # these look for a newer baseline
         assert cluster.features() == held
         cluster.until(fired, "the second firing", 150)
         schedule(cluster, "--name", "often", "--pause")

@@ -150,13 +150,13 @@ def test_a_step_gets_its_own_parameters(sample):
     assert sorted(passed) == sorted(parameter.name for parameter in sample.parameters)
 
 
-def test_the_evaluator_alone_shows_metrics(sample):
+def test_the_evaluator_shows_metrics_and_the_report_itself(sample):
+    kinds = {"BleuEvaluator": {"metrics": "system.Metrics"}, "Report": {"html": "system.HTML"}}
     for name, task in sample.tasks.items():
-        shows = sample.spec["components"][task["componentRef"]["name"]].get("outputDefinitions")
-        assert sample.arguments(name, "--executor-input") == (["{{$}}"] if name == "BleuEvaluator" else [])
-        assert bool(shows) == (name == "BleuEvaluator")
-        if shows:
-            assert shows["artifacts"]["metrics"]["artifactType"]["schemaTitle"] == "system.Metrics"
+        shows = sample.spec["components"][task["componentRef"]["name"]].get("outputDefinitions", {"artifacts": {}})
+        assert sample.arguments(name, "--executor-input") == (["{{$}}"] if name in kinds else [])
+        found = {key: artifact["artifactType"]["schemaTitle"] for key, artifact in shows["artifacts"].items()}
+        assert found == kinds.get(name, {})
 
 
 def test_the_database_is_in_the_environment_and_its_password_in_a_secret(sample, special):

@@ -8,7 +8,7 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import standard_artifacts
 
-from components.records import BLESSED, DECISION, UNCHANGED
+from components.records import BLESSED, CANDIDATE_ID, DECISION, UNCHANGED, Report
 
 BLEU = {"bleu_1": 0.8, "bleu_2": 0.6, "bleu_3": 0.5, "bleu_4": 0.4}
 
@@ -81,3 +81,41 @@ def test_other_steps_have_nothing_to_show(store, tmp_path):
     path = tmp_path / "executor_output.json"
     ui.show(store, {"model": standard_artifacts.Model()}, executor_input(path))
     assert not path.exists()
+
+
+@pytest.fixture
+def launcher(tmp_path, monkeypatch) -> str:
+    """KFP's input for the report's step; its launcher takes files from below tmp_path/minio."""
+    monkeypatch.setattr(ui, "LOCAL", {"minio://": f"{tmp_path}/minio/"})
+    artifact = {"name": "html", "uri": "minio://bucket/run/html", "type": {"schemaTitle": "system.HTML"}}
+    return json.dumps({"outputs": {"artifacts": {"html": {"artifacts": [artifact]}}, "outputFile": "/nowhere"}})
+
+
+def report(directory, text: str) -> Report:
+    made = Report()
+    made.uri = str(directory)
+    made.set_int_custom_property(CANDIDATE_ID, 7)
+    directory.mkdir()
+    if text:
+        (directory / "report.html").write_text(text)
+    return made
+
+
+def test_the_report_is_put_where_the_launcher_takes_it_from(store, tmp_path, launcher):
+    ui.show(store, {"report": report(tmp_path / "1", "<p>ä</p>")}, launcher)
+    assert (tmp_path / "minio" / "bucket" / "run" / "html").read_text() == "<p>ä</p>"
+
+
+def test_where_nothing_has_changed_it_is_the_report_of_the_model(store, tmp_path, launcher):
+    stored(store, report(tmp_path / "1", "earlier"))
+    unchanged = report(tmp_path / "2", "")
+    unchanged.set_string_custom_property(DECISION, UNCHANGED)
+    stored(store, unchanged)
+    ui.show(store, {"report": unchanged}, launcher)
+    assert (tmp_path / "minio" / "bucket" / "run" / "html").read_text() == "earlier"
+
+
+def test_a_report_that_can_not_be_shown_is_no_failed_step(store, tmp_path, launcher, caplog):
+    (tmp_path / "minio").write_text("in the way")
+    ui.show(store, {"report": report(tmp_path / "1", "text")}, launcher)
+    assert "is not shown in the UI" in caplog.text

@@ -68,6 +68,13 @@ def test_where_there_is_a_report_about_the_model_it_is_left_as_it_is(inputs, tmp
     assert not list((tmp_path / "report").iterdir())
 
 
+def test_without_the_driver_the_lineage_is_missing_alone(inputs, tmp_path):
+    report = artifact(records.Report, tmp_path / "report")
+    executor.Executor().Do(inputs, {"report": [report]}, {})
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count('"jpeg"') == 2 and "Execution" not in page
+
+
 def test_too_many_pictures_are_chosen_by_hash(monkeypatch):
     monkeypatch.setattr(executor, "MOST_PICTURES", 10)
     pictures = [picture(number) for number in range(50)]
