@@ -48,8 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         metavar="FILE",
         action="append",
-        help="settings in YAML (default: pipeline/configs/sample.yaml); of several, each once more with --config, a later "
-        "one wins",
+        help="settings in YAML (default: pipeline/configs/sample.yaml); may be given several times, a later file wins",
     )
     settings.add_argument(
         "--set",

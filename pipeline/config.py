@@ -204,9 +204,7 @@ class Config:
         return _absolute(self.feature_extractor.store or os.path.join(self.root_dir, "store", "features"))
 
 
-def load(
-    path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, overrides: Sequence[str] = ()
-) -> Config:
+def load(path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, overrides: Sequence[str] = ()) -> Config:
     """Reads a configuration.
 
     Args:

@@ -3,8 +3,8 @@
     python -m spark.cluster up      install what is missing into .spark, start, wait until all is ready
     python -m spark.cluster down    stop all of it
 
-The pipeline reaches it with `--config pipeline/configs/overlays/spark.yaml`. It is Spark as it runs on several machines, but that
-everything listens on the loopback address.
+The pipeline reaches it with `--config pipeline/configs/overlays/spark.yaml`. It is Spark as it runs on several
+machines, but that everything listens on the loopback address.
 """
 
 import argparse
@@ -50,6 +50,7 @@ OPENED = (
     "sun.security.action",
     "sun.util.calendar",
 )
+PARTS = re.compile("spark|apache_beam")  # what stands in the command lines of all
 PATIENCE = 90.0  # seconds until a part is ready
 
 
@@ -113,9 +114,9 @@ def _check_system() -> None:
             f"the pipeline's Beam is {beam}, and Spark's job server is to be had for {BEAM} alone: make the other "
             "environment, `make clean set-up TFX=1.16`"
         )
-    missing = [f"{name} ({package})" for name, package in _NEEDED.items() if shutil.which(name) is None]
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
     if missing:
-            raise ClusterError(f"missing: {', '.join(missing)}; on Debian and Ubuntu: apt install {packages}")
+        raise ClusterError(f"Java or Maven is missing; on Debian and Ubuntu: apt install {' '.join(missing)}")
     said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) != JAVA:
@@ -207,7 +208,7 @@ def _workers_alive() -> int:
 def _is_ours(group: int) -> bool:
     """Whether a process of a part's group runs, and is not a later one of the same number."""
     members = [process for process in psutil.process_iter(["cmdline"]) if _group(process) == group]
-    return any(_PARTS.search(_said(process)) for process in members)
+    return any(PARTS.search(_said(process)) for process in members)
 
 
 def _group(process: psutil.Process) -> int | None:
@@ -222,9 +223,6 @@ def _said(process: psutil.Process) -> str:
     return " ".join(process.info["cmdline"] or ())
 
 
-_PARTS = re.compile("spark|apache_beam")
-
-
 def main() -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="spark.cluster", description=__doc__.partition("\n")[0])
@@ -237,7 +235,7 @@ def main() -> int:
     except ClusterError as error:
         print(f"spark: {error}", file=sys.stderr)
         return 1
-    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run, arguments in pipeline/configs/overlays/spark.yaml")
+    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run; see docs/engines.md for its use")
     return 0
 
 

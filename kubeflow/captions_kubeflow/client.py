@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         metavar="FILE",
         action="append",
-        help="settings in YAML (default: the sample's); of several, each once more with --config, a later one wins",
+        help="settings in YAML (default: the sample's); may be given several times, a later file wins",
     )
     settings.add_argument("--set", metavar="KEY=VALUE", action="extend", nargs="+", default=[], dest="overrides")
     reach = argparse.ArgumentParser(add_help=False)
