@@ -8,6 +8,7 @@ machines, but that everything listens on the loopback address.
 """
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -92,7 +93,7 @@ def down() -> None:
         for signal_number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             if _is_ours(group):
                 os.killpg(group, signal_number)
-                _until(lambda group=group: not _is_ours(group), patience)
+                _until(functools.partial(_is_gone, group), patience)
         file.unlink()
 
 
@@ -209,6 +210,10 @@ def _is_ours(group: int) -> bool:
     """Whether a process of a part's group runs, and is not a later one of the same number."""
     members = [process for process in psutil.process_iter(["cmdline"]) if _group(process) == group]
     return any(PARTS.search(_said(process)) for process in members)
+
+
+def _is_gone(group: int) -> bool:
+    return not _is_ours(group)
 
 
 def _group(process: psutil.Process) -> int | None:
