@@ -12,6 +12,7 @@ BENCHMARKS = {
     "memory": extract.memory,
     "evaluate": evaluate.metrics,
     "train": train.shared_encoding,
+    "reading": train.reading,
 }
 
 
