@@ -1,6 +1,8 @@
 # Everything runs in .venv, which `set-up` makes on first use and leaves alone afterwards.
 PYTHON := .venv/bin/python
 ARGS :=
+# whole files to a process each, the end-to-end tests first, which take longest
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # what builds the image, and the image's name
 BUILDER := docker build
 IMAGE := captions:latest
@@ -18,7 +20,7 @@ run: set-up ## run the pipeline on the built-in sample; ARGS="--config FILE --se
 	@$(PYTHON) local_runner.py run $(ARGS)
 
 test: set-up ## run all tests; ARGS="-k NAME" for some
-	@$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 test-report: set-up ## open a report in Chromium, which apt installs where it may; screenshots go to build/report
 	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
