@@ -8,10 +8,11 @@ Features themselves lie in the feature store, a directory for each fingerprint o
     STORE/FINGERPRINT/shard-NAME.json       its index, written last: a shard without one does not count
 """
 
+import collections
 import dataclasses
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -81,6 +82,32 @@ class Manifest:
         fields = tf.io.parse_single_example(serialized, records.FEATURE_SPEC)
         feature = tf.io.decode_raw(fields[records.FEATURE], tf.float16)
         return fields[records.SHA256], tf.reshape(feature, (self.positions, self.channels))
+
+    def read(self, image_ids: Collection[str], batch_size: int) -> Iterator[tuple[list[list[str]], tf.Tensor]]:
+        """Reads the features of some pictures, each content once.
+
+        Args:
+          image_ids: the pictures; those that are not in the manifest are left out.
+          batch_size: rows at a time, B.
+
+        Yields:
+          (for each row the ids of the pictures with this content, float16 [B, positions, channels]).
+        """
+        shards = self.shards_of(image_ids)
+        ids_of = collections.defaultdict(list)
+        for pictures in shards.values():
+            for image_id, sha in pictures.items():
+                ids_of[sha.encode()].append(image_id)
+        if not ids_of:
+            return
+        wanted = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant(list(ids_of)), tf.ones(len(ids_of), tf.int32)), 0
+        )
+        paths = [os.path.join(self.directory, shard) for shard in shards]
+        dataset = tf.data.TFRecordDataset(paths).map(self.parse, tf.data.AUTOTUNE)
+        dataset = dataset.filter(lambda sha, feature: wanted.lookup(sha) == 1).batch(batch_size).prefetch(2)
+        for shas, features in dataset:
+            yield [ids_of[sha] for sha in shas.numpy()], features
 
 
 def serialize(sha256: str, feature: np.ndarray) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
-from components.records import CANDIDATE_ID, DECISION, UNCHANGED
+from components.records import CANDIDATE_ID, DECISION, TEST_SET, UNCHANGED
 
 COMMIT = "commit"  # custom property of an execution: the code's version, where it is known
 
@@ -21,12 +21,18 @@ def report_of(store: MetadataStore, model_id: int) -> metadata_store_pb2.Artifac
     return _latest_about(store, "captions.Report", model_id)
 
 
+def says_something(artifact: metadata_store_pb2.Artifact) -> bool:
+    """Whether an evaluation has figures, or a report a page: not where the candidate was known to the last digit."""
+    found = artifact.custom_properties  # to look for a key that is not there would add it
+    return found[DECISION].string_value != UNCHANGED or TEST_SET in found
+
+
 def _latest_about(store: MetadataStore, type_name: str, model_id: int) -> metadata_store_pb2.Artifact | None:
     found = [
         artifact
         for artifact in store.get_artifacts_by_type(type_name)
         if artifact.custom_properties[CANDIDATE_ID].int_value == model_id
-        and artifact.custom_properties[DECISION].string_value != UNCHANGED
+        and says_something(artifact)
         and artifact.state == metadata_store_pb2.Artifact.LIVE
     ]
     return max(found, key=lambda artifact: artifact.id, default=None)

@@ -62,7 +62,8 @@ BLESSED, REFUSED, UNCHANGED = "blessed", "refused", "unchanged"
 CANDIDATE_ID = "candidate_id"  # of `evaluation`: the model that was measured
 TEST_SET = "test_set"  # of `evaluation`: hash of the pictures and references that it was measured on
 RULES = "rules"  # JSON list; of `evaluation`: each rule with its value and verdict
-MODEL_NAME = "model_name"  # of a model that was trained beside the candidate: "attention"; what the figures call it
+MODEL_NAME = "model_name"  # of a model and the logs of its training: "transformer", "attention"
+OTHER_MODELS = "other_models"  # JSON list; of `evaluation`: ids of the models that were measured beside the candidate
 ROLLED_BACK = "rolled_back"  # of a model: when it was taken from service by hand; it is not blessed again
 FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside (data, weights, a file)
 

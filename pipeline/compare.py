@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,16 +12,19 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 from rich.text import Text
 from tfx.dsl.compiler import constants
-from tfx.dsl.io import fileio
 
 from components import history, records
+from pipeline import lineage
 
 DEFAULT = 5  # runs that are compared where none is named
-METRICS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor", "length", "vocabulary", "distinct")
+METRICS = (
+    "bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor", "length", "vocabulary", "distinct", "copied",
+)  # fmt: skip
+METRICS_BESIDE = ("bleu_4", "cider")  # of models that were trained beside the candidate
 # what drivers have found, and where things lie
 NOT_SETTINGS = {
-    "lineage", "evaluation_uri", "baseline_test_set", "rolled_back", "previous_statistics", "memory_dir", "store_dir",
-    history.COMMIT,
+    "lineage", "evaluation_uri", "baseline_test_set", "baseline_files", "to_compare", "rolled_back",
+    "previous_statistics", "memory_dir", "store_dir", history.COMMIT,
 }  # fmt: skip
 ENDED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
@@ -90,9 +92,11 @@ def table(runs: Sequence[Run], everything: bool = False) -> Table:
     made.add_row("started", *times)
     made.add_row("decision", *(run.decision or "–" for run in runs))
     for metric in METRICS:
-        cells = [_figure(run.evaluation, metric) for run in runs]
-        if any(cells):
-            made.add_row(metric, *(cell or "–" for cell in cells))
+        _add_figures(made, runs, "candidate", metric)
+    beside = {name for run in runs for name in run.evaluation.get("models", {})} - {"candidate", "baseline"}
+    for model in sorted(beside):
+        for metric in METRICS_BESIDE:
+            _add_figures(made, runs, model, metric)
     made.add_row("commit", *(run.commit[:12] or "–" for run in runs))
     made.add_row("data", *(run.data[:16] or "–" for run in runs))
     tests = [run.evaluation.get("test_set", "–") for run in runs]
@@ -103,6 +107,14 @@ def table(runs: Sequence[Run], everything: bool = False) -> Table:
         if everything or any(value != values[0] for value in values):
             made.add_row(setting, *(Text("–" if value is None else str(value)) for value in values))
     return made
+
+
+def _add_figures(made: Table, runs: Sequence[Run], model: str, metric: str) -> None:
+    """A row with a metric of one of the models that were measured; none where no run has it."""
+    figures = [run.evaluation.get("models", {}).get(model, {}).get(metric) for run in runs]
+    if any(figures):
+        name = metric if model == "candidate" else f"{model}: {metric}"
+        made.add_row(name, *(lineage.figure_text(figure) if figure else "–" for figure in figures))
 
 
 def _named(contexts: Sequence[metadata_store_pb2.Context], name: str) -> metadata_store_pb2.Context:
@@ -126,9 +138,9 @@ def _read(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
                 continue
             decision = artifact.custom_properties[records.DECISION].string_value
             measured: metadata_store_pb2.Artifact | None = artifact
-            if decision == records.UNCHANGED:
+            if not history.says_something(artifact):
                 measured = history.evaluation_of(store, artifact.custom_properties[records.CANDIDATE_ID].int_value)
-            evaluation = _json(os.path.join(measured.uri, records.EVALUATION_FILE)) if measured else {}
+            evaluation = lineage.evaluation_in(measured.uri) if measured else {}
     data, commit = _property(steps, "CaptionIngest", records.FINGERPRINT), _property(steps, "Trainer", history.COMMIT)
     return Run(context.name, context.create_time_since_epoch / 1000, settings, data, commit, evaluation, decision)
 
@@ -181,15 +193,3 @@ def _outputs(store: MetadataStore, execution_id: int) -> list[metadata_store_pb2
     events = store.get_events_by_execution_ids([execution_id])
     ids = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
     return list(store.get_artifacts_by_id(ids)) if ids else []
-
-
-def _figure(evaluation: dict[str, Any], metric: str) -> str:
-    figure = evaluation.get("models", {}).get("candidate", {}).get(metric)
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})" if figure else ""
-
-
-def _json(path: str) -> dict[str, Any]:
-    if not fileio.exists(path):
-        return {}
-    with fileio.open(path) as file:
-        return json.load(file)

@@ -1,16 +1,20 @@
 """What ML Metadata knows of a run."""
 
+import json
+import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import compiler_utils, constants
+from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from components.records import DECISION, UNCHANGED
+from components.records import DECISION, EVALUATION_FILE, UNCHANGED
 
 
 def outputs_of(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
@@ -27,6 +31,20 @@ def outputs_of(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
         [artifact_type] = store.get_artifact_types_by_id([artifact.type_id])
         outputs[event.path.steps[0].key] = artifact_utils.deserialize_artifact(artifact_type, artifact)
     return outputs
+
+
+def evaluation_in(uri: str) -> dict[str, Any]:
+    """What the evaluator has written into the directory of an `evaluation`; empty where it is gone."""
+    path = os.path.join(uri, EVALUATION_FILE)
+    if not fileio.exists(path):
+        return {}
+    with fileio.open(path) as file:
+        return json.load(file)
+
+
+def figure_text(figure: dict[str, float]) -> str:
+    """A figure with its 95 % interval."""
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
 def is_unchanged(store: MetadataStore, execution_id: int) -> bool:

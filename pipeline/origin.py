@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components import history, records
+from pipeline import lineage
 
 DATABASE = "metadata.sqlite"
 
@@ -28,7 +29,8 @@ class Origin:
     Attributes:
       model_id: the artifact.
       steps: see `history.ancestry`; the Trainer's is the last.
-      evaluation: the latest one of the model, {decision, uri, id, metrics}; None if it was never measured.
+      evaluation: the latest one of the model, {decision, uri, id, metrics: {name: {value, low, high}}}; None if it was
+        never measured.
       counts: of the data, {"images": {split: n}, "captions": n}.
     """
 
@@ -65,10 +67,9 @@ def find(store: MetadataStore, model_dir: str) -> Origin:
     steps = history.ancestry(store, [model.id])
     evaluation, measured = None, history.evaluation_of(store, model.id)
     if measured:
-        figures = measured.custom_properties.items()
-        values = {name: value.double_value for name, value in figures if value.HasField("double_value")}
         decision = measured.custom_properties[records.DECISION].string_value
-        evaluation = {"id": measured.id, "uri": measured.uri, "decision": decision, "metrics": values}
+        figures = lineage.evaluation_in(measured.uri).get("models", {}).get("candidate", {})
+        evaluation = {"id": measured.id, "uri": measured.uri, "decision": decision, "metrics": figures}
     ingests = [step["outputs"] for step in steps if step["node"] == "CaptionIngest"]
     examples = [artifact["id"] for outputs in ingests for artifact in outputs.get("examples", [])]
     counts = {}
@@ -139,6 +140,7 @@ def _facts(origin: Origin) -> list[tuple[str, str]]:
         ("training", settings("Trainer", "epochs", "custom_config")),
     ]
     if origin.evaluation:
-        figures = ", ".join(f"{name} {value:.3f}" for name, value in sorted(origin.evaluation["metrics"].items()))
+        metrics = origin.evaluation["metrics"].items()
+        figures = ", ".join(f"{name} {lineage.figure_text(figure)}" for name, figure in metrics)
         facts.append(("evaluation", f"{origin.evaluation['decision']}; {figures}"))
     return facts

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from tfx.dsl.io import fileio
 from tfx.orchestration import metadata
 from tfx.types.artifact import Artifact
 
@@ -16,15 +15,24 @@ from pipeline import lineage
 from pipeline.steps import Step
 
 BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
-WITH_INTERVAL = {"bleu_4": "BLEU-4", "cider": "CIDEr", "rouge_l": "ROUGE-L", "meteor": "METEOR"}
+WITH_INTERVAL = {
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "cider": "CIDEr",
+    "rouge_l": "ROUGE-L",
+    "meteor": "METEOR",
+}
 
 
 def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Sequence[Step]) -> dict[str, Any]:
     """Gathers a run's results from ML Metadata; what the run did not come to is null.
 
     Returns:
-      {run_id, nodes, data, metrics, intervals, baseline, decision, reasons, rules, notes, candidate_model,
-      pushed_model, report}, JSON-serializable. Intervals are of 95 %: metric -> [low, high].
+      {run_id, nodes, data, metrics, intervals, baseline, others, decision, reasons, rules, notes, candidate_model,
+      pushed_model, report}, JSON-serializable. Intervals are of 95 %: metric -> [low, high]; the baseline has its own,
+      as has each of the others, the models trained beside the candidate.
     """
     outputs = lineage.run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
     pushed = outputs.get("Pusher", {}).get("pushed_model")
@@ -59,21 +67,21 @@ def _data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> dict[str,
 
 
 def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[str, Any]:
-    keys = ("metrics", "intervals", "baseline", "decision", "reasons", "rules", "notes", "candidate_model")
+    keys = ("metrics", "intervals", "baseline", "others", "decision", "reasons", "rules", "notes", "candidate_model")
     if evaluation is None:
         return dict.fromkeys(keys)
-    result = _read(evaluation.uri)
-    measured, baseline_metrics = result, result.get("baseline_metrics")
-    if result["decision"] == records.UNCHANGED:
-        # the figures are those of the run that blessed it
+    result = lineage.evaluation_in(evaluation.uri)
+    measured = result
+    if "metrics" not in result:  # the figures are those of the run that blessed it
         earlier = history.evaluation_of(handle.store, evaluation.get_int_custom_property(records.CANDIDATE_ID))
-        measured = _read(earlier.uri) if earlier else {}
-        baseline_metrics = measured.get("metrics")
-    figures = measured.get("models", {}).get("candidate", {})
+        measured = lineage.evaluation_in(earlier.uri) if earlier else {}
+    models = measured.get("models", {})
+    unchanged = result["decision"] == records.UNCHANGED
+    baseline = _model(models.get("candidate" if unchanged else "baseline"))
     return {
-        "metrics": measured.get("metrics"),
-        "intervals": {name: [figure["low"], figure["high"]] for name, figure in figures.items()},
-        "baseline": {"model": result["baseline"], "metrics": baseline_metrics} if result["baseline"] else None,
+        **_model(models.get("candidate")),
+        "baseline": {"model": result["baseline"], **baseline} if result["baseline"] else None,
+        "others": {name: _model(found) for name, found in models.items() if name not in ("candidate", "baseline")},
         "decision": result["decision"],
         "reasons": result["reasons"],
         "rules": result.get("rules", []),
@@ -82,9 +90,14 @@ def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[
     }
 
 
-def _read(uri: str) -> dict[str, Any]:
-    with fileio.open(os.path.join(uri, records.EVALUATION_FILE)) as file:
-        return json.load(file)
+def _model(figures: dict[str, dict[str, float]] | None) -> dict[str, Any]:
+    """A model's figures; null where it was not measured."""
+    if figures is None:
+        return {"metrics": None, "intervals": None}
+    return {
+        "metrics": {name: figure["value"] for name, figure in figures.items()},
+        "intervals": {name: [figure["low"], figure["high"]] for name, figure in figures.items()},
+    }
 
 
 def table(summary: dict[str, Any]) -> Table:
@@ -105,15 +118,13 @@ def table(summary: dict[str, Any]) -> Table:
             add("data warning", warning)
     if metrics := summary["metrics"]:
         add("BLEU-1..4", _figures(metrics))
-        intervals = summary["intervals"] or {}
-        shown = [name for name in WITH_INTERVAL if name in intervals]
-        sure = [f"{WITH_INTERVAL[name]} {metrics[name]:.3f} ({_range(*intervals[name])})" for name in shown]
-        if sure:
-            add("95 % intervals", ", ".join(sure))
+        add("95 % intervals", _with_intervals(summary))
+    for name, other in (summary["others"] or {}).items():
+        add(name, _with_intervals(other))
     if summary["decision"]:
         baseline = summary["baseline"]
         known = baseline and baseline["metrics"]
-        add("baseline", _figures(known) if known else "not measured" if baseline else "none yet")
+        add("baseline", _with_intervals(baseline) if known else "not measured" if baseline else "none yet")
         add("decision", summary["decision"])
         for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
             add("", reason)
@@ -127,5 +138,11 @@ def _figures(metrics: dict[str, float]) -> str:
     return "  ".join(f"{metrics[name]:.3f}" for name in BLEU)
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:.3f} to {high:.3f}"
+def _with_intervals(model: dict[str, Any]) -> str:
+    """The figures of quality, each with its interval."""
+    texts = []
+    for name, label in WITH_INTERVAL.items():
+        if name in model["metrics"]:
+            low, high = model["intervals"][name]
+            texts.append(f"{label} {lineage.figure_text({'value': model['metrics'][name], 'low': low, 'high': high})}")
+    return ", ".join(texts)

@@ -1,6 +1,5 @@
 """Captions pictures with an exported model, through its signatures alone."""
 
-import collections
 import json
 import os
 from collections.abc import Collection, Mapping
@@ -34,22 +33,12 @@ def caption_split(model_dir: str, manifest: Manifest, picture_paths: Mapping[str
 
 
 def _from_features(signature, manifest: Manifest, image_ids: Collection[str]) -> dict[str, str]:
-    shards = manifest.shards_of(image_ids)
-    ids_of = collections.defaultdict(list)
-    for pictures in shards.values():
-        for image_id, sha in pictures.items():
-            ids_of[sha.encode()].append(image_id)
-    wanted = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(list(ids_of)), tf.ones(len(ids_of), tf.int32)), 0
-    )
-    paths = [os.path.join(manifest.directory, shard) for shard in shards]
-    dataset = tf.data.TFRecordDataset(paths).map(manifest.parse, tf.data.AUTOTUNE)
-    dataset = dataset.filter(lambda sha, feature: wanted.lookup(sha) == 1).batch(BATCH).prefetch(2)
-    captions, progress = {}, Progress("pictures captioned", len(ids_of))
-    for shas, features in dataset:
-        for sha, caption in zip(shas.numpy(), signature(features=features)["caption"].numpy(), strict=True):
-            captions.update(dict.fromkeys(ids_of[sha], caption.decode()))
-        progress.advance(len(shas))
+    captions: dict[str, str] = {}
+    progress = Progress("pictures captioned", len(image_ids))
+    for names, features in manifest.read(image_ids, BATCH):
+        for same, caption in zip(names, signature(features=features)["caption"].numpy(), strict=True):
+            captions.update(dict.fromkeys(same, caption.decode()))
+        progress.advance(sum(map(len, names)))
     return captions
 
 

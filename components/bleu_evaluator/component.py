@@ -16,7 +16,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components.bleu_evaluator import executor
 from components.driver import FingerprintDriver
 from components.history import evaluation_of
-from components.records import ROLLED_BACK, TEST_SET, Features, Predictions
+from components.records import OTHER_MODELS, ROLLED_BACK, TEST_SET, Features, Predictions
 from components.source import source_hash
 
 
@@ -53,18 +53,22 @@ class Driver(FingerprintDriver):
     def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
         """See `FingerprintDriver`.
 
-        It finds the test set, too, that the baseline was measured on when it was blessed, and whether the candidate was
-        rolled back.
+        It finds the test set, too, that the baseline was measured on when it was blessed, whether the candidate was
+        rolled back, and which models it has not been compared with, where it is the baseline itself.
         """
-        before = ""
+        [model] = execution_info.input_dict["model"]
+        found = {"baseline_test_set": "", executor.TO_COMPARE: "", ROLLED_BACK: ""}
+        found[ROLLED_BACK] = model.get_string_custom_property(ROLLED_BACK)
         for baseline in execution_info.input_dict.get("baseline_model") or []:
             execution_info.exec_properties["baseline_files"] = files_of(baseline.uri)
             with self._mlmd_connection as handle:
                 evaluation = evaluation_of(handle.store, baseline.id)
-            before = evaluation.custom_properties[TEST_SET].string_value if evaluation else ""
-        found = {"baseline_test_set": before}
-        for model in execution_info.input_dict.get("model") or []:
-            found[ROLLED_BACK] = model.get_string_custom_property(ROLLED_BACK)
+            known = evaluation.custom_properties if evaluation else {}
+            found["baseline_test_set"] = known[TEST_SET].string_value if TEST_SET in known else ""
+            if baseline.id == model.id:
+                measured = json.loads(known[OTHER_MODELS].string_value) if OTHER_MODELS in known else []
+                others = [other.id for other in execution_info.input_dict.get("other_models") or []]
+                found[executor.TO_COMPARE] = ", ".join(str(other) for other in others if other not in measured)
         output = super().run(execution_info)
         for name, value in found.items():
             execution_info.exec_properties[name] = value

@@ -126,12 +126,16 @@ class Evaluation:
         self._meteor = None
 
 
+def cause_of(error: Exception) -> str:
+    """An error in one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def not_measured(baseline_dir: str, error: Exception) -> Verdict:
     """The verdict where the last blessed model can't be measured."""
-    cause = (str(error) or type(error).__name__).splitlines()[0]
     text = (
-        f"the last blessed model {baseline_dir} can't be measured ({cause}): put it back and run again, or set "
-        "evaluator.baseline to none for one run, which blesses without a comparison"
+        f"the last blessed model {baseline_dir} can't be measured ({cause_of(error)}): put it back and run again, or "
+        "set evaluator.baseline to none for one run, which blesses without a comparison"
     )
     return Verdict("baseline", None, None, False, text)
 

@@ -16,8 +16,18 @@ from components import records
 from components.atomic import write_text
 from components.bleu_evaluator import captioning, test_set
 from components.bleu_evaluator.decision import Verdict, decide
-from components.bleu_evaluator.evaluation import BASELINE, CANDIDATE, Evaluation, Settings, not_measured, rolled_back
+from components.bleu_evaluator.evaluation import (
+    BASELINE,
+    CANDIDATE,
+    Evaluation,
+    Settings,
+    cause_of,
+    not_measured,
+    rolled_back,
+)
 from components.features import Manifest
+
+TO_COMPARE = "to_compare"  # execution property: ids of models that the candidate, blessed before, is new to
 
 
 class Executor(BaseExecutor):
@@ -35,13 +45,16 @@ class Executor(BaseExecutor):
         baseline = baselines[0] if baselines else None
         candidate_dir, baseline_dir = _model_dir(model), _model_dir(baseline) if baseline else None
         result: dict[str, Any] = {"candidate": candidate_dir, "baseline": baseline_dir}
-        if baseline and baseline.id == model.id:
+        is_baseline = baseline is not None and baseline.id == model.id
+        if not is_baseline or exec_properties.get(TO_COMPARE):
+            other_dir = None if is_baseline else baseline_dir
+            result |= _evaluate(input_dict, output_dict, exec_properties, candidate_dir, other_dir)
+        if is_baseline:
             # blessed once more, so that a push that was cut off is made up for: the Pusher knows what it pushed
-            result |= {"decision": records.UNCHANGED, "reasons": ["the candidate is the last blessed model"]}
-        else:
-            result |= _evaluate(input_dict, output_dict, exec_properties, candidate_dir, baseline_dir)
+            unchanged = "the candidate is the last blessed model"
+            result |= {"decision": records.UNCHANGED, "reasons": [unchanged], "rules": []}
         logging.info("evaluation: %s", result)
-        _publish(result, model, baseline, output_dict)
+        _publish(result, input_dict, output_dict)
 
 
 def _evaluate(
@@ -69,10 +82,13 @@ def _evaluate(
 
     caption(CANDIDATE, candidate_dir, "predictions.json")
     gains: dict[str, dict] = {}
-    for number, other in enumerate(input_dict.get("other_models") or [], 1):
-        name = other.get_string_custom_property(records.MODEL_NAME) or f"model {number}"
-        caption(name, _model_dir(other), f"{name.replace(' ', '_')}_predictions.json")
-        gains[name] = evaluation.gains(CANDIDATE, name)
+    for name, other in _by_name(input_dict.get("other_models") or []).items():
+        try:
+            caption(name, _model_dir(other), f"{name}_predictions.json")
+            gains[name] = evaluation.gains(CANDIDATE, name)
+        except Exception as error:  # it has no say in the decision, and is not to hold it up
+            logging.exception("%s can't be measured", name)
+            evaluation.notes.append(f"{name} can't be measured ({cause_of(error)})")
     verdicts = []
     if baseline_dir and exec_properties["baseline"] != "none":
         try:
@@ -82,16 +98,27 @@ def _evaluate(
             logging.exception("the baseline can't be measured")
             verdicts.append(not_measured(baseline_dir, error))
         evaluation.notes += _compared(pictures.fingerprint, exec_properties.get("baseline_test_set", ""))
-    figures = evaluation.figures()
     if when := exec_properties.get(records.ROLLED_BACK):
         verdicts.append(rolled_back(when))
-    verdicts = decide(_values(figures[CANDIDATE]), gains.get(BASELINE), settings.rules) + verdicts
     evaluation_dir = artifact_utils.get_single_uri(output_dict["evaluation"])
     write_text(os.path.join(evaluation_dir, records.PICTURES_FILE), json.dumps(evaluation.pictures()))
-    return _result(verdicts, evaluation, figures, gains)
+    return _result(verdicts, evaluation, gains)
 
 
-def _result(verdicts: list[Verdict], evaluation: Evaluation, figures: dict, gains: dict[str, dict]) -> dict[str, Any]:
+def _by_name(others: list[Artifact]) -> dict[str, Artifact]:
+    """The models trained beside the candidate, by what the figures call them; those without a name are numbered."""
+    found: dict[str, Artifact] = {}
+    for other in others:
+        name = other.get_string_custom_property(records.MODEL_NAME)
+        taken = not name or name in found or name in (CANDIDATE, BASELINE)
+        found[f"{name or 'model'}-{len(found) + 2}" if taken else name] = other
+    return found
+
+
+def _result(others: list[Verdict], evaluation: Evaluation, gains: dict[str, dict]) -> dict[str, Any]:
+    """What is written down, by the rules and the verdicts that rest on no figure."""
+    figures = evaluation.figures()
+    verdicts = decide(_values(figures[CANDIDATE]), gains.get(BASELINE), evaluation.settings.rules) + others
     blessed = all(verdict.met for verdict in verdicts)
     return {
         "decision": records.BLESSED if blessed else records.REFUSED,
@@ -123,16 +150,20 @@ def _values(figures: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def _publish(
-    result: dict[str, Any], model: Artifact, baseline: Artifact | None, output_dict: dict[str, list[Artifact]]
+    result: dict[str, Any], input_dict: dict[str, list[Artifact]], output_dict: dict[str, list[Artifact]]
 ) -> None:
     """Writes evaluation and blessing."""
+    model = artifact_utils.get_single_instance(input_dict["model"])
     evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
+    result["model_name"] = model.get_string_custom_property(records.MODEL_NAME)
     write_text(os.path.join(evaluation.uri, records.EVALUATION_FILE), json.dumps(result, indent=1))
     evaluation.set_string_custom_property(records.DECISION, result["decision"])
     evaluation.set_int_custom_property(records.CANDIDATE_ID, model.id)
-    if result["decision"] != records.UNCHANGED:
+    if "test_set" in result:
         evaluation.set_string_custom_property(records.TEST_SET, result["test_set"])
         evaluation.set_string_custom_property(records.RULES, json.dumps(result["rules"]))
+        others = [other.id for other in input_dict.get("other_models") or []]
+        evaluation.set_string_custom_property(records.OTHER_MODELS, json.dumps(others))
     for name, value in result.get("metrics", {}).items():
         evaluation.set_float_custom_property(name, value)
 
@@ -142,7 +173,7 @@ def _publish(
     blessing.set_string_custom_property(records.DECISION, result["decision"])
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
-    if baseline:
+    for baseline in input_dict.get("baseline_model") or []:
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baseline.uri)
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baseline.id)
     name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME

@@ -1,10 +1,8 @@
 """Where a model looked at each word, through its signature `attention`."""
 
 import base64
-import collections
 import dataclasses
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -33,35 +31,38 @@ def read(model_dir: str, manifest: Manifest, image_ids: Collection[str]) -> dict
     """Captions pictures with a model and keeps where it looked.
 
     Args:
-      model_dir: SavedModel; one without the signature, or of other features, has nothing to tell.
+      model_dir: SavedModel; its signature takes features, float16 [B, positions, channels], and gives `caption`, string
+        [B], and `attention`, float32 [B, L, rows, columns], where L is at least the number of words.
       manifest: of the run's features.
       image_ids: the pictures wanted.
 
     Returns:
-      image id -> maps; empty where the model can't tell.
+      image id -> maps; empty where the model has no such signature.
     """
     model = tf.saved_model.load(model_dir)
     if SIGNATURE not in model.signatures or "features" not in model.signatures[SIGNATURE].structured_input_signature[1]:
         return {}
     signature = model.signatures[SIGNATURE]
-    ids_of, paths = collections.defaultdict(list), []
-    for shard, pictures in manifest.shards_of(image_ids).items():
-        paths.append(os.path.join(manifest.directory, shard))
-        for image_id, sha in pictures.items():
-            ids_of[sha].append(image_id)
-    wanted = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(tf.constant(list(ids_of)), tf.ones(len(ids_of), tf.int32)), 0
-    )
-    dataset = tf.data.TFRecordDataset(paths).map(manifest.parse, tf.data.AUTOTUNE)
-    dataset = dataset.filter(lambda sha, feature: wanted.lookup(sha) == 1).batch(BATCH).prefetch(1)
-    found, progress = {}, Progress("attention maps", len(ids_of))
-    for shas, features in dataset:
-        answer = {name: tensor.numpy() for name, tensor in signature(features=features).items()}
-        for row, sha in enumerate(shas.numpy()):
-            made = of_caption(answer["caption"][row].decode(), answer["attention"][row])
-            found.update(dict.fromkeys(ids_of[sha.decode()], made))
-        progress.advance(len(shas))
+    found: dict[str, Maps] = {}
+    progress = Progress("attention maps", len(image_ids))
+    for names, features in manifest.read(image_ids, BATCH):
+        answer = signature(features=features)
+        captions, weights = answer["caption"].numpy(), answer["attention"].numpy()
+        for same, caption, looked in zip(names, captions, weights, strict=True):
+            found.update(dict.fromkeys(same, of_caption(caption.decode(), looked)))
+        progress.advance(sum(map(len, names)))
     return found
+
+
+def within(maps: Mapping[str, Maps], most: int) -> dict[str, Maps]:
+    """As many of the maps, the first ones, as have at most that many bytes together."""
+    kept, size = {}, 0
+    for image_id, found in maps.items():
+        size += len(found.weights)
+        if size > most:
+            break
+        kept[image_id] = found
+    return kept
 
 
 def of_caption(caption: str, weights: np.ndarray) -> Maps:
@@ -69,7 +70,7 @@ def of_caption(caption: str, weights: np.ndarray) -> Maps:
 
     Args:
       caption: words between single spaces, T of them.
-      weights: float32 [at least T, positions], a row a word.
+      weights: float32 [at least T, rows, columns], a map a word.
     """
     words = caption.split()
     kept = np.asarray(weights, np.float32)[: len(words)]

@@ -14,7 +14,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components import records
 from components.driver import FingerprintDriver
-from components.history import ancestry, evaluation_of, report_of
+from components.history import ancestry, evaluation_of, report_of, says_something
 from components.report import executor
 from components.source import source_hash
 
@@ -29,6 +29,7 @@ class ReportSpec(ComponentSpec):
         "features": ChannelParameter(type=records.Features),
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
+        "other_model_runs": ChannelParameter(type=standard_artifacts.ModelRun, optional=True),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
     }
     OUTPUTS = {"report": ChannelParameter(type=records.Report)}
@@ -58,7 +59,7 @@ class Driver(FingerprintDriver):
     @staticmethod
     def _to_report(store: MetadataStore, evaluation: Artifact) -> Any:
         """The evaluation with the figures; None where there is a report about it already."""
-        if evaluation.get_string_custom_property(records.DECISION) != records.UNCHANGED:
+        if says_something(evaluation.mlmd_artifact):
             return evaluation
         model_id = evaluation.get_int_custom_property(records.CANDIDATE_ID)
         return None if report_of(store, model_id) else evaluation_of(store, model_id)
@@ -78,6 +79,7 @@ class Report(base_component.BaseComponent):
         "components.report",
         "components.atomic",
         "components.features",
+        "components.history",
         "components.images",
         "components.progress",
         "components.records",
@@ -91,6 +93,7 @@ class Report(base_component.BaseComponent):
         model: BaseChannel,
         model_run: BaseChannel,
         evaluation: BaseChannel,
+        other_model_runs: BaseChannel | None = None,
     ):
         """Constructs the component.
 
@@ -101,6 +104,7 @@ class Report(base_component.BaseComponent):
           model: the candidate.
           model_run: the logs of its training.
           evaluation: of BleuEvaluator.
+          other_model_runs: the logs of what was trained beside, named by the custom property `model_name`.
         """
         spec = ReportSpec(
             source=source_hash(*self.SOURCE),
@@ -110,6 +114,7 @@ class Report(base_component.BaseComponent):
             model=model,
             model_run=model_run,
             evaluation=evaluation,
+            other_model_runs=other_model_runs,
             report=channel_utils.as_channel([records.Report()]),
         )
         super().__init__(spec=spec)

@@ -48,13 +48,28 @@ class Chart:
     final: int
 
 
-def read(directory: str) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Reads the scalars of all logs below a directory.
+Scalars = dict[str, dict[str, list[tuple[int, float]]]]  # tag -> name of the log -> [(step, value)]
+
+
+def read(directories: Mapping[str, str]) -> Scalars:
+    """Reads the scalars of all logs below some directories.
+
+    Args:
+      directories: name of a model -> its logs; the lines are called "attention train", just "train" without a name.
 
     Returns:
-      tag -> name of the log -> [(step, value)] in the order of steps; tags with one point alone are left out.
+      the values in the order of steps; tags with one point alone are left out.
     """
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    found: Scalars = {}
+    for name, directory in directories.items():
+        for tag, logs in _below(directory).items():
+            found.setdefault(tag, {}).update({f"{name} {log}".strip(): points for log, points in logs.items()})
+    return found
+
+
+def _below(directory: str) -> Scalars:
+    """All logs below one directory."""
+    found: Scalars = {}
     for folder, _, names in sorted(tf.io.gfile.walk(directory)):
         if not any("tfevents" in name for name in names):
             continue

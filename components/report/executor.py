@@ -15,11 +15,14 @@ from tfx.utils import path_utils
 from components import records
 from components.atomic import write_text
 from components.features import Manifest
+from components.history import says_something
 from components.progress import Progress
 from components.report import attention, curves, page, thumbnails
 
 MOST_PICTURES = 1000  # in the gallery
 PICTURE_BYTES = 8_000_000  # of all thumbnails; base64 makes it a third more
+MAP_BYTES = 2_500_000  # of all attention maps in base64: 1,000 captions of 29 words on an 8x8 grid
+OTHER_MODEL_RUNS = "other_model_runs"  # the input that may be missing, or be several
 EVALUATION_URI = "evaluation_uri"  # execution property: the evaluation with the figures; "" where it is reported
 LINEAGE = "lineage"  # execution property: JSON, see `components.history.ancestry`
 
@@ -34,22 +37,28 @@ class Executor(BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         self._log_startup(input_dict, output_dict, exec_properties)
-        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items()}
+        others = input_dict.get(OTHER_MODEL_RUNS) or []
+        single = {key: artifacts for key, artifacts in input_dict.items() if key != OTHER_MODEL_RUNS}
+        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in single.items()}
         report = artifact_utils.get_single_instance(output_dict["report"])
         report.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
         uri = exec_properties.get(EVALUATION_URI)
         if uri is None:  # a runner without our driver
-            is_new = inputs["evaluation"].get_string_custom_property(records.DECISION) != records.UNCHANGED
-            uri = inputs["evaluation"].uri if is_new else ""
+            uri = inputs["evaluation"].uri if says_something(inputs["evaluation"].mlmd_artifact) else ""
         if not uri:
             # the candidate is the blessed model, and the run that measured it has reported
             report.set_string_custom_property(records.DECISION, records.UNCHANGED)
             return
-        material = gather(inputs, uri, json.loads(exec_properties.get(LINEAGE, "[]")))
+        material = gather(inputs, others, uri, json.loads(exec_properties.get(LINEAGE, "[]")))
         write_text(os.path.join(report.uri, records.REPORT_FILE), page.render(material))
 
 
-def gather(inputs: Mapping[str, Artifact], evaluation_uri: str, lineage: Sequence[Mapping[str, Any]]) -> page.Material:
+def gather(
+    inputs: Mapping[str, Artifact],
+    other_model_runs: Sequence[Artifact],
+    evaluation_uri: str,
+    lineage: Sequence[Mapping[str, Any]],
+) -> page.Material:
     """Reads everything that the report shows."""
     pictures = chosen(_read_json(os.path.join(evaluation_uri, records.PICTURES_FILE)))
     manifest = Manifest.load(inputs["features"].uri)
@@ -61,17 +70,26 @@ def gather(inputs: Mapping[str, Artifact], evaluation_uri: str, lineage: Sequenc
             small[picture["image_id"]] = jpeg
         progress.advance()
     model_dir = path_utils.serving_model_path(inputs["model"].uri)
+    maps = attention.read(model_dir, manifest, [picture["image_id"] for picture in pictures])
     return page.Material(
         _read_json(os.path.join(evaluation_uri, records.EVALUATION_FILE)),
         pictures,
         small,
-        attention.read(model_dir, manifest, [picture["image_id"] for picture in pictures]),
+        attention.within(maps, MAP_BYTES),
         manifest.grid,
-        curves.charts(curves.read(inputs["model_run"].uri)),
+        curves.charts(curves.read(_logs(inputs["model_run"], other_model_runs))),
         json.loads(inputs["examples"].get_string_custom_property(records.COUNTS)),
         _read_lines(inputs["rejects"].uri),
         lineage,
     )
+
+
+def _logs(own: Artifact, others: Sequence[Artifact]) -> dict[str, str]:
+    """Name -> directory of the logs; the candidate's have none where they are alone."""
+    names = {run.id: run.get_string_custom_property(records.MODEL_NAME) for run in (own, *others)}
+    return {(names[own.id] or "candidate") if others else "": own.uri} | {
+        names[run.id] or f"model {run.id}": run.uri for run in others
+    }
 
 
 def chosen(pictures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -29,6 +29,8 @@ METRICS = {
     "distinct": "share of distinct captions",
     "copied": "share copied from train",
 }
+QUALITY = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor")  # the more the better
+WHOLE = ("vocabulary",)  # counts
 IN_SLICES = ("bleu_1", "bleu_4", "cider", "rouge_l")
 EXAMPLES = 3  # of each reason for a reject
 
@@ -41,7 +43,7 @@ class Material:
       evaluation: the content of `evaluation.json`.
       pictures: that of `pictures.json`, or the part of it that is shown.
       thumbnails: image id -> JPEG; pictures that could not be read are left out.
-      maps: image id -> where the candidate looked; empty where it can't tell.
+      maps: image id -> where the candidate looked; empty where it can't tell, a part where they are too large.
       grid: rows and columns of the maps.
       charts: learning curves.
       counts: {"images": {split: n}, "captions": n}.
@@ -71,8 +73,10 @@ def render(material: Material) -> str:
     models = list(material.evaluation["models"])
     return environment.get_template("report.html.j2").render(
         evaluation=material.evaluation,
-        models=models,
+        models={name: _title(name, material.evaluation) for name in models},
         metrics={name: label for name, label in METRICS.items() if name in material.evaluation["models"][models[0]]},
+        quality=QUALITY,
+        with_maps=len(material.maps),
         in_slices={name: METRICS[name] for name in IN_SLICES},
         charts=material.charts,
         chart_size=(WIDTH, HEIGHT),
@@ -111,13 +115,19 @@ def _by_reason(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, lis
     return [(reason, len(found), found[:EXAMPLES]) for reason, found in ordered]
 
 
-def _figure(value: float) -> str:
-    """Three digits, none for large whole numbers."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3f}"
+def _title(model: str, evaluation: Mapping[str, Any]) -> str:
+    """What a model is called in tables: "candidate (transformer)"."""
+    name = evaluation.get("model_name")
+    return f"{model} ({name})" if model == "candidate" and name else model
 
 
-def _interval(figure: Mapping[str, float]) -> str:
-    return f"{_figure(figure['low'])} to {_figure(figure['high'])}"
+def _figure(value: float, metric: str = "") -> str:
+    """Three digits, none for counts."""
+    return f"{value:.0f}" if metric in WHOLE else f"{value:.3f}"
+
+
+def _interval(figure: Mapping[str, float], metric: str = "") -> str:
+    return f"{_figure(figure['low'], metric)} to {_figure(figure['high'], metric)}"
 
 
 def _time(seconds: float) -> str:

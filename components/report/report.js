@@ -97,7 +97,10 @@
     const size = rows * columns;
     picture.words.forEach((word, row) => {
       const figure = add(byId("maps"), "figure");
-      overlay(add(figure, "canvas"), source, [...bytes.subarray(row * size, (row + 1) * size)]);
+      const canvas = add(figure, "canvas");
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", `where the model looked for "${word}"`);
+      overlay(canvas, source, [...bytes.subarray(row * size, (row + 1) * size)]);
       add(figure, "figcaption", word);
     });
   };

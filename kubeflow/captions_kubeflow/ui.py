@@ -46,7 +46,7 @@ def metrics_of(store: MetadataStore, outputs: Mapping[str, Artifact]) -> dict[st
         outputs["evaluation"].mlmd_artifact,
         outputs["evaluation"].get_string_custom_property(DECISION),
     )
-    if decision == UNCHANGED:
+    if not history.says_something(evaluation):
         model_id = outputs["blessing"].get_int_custom_property("current_model_id")
         evaluation = history.evaluation_of(store, model_id) or evaluation
     found = evaluation.custom_properties

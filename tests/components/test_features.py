@@ -45,6 +45,21 @@ def test_a_record_survives_its_bytes(manifest):
     np.testing.assert_array_equal(parsed, feature)
 
 
+def test_the_features_of_some_pictures_are_read_each_content_once(tmp_path):
+    names = {"a.jpg": "sha 1", "copy.jpg": "sha 1", "b.jpg": "sha 2", "other.jpg": "sha 0"}
+    for number, shard in enumerate(("one", "two")):
+        with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
+            for value in (2 * number, 2 * number + 1):
+                writer.write(serialize(f"sha {value}", np.full((2, 1), value, np.float16)))
+    shards = {"one": {name: names[name] for name in ("a.jpg", "copy.jpg", "other.jpg")}, "two": {"b.jpg": "sha 2"}}
+    manifest = Manifest("print", str(tmp_path), (1, 2), 1, shards)
+    [(rows, features)] = manifest.read(["a.jpg", "copy.jpg", "b.jpg", "unknown.jpg"], 8)
+    assert rows == [["a.jpg", "copy.jpg"], ["b.jpg"]]
+    np.testing.assert_array_equal(features, [[[1], [1]], [[2], [2]]])
+    assert [len(rows) for rows, _ in manifest.read(names, 2)] == [2, 1]
+    assert list(manifest.read(["unknown.jpg"], 8)) == []
+
+
 def test_the_backbone_is_the_one_that_is_named(tmp_path, monkeypatch):
     (tmp_path / "backbone.json").write_text(json.dumps({"saved_model": "backbone-2", "size": 32}))
     monkeypatch.setattr(

@@ -42,3 +42,10 @@ def test_the_latest_about_a_model_that_says_something_counts(past, find, type_na
     past.artifact(type_name, candidate_id=8, decision="blessed")
     past.artifact(type_name, candidate_id=7, decision="unchanged")
     assert find(past.store, 7).id == second
+
+
+def test_a_blessed_model_that_was_measured_once_more_has_a_later_evaluation(past):
+    past.artifact("ModelEvaluation", candidate_id=7, decision="blessed", test_set="print")
+    again = past.artifact("ModelEvaluation", candidate_id=7, decision="unchanged", test_set="print")
+    past.artifact("ModelEvaluation", candidate_id=7, decision="unchanged")
+    assert history.evaluation_of(past.store, 7).id == again

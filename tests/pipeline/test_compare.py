@@ -41,7 +41,10 @@ def evaluated(tmp_path: pathlib.Path, made: Past, run: str, bleu: float, model_i
     directory = tmp_path / run
     directory.mkdir()
     figure = {"value": bleu, "low": bleu - 0.125, "high": bleu + 0.125}
-    content = {"models": {"candidate": {"bleu_4": figure}}, "test_set": "same"}
+    models = {"candidate": {"bleu_4": figure}, "baseline": {"bleu_4": figure}}
+    if model_id == 2:
+        models["attention"] = {"bleu_4": figure}
+    content = {"models": models, "test_set": "same"}
     (directory / "evaluation.json").write_text(json.dumps(content))
     return made.artifact("ModelEvaluation", str(directory), decision="blessed", candidate_id=model_id)
 
@@ -53,6 +56,12 @@ def test_metrics_and_settings_that_differ(past):
     assert rows["Trainer.custom_config.model.epochs"] == ["3", "5"]
     assert rows["commit"] == ["commit3", "commit5"]
     assert not [name for name in rows if "d_model" in name]
+
+
+def test_models_trained_beside_are_told(past):
+    rows = shown(compare.table(compare.find(past.store, "mine", ["20261123-a", "20261124-b"])))
+    assert rows["attention: bleu_4"] == ["–", "0.500 (0.375 to 0.625)"]
+    assert not [name for name in rows if name.startswith("baseline")]
 
 
 def test_what_the_cache_answered_has_the_settings_of_the_run_that_made_it(past):

@@ -19,7 +19,9 @@ def past(tmp_path) -> Past:
     made.execute("FeatureExtractor", {"examples": examples}, {"features": features}, backbone="MobileNet")
     model = made.artifact("Model", str(tmp_path / "artifacts" / "model"))
     made.execute("Trainer", {"features": features}, {"model": model}, commit="0123456789abcdef")
-    made.artifact("ModelEvaluation", candidate_id=model, decision="blessed", bleu_4=0.5)
+    evaluation = {"models": {"candidate": {"bleu_4": {"value": 0.5, "low": 0.25, "high": 0.75}}}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    made.artifact("ModelEvaluation", str(tmp_path), candidate_id=model, decision="blessed")
     version = tmp_path / "serving" / "17"
     pushed = made.artifact("PushedModel", pushed_destination=str(version), pushed_version="17", pushed=1)
     made.execute("Pusher", {"model": model}, {"pushed_model": pushed})
@@ -46,7 +48,7 @@ def test_the_origin_is_told_in_full(past, tmp_path):
         "data_dir /data, fingerprint print of the data",
         "train 4, test 1; 25 captions",
         "backbone MobileNet",
-        "blessed; bleu_4 0.500",
+        "blessed; bleu_4 0.500 (0.250 to 0.750)",
         "0123456789ab",
         f"model {past.model}",
     ):

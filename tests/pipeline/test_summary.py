@@ -8,6 +8,11 @@ from components.records import Rejects
 from pipeline import summary
 
 BLEU = {"bleu_1": 0.8, "bleu_2": 0.7, "bleu_3": 0.6, "bleu_4": 0.5}
+INTERVALS = {name: [value - 0.1, value + 0.1] for name, value in BLEU.items()}
+SHOWN = (
+    "BLEU-1 0.800 (0.700 to 0.900), BLEU-2 0.700 (0.600 to 0.800), BLEU-3 0.600 (0.500 to 0.700), "
+    "BLEU-4 0.500 (0.400 to 0.600)"
+)
 FULL = {
     "run_id": "r",
     "data": {
@@ -16,8 +21,9 @@ FULL = {
         "rejects": {"total": 3, "by_reason": {"truncated": 2, "missing_image": 1}},
         "warnings": ["train: width: other than before"],
     },
-    "metrics": {**BLEU, "cider": 1.5},
-    "intervals": {"bleu_4": [0.4, 0.6], "cider": [1.25, 1.75]},
+    "metrics": {**BLEU, "cider": 1.5, "length": 9.0},
+    "intervals": {**INTERVALS, "cider": [1.25, 1.75], "length": [8.0, 10.0]},
+    "others": {},
     "notes": ["METEOR is left out: there is no Java here"],
     "baseline": None,
     "decision": "blessed",
@@ -30,7 +36,7 @@ FULL = {
 def shown(result: dict) -> dict[str, str]:
     """The table as {first column: the rest}."""
     stream = io.StringIO()
-    Console(file=stream, width=120).print(summary.table(result))
+    Console(file=stream, width=240).print(summary.table(result))
     rows = [line.split("  ", 1) for line in stream.getvalue().splitlines()]
     return {row[0].strip(): row[1].strip() for row in rows}
 
@@ -41,7 +47,7 @@ def test_the_table_says_all_that_counts():
     assert rows["rejects"] == "3 (truncated 2, missing_image 1)"
     assert rows["data warning"] == "train: width: other than before"
     assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
-    assert rows["95 % intervals"] == "BLEU-4 0.500 (0.400 to 0.600), CIDEr 1.500 (1.250 to 1.750)"
+    assert rows["95 % intervals"] == f"{SHOWN}, CIDEr 1.500 (1.250 to 1.750)"
     assert rows["baseline"] == "none yet"
     assert rows["decision"] == "blessed"
     assert rows[""] == "note: METEOR is left out: there is no Java here"
@@ -63,12 +69,16 @@ def test_warnings_are_those_of_the_ingest_and_of_the_validator():
 @pytest.mark.parametrize(
     ("baseline", "expected"),
     [
-        ({"model": "m", "metrics": BLEU}, "0.800  0.700  0.600  0.500"),
-        ({"model": "m", "metrics": None}, "not measured"),
+        ({"model": "m", "metrics": BLEU, "intervals": INTERVALS}, SHOWN),
+        ({"model": "m", "metrics": None, "intervals": None}, "not measured"),
     ],
 )
 def test_the_baseline(baseline, expected):
     assert shown({**FULL, "baseline": baseline})["baseline"] == expected
+
+
+def test_models_trained_beside_have_their_line():
+    assert shown({**FULL, "others": {"attention": {"metrics": BLEU, "intervals": INTERVALS}}})["attention"] == SHOWN
 
 
 def test_each_rule_has_its_line():

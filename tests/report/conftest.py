@@ -57,6 +57,7 @@ def keep(request):
 
     def screenshot(page: Page, **options) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", **options)
+        name = request.node.name.replace("[", "_").rstrip("]")
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
 
     return screenshot

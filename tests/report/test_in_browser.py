@@ -18,7 +18,7 @@ def names(*numbers: int) -> list[str]:
 def test_it_opens_and_says_the_decision(page, keep):
     expect(page.locator("#decision")).to_have_text("refused")
     expect(page.get_by_text("p 0.2000 that the gain is chance")).to_be_visible()
-    expect(page.locator("svg polyline")).to_have_count(2)
+    expect(page.locator("svg polyline")).to_have_count(4)
     assert shown(page) == names(*range(60))
     assert page.title().startswith("refused: BLEU-4 0.400")
     keep(page)
@@ -86,6 +86,24 @@ def test_a_picture_that_could_not_be_read_opens_without_maps(page):
     assert page.locator("#maps canvas").count() == 0
 
 
+def test_a_picture_opens_and_closes_by_the_keyboard(page):
+    page.get_by_label("Search").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("dialog")).to_be_visible()
+    expect(page.locator("#said")).to_have_text("a dog number0 runs")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_be_hidden()
+    expect(page.locator(".card button").first).to_be_focused()
+
+
+def test_models_trained_side_by_side_are_compared_in_tables_and_pictures(page, keep):
+    expect(page.get_by_role("columnheader", name="candidate (transformer)")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="gain over attention")).to_be_visible()
+    expect(page.locator(".card").first.get_by_text("attention (0.250): two dogs of attention 0")).to_be_visible()
+    keep(page, full_page=True)
+
+
 def test_hostile_text_stays_text(page):
     page.get_by_label("Search").fill("picture_003")
     expect(page.locator(".card .caption")).to_have_text(HOSTILE)
@@ -95,10 +113,23 @@ def test_hostile_text_stays_text(page):
     assert page.locator("script").count() == 2
 
 
-def test_dark_and_narrow(page, keep):
-    page.emulate_media(color_scheme="dark")
-    page.set_viewport_size({"width": 380, "height": 800})
-    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert background == "rgb(22, 23, 26)"
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing sticks out on a phone
+@pytest.mark.parametrize(
+    ("scheme", "background"),
+    [("light", "rgb(255, 255, 255)"), ("dark", "rgb(22, 23, 26)")],
+    ids=["light", "dark"],
+)
+def test_on_a_phone(page, keep, scheme, background):
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 360, "height": 780})
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
+    page.locator("summary").last.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360  # nothing sticks out
     keep(page)
+    page.locator(".card button").first.click()
+    expect(page.locator("#maps canvas")).to_have_count(4)
+    assert page.locator("dialog").evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+
+
+def test_dark(page, keep):
+    page.emulate_media(color_scheme="dark")
+    keep(page, full_page=True)

@@ -8,13 +8,14 @@ from unittest import mock
 import numpy as np
 import pytest
 import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable import data_types
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
 from components import records
 from components.bleu_evaluator.component import Driver, files_of
-from components.bleu_evaluator.executor import Executor
+from components.bleu_evaluator.executor import TO_COMPARE, Executor
 from components.features import Manifest, serialize
 
 TEST_PICTURES = {"a.jpg": ["a dog runs in the snow"], "b.jpg": ["a cat sleeps on the mat", "the cat is asleep"]}
@@ -99,6 +100,7 @@ def evaluate(given, tmp_path):
         test_set_before: str = "",
         rolled_back: str = "",
         others: list[Artifact] = (),
+        to_compare: str = "",
         **settings,
     ):
         out = tmp_path / "out"
@@ -110,7 +112,7 @@ def evaluate(given, tmp_path):
         inputs = {**given, "model": [candidate], "baseline_model": [baseline] if baseline else []}
         inputs["other_models"] = list(others)
         properties = {"min_bleu_4": min_bleu_4, "min_gain": 0.0, "baseline": baseline_rule}
-        properties[records.ROLLED_BACK] = rolled_back
+        properties |= {records.ROLLED_BACK: rolled_back, TO_COMPARE: to_compare}
         properties["settings"] = json.dumps({"resamples": 100, "meteor": False, **settings})
         Executor().Do(inputs, outputs, {**properties, "baseline_test_set": test_set_before})
         result = json.loads((out / "evaluation" / "evaluation.json").read_text())
@@ -211,7 +213,8 @@ def test_a_baseline_that_is_put_back_is_measured_again(model, tmp_path, monkeypa
 
     history = mock.MagicMock()  # ML Metadata without an evaluation
     monkeypatch.setattr("components.bleu_evaluator.component.evaluation_of", lambda store, model_id: None)
-    output = Driver(history).run(data_types.ExecutionInfo(input_dict={"baseline_model": [gone]}, exec_properties={}))
+    inputs = {"model": [artifact(standard_artifacts.Model, tmp_path / "model 6", 6)], "baseline_model": [gone]}
+    output = Driver(history).run(data_types.ExecutionInfo(input_dict=inputs, exec_properties={}))
     assert output.exec_properties["fingerprint"].string_value == files_of(gone.uri)
 
 
@@ -283,10 +286,58 @@ def test_the_driver_tells_whether_the_candidate_was_rolled_back(tmp_path):
 
 
 def test_a_model_trained_beside_is_compared_with_but_decides_nothing(evaluate, model):
-    other = model(4)
-    other.set_string_custom_property(records.MODEL_NAME, "attention")
-    result, _, out = evaluate(model(6, WORSE), model(5, WORSE), others=[other])
+    candidate = model(6, WORSE)
+    candidate.set_string_custom_property(records.MODEL_NAME, "transformer")
+    result, _, out = evaluate(candidate, model(5, WORSE), others=[attention(model(4))])
+    assert result["model_name"] == "transformer"
     assert result["decision"] == "blessed"  # as good as the baseline, worse than the other
     assert set(result["models"]) == {"candidate", "attention", "baseline"}
     assert result["gains"]["attention"]["bleu_4"]["value"] < 0 == result["gains"]["baseline"]["bleu_4"]["value"]
     assert len(json.loads((out / "predictions" / "attention_predictions.json").read_text())) == 2
+    assert set(result["slices"][0]["models"]) == {"candidate", "attention", "baseline"}
+    first, _ = json.loads((out / "evaluation" / "pictures.json").read_text())
+    assert first["models"]["attention"]["caption"] == WORDS["a.jpg"]
+
+
+def attention(made: Artifact) -> Artifact:
+    made.set_string_custom_property(records.MODEL_NAME, "attention")
+    return made
+
+
+def test_models_of_the_same_name_are_told_apart(evaluate, model):
+    others = [attention(model(3)), attention(model(4)), model(5)]
+    assert set(evaluate(model(6), others=others)[0]["models"]) == {"candidate", "attention", "attention-3", "model-4"}
+
+
+def test_a_model_trained_beside_that_does_not_load_is_a_note(evaluate, model, tmp_path):
+    result, _, _ = evaluate(model(6), others=[attention(artifact(standard_artifacts.Model, tmp_path / "gone", 5))])
+    assert result["decision"] == "blessed" and set(result["models"]) == {"candidate"}
+    assert re.match(r"attention can't be measured \(.*gone", result["notes"][0])
+
+
+def test_the_blessed_model_itself_is_compared_with_what_it_was_not_compared_with(evaluate, model):
+    # the transformer comes from the cache, and attention is trained beside it for the first time
+    same = model(6)
+    result, blessing, _ = evaluate(same, same, others=[attention(model(7, WORSE))], to_compare="7")
+    assert (result["decision"], result["rules"]) == ("unchanged", [])
+    assert result["gains"]["attention"]["bleu_4"]["value"] > 0 and set(result["models"]) == {"candidate", "attention"}
+    assert blessing.get_string_custom_property(records.DECISION) == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "measured", "to_compare"), [(5, None, "7, 8"), (5, "[7]", "8"), (5, "[7, 8]", ""), (6, None, "")]
+)
+def test_the_driver_tells_what_the_blessed_model_is_to_be_compared_with(
+    tmp_path, monkeypatch, candidate, measured, to_compare
+):
+    known = metadata_store_pb2.Artifact()
+    if measured:
+        known.custom_properties[records.OTHER_MODELS].string_value = measured
+    monkeypatch.setattr("components.bleu_evaluator.component.evaluation_of", lambda store, model_id: known)
+    ids = {"model": [candidate], "baseline_model": [5], "other_models": [7, 8]}
+    inputs = {
+        key: [artifact(standard_artifacts.Model, tmp_path / f"model {number}", number) for number in numbers]
+        for key, numbers in ids.items()
+    }
+    info = data_types.ExecutionInfo(input_dict=inputs, exec_properties={})
+    assert Driver(mock.MagicMock()).run(info).exec_properties[TO_COMPARE].string_value == to_compare

@@ -28,11 +28,12 @@ def picture(number: int) -> dict:
     said = HOSTILE if number == 3 else f"a dog number{number} runs"
     scores = {"bleu_4": number / 100, "cider": number / 10, "rouge_l": 0.5}
     baseline = {"caption": "a cat sleeps", "bleu_4": 0.5 - number / 100, "cider": 1.0, "rouge_l": 0.5}
+    attention = {"caption": f"two dogs of attention {number}", "bleu_4": 0.25, "cider": 0.9, "rouge_l": 0.4}
     return {
         "image_id": f"picture_{number:03}.jpg",
         "image_uri": f"pictures/picture_{number:03}.jpg",
         "references": [f"a dog runs in field {number}", HOSTILE],
-        "models": {"candidate": {"caption": said, **scores}, "baseline": baseline},
+        "models": {"candidate": {"caption": said, **scores}, "attention": attention, "baseline": baseline},
     }
 
 
@@ -46,7 +47,7 @@ def material(pictures: int = 100, with_maps: bool = True) -> Material:
     made = [picture(number) for number in range(pictures)]
     rng = np.random.default_rng(0)
     maps = {
-        one["image_id"]: of_caption(one["models"]["candidate"]["caption"], rng.random((40, 16)))
+        one["image_id"]: of_caption(one["models"]["candidate"]["caption"], rng.random((40, *GRID)))
         for one in made
         if with_maps
     }
@@ -59,12 +60,16 @@ def material(pictures: int = 100, with_maps: bool = True) -> Material:
         "rules": rules,
         "notes": [f"note {HOSTILE}"],
         "baseline": "/model/3",
-        "candidate": "/model/7",
+        "candidate": "/a/long/path/to/a/directory/of/artifacts/Trainer/model/7/Format-Serving",
+        "model_name": "transformer",
         "pictures": pictures,
         "test_set": "0123456789abcdef",
         "metrics": {"bleu_4": 0.4},
-        "models": {"candidate": figures(0.4), "baseline": figures(0.35)},
-        "gains": {"baseline": {name: figure(0.05) | {"p": 0.2} for name in ("bleu_4", "cider")}},
+        "models": {"candidate": figures(0.4), "attention": figures(0.3), "baseline": figures(0.35)},
+        "gains": {
+            "attention": {name: figure(0.1) | {"p": 0.01} for name in ("bleu_4", "cider", "length")},
+            "baseline": {name: figure(0.05) | {"p": 0.2} for name in ("bleu_4", "cider", "length")},
+        },
         "slices": [
             {"field": "caption_length", "value": "9", "pictures": 4, "models": {"candidate": figures(0.3)}},
         ],
@@ -82,7 +87,14 @@ def material(pictures: int = 100, with_maps: bool = True) -> Material:
             "outputs": {"model": [{"id": 9, "type": "Model", "uri": "/root/model/8"}]},
         }
     ]
-    curve = {"epoch_loss": {"train": [(0, 3.0), (1, 2.0), (2, 1.5)], "validation": [(0, 2.5), (1, 2.4), (2, 2.6)]}}
+    curve = {
+        "epoch_loss": {
+            "transformer train": [(0, 3.0), (1, 2.0), (2, 1.5)],
+            "transformer validation": [(0, 2.5), (1, 2.4), (2, 2.6)],
+            "attention train": [(0, 3.5), (1, 2.5), (2, 2.0)],
+            "attention validation": [(0, 2.9), (1, 2.8), (2, 2.7)],
+        }
+    }
     return Material(
         evaluation,
         made,

@@ -6,7 +6,8 @@ from components.features import Manifest, serialize
 from components.report import attention
 from tests.components.report.material import decoded
 
-WEIGHTS = np.array([[0.0, 0.2], [0.4, 0.1], [9.0, 9.0]], np.float32)  # two words, and what is not said
+# (3, 1, 2): maps of one row and two columns, of two words and of what is not said
+WEIGHTS = np.array([[[0.0, 0.2]], [[0.4, 0.1]], [[9.0, 9.0]]], np.float32)
 
 
 @pytest.fixture
@@ -42,6 +43,13 @@ def test_the_maps_of_each_word_are_kept(manifest, tmp_path):
 
 def test_a_model_that_can_not_tell_has_no_maps(manifest, tmp_path):
     assert attention.read(saved(tmp_path, "serving_default"), manifest, ["a.jpg"]) == {}
+
+
+def test_no_more_maps_are_kept_than_fit():
+    maps = {name: attention.of_caption("a dog", WEIGHTS) for name in ("a", "b", "c")}
+    size = len(maps["a"].weights)
+    assert list(attention.within(maps, 2 * size)) == ["a", "b"]
+    assert attention.within(maps, 3 * size) == maps and attention.within(maps, size - 1) == {}
 
 
 def test_a_caption_without_words_has_an_empty_map():

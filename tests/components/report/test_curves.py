@@ -10,11 +10,23 @@ def test_scalars_are_read_from_every_log(tmp_path):
             for step, value in enumerate(values):
                 tf.summary.scalar("epoch_loss", value, step)
             tf.summary.text("words", "no number", 0)
-    assert read(str(tmp_path)) == {"epoch_loss": {"train": [(0, 3.0), (1, 2.0)], "validation": [(0, 2.5), (1, 2.25)]}}
+    assert read({"": str(tmp_path)}) == {
+        "epoch_loss": {"train": [(0, 3.0), (1, 2.0)], "validation": [(0, 2.5), (1, 2.25)]}
+    }
 
 
 def test_no_logs_are_no_curves(tmp_path):
-    assert read(str(tmp_path)) == {} and charts({}) == []
+    assert read({"": str(tmp_path)}) == {} and charts({}) == []
+
+
+def test_logs_of_several_models_are_lines_of_the_same_chart(tmp_path):
+    for model in ("transformer", "attention"):
+        with tf.summary.create_file_writer(str(tmp_path / model / "train")).as_default():
+            for step in range(2):
+                tf.summary.scalar("epoch_loss", 1.0, step)
+    found = read({model: str(tmp_path / model) for model in ("transformer", "attention")})
+    [chart] = charts(found)
+    assert [line.name for line in chart.lines] == ["transformer train", "attention train"]
 
 
 def test_a_chart_goes_from_the_first_step_to_the_last_and_from_high_to_low():

@@ -56,10 +56,24 @@ def write(inputs: dict, tmp_path: pathlib.Path, uri: str) -> records.Report:
 def test_the_report_is_gathered_and_written(inputs, tmp_path):
     report = write(inputs, tmp_path, inputs["evaluation"][0].uri)
     page = (tmp_path / "report" / "report.html").read_text()
-    assert page.count('"jpeg"') == 2 and page.count('"caption":') == 6
+    assert page.count('"jpeg"') == 2 and page.count('"caption":') == 9  # of three models
     assert "train 400" in page and "bad_line" in page and "commit 0123abc" in page
     assert report.get_int_custom_property(records.CANDIDATE_ID) == 7
     assert report.get_string_custom_property(records.DECISION) == ""
+
+
+def test_models_trained_side_by_side_have_their_curves_in_one_chart(inputs, tmp_path):
+    inputs["model_run"][0].id = 1
+    inputs["other_model_runs"] = [artifact(standard_artifacts.ModelRun, tmp_path / "other_run", 2)]
+    for key, name in (("model_run", "transformer"), ("other_model_runs", "attention")):
+        [run] = inputs[key]
+        run.set_string_custom_property(records.MODEL_NAME, name)
+        with tf.summary.create_file_writer(f"{run.uri}/logs/train").as_default():
+            for epoch in range(3):
+                tf.summary.scalar("epoch_loss", 3.0 - epoch, step=epoch)
+    write(inputs, tmp_path, inputs["evaluation"][0].uri)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "transformer train 1</span>" in page and "attention train 1</span>" in page
 
 
 def test_where_there_is_a_report_about_the_model_it_is_left_as_it_is(inputs, tmp_path):

@@ -3,7 +3,7 @@ import json
 import re
 
 from components.report.page import render
-from tests.components.report.material import HOSTILE, material
+from tests.components.report.material import HOSTILE, figure, figures, material
 
 
 def content(page: str) -> dict:
@@ -42,6 +42,35 @@ def test_a_first_run_has_no_baseline_to_show():
     page = render(dataclasses.replace(made, evaluation=evaluation, charts=[], rejects=[], lineage=[]))
     assert "There is no baseline yet" in page and "lost most" not in page
     assert "The training has left no logs" in page and "Nothing was rejected" in page
+
+
+def test_models_trained_side_by_side_are_shown_side_by_side():
+    page = render(material(3))
+    for text in ("candidate (transformer)", "<th>attention</th>", "gain over attention", "gain over baseline"):
+        assert text in page
+    assert content(page)["pictures"][0]["models"]["attention"]["caption"] == "two dogs of attention 0"
+
+
+def test_p_is_told_of_what_is_the_better_the_more_it_is():
+    rows = dict(re.findall(r"<tr><td>(CIDEr|words a caption)</td>(.*?)</tr>", render(material(3)), re.DOTALL))
+    assert "<td>0.200</td>" in rows["CIDEr"]
+    assert "+0.050" in rows["words a caption"] and "<td>0.200</td>" not in rows["words a caption"]
+
+
+def test_a_metric_that_one_model_lacks_leaves_its_cell_empty():
+    # METEOR's program ended in between
+    made = material(3)
+    models = {**made.evaluation["models"], "candidate": figures(0.4) | {"meteor": figure(0.2)}}
+    page = render(dataclasses.replace(made, evaluation={**made.evaluation, "models": models}))
+    [row] = re.findall(r"<tr><td>METEOR</td>(.*?)</tr>", page, re.DOTALL)
+    assert row.count("<b>0.200</b>") == 1 == row.count("<b>")
+
+
+def test_maps_that_are_left_out_are_said():
+    made = material(3)
+    assert "attention maps" not in render(made)
+    some = dict(list(made.maps.items())[:2])
+    assert "2 of them have attention maps" in render(dataclasses.replace(made, maps=some))
 
 
 def test_a_thousand_pictures_are_at_most_15_megabytes():
