@@ -55,9 +55,9 @@ def page(browser, report) -> Iterator[Page]:
 def keep(request):
     """Keeps a screenshot under the test's name."""
 
-    def screenshot(page: Page, **options) -> None:
+    def screenshot(page: Page, state: str = "") -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        name = request.node.name.replace("[", "_").rstrip("]")
-        page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
+        name = "_".join(filter(None, [request.node.name.replace("[", "_").rstrip("]"), state]))
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     return screenshot

@@ -101,7 +101,7 @@ def test_models_trained_side_by_side_are_compared_in_tables_and_pictures(page, k
     expect(page.get_by_role("columnheader", name="candidate (transformer)")).to_be_visible()
     expect(page.get_by_role("columnheader", name="gain over attention")).to_be_visible()
     expect(page.locator(".card").first.get_by_text("attention (0.250): two dogs of attention 0")).to_be_visible()
-    keep(page, full_page=True)
+    keep(page)
 
 
 def test_hostile_text_stays_text(page):
@@ -122,14 +122,16 @@ def test_on_a_phone(page, keep, scheme, background):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 360, "height": 780})
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
+    keep(page)
     page.locator("summary").last.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360  # nothing sticks out
-    keep(page)
     page.locator(".card button").first.click()
     expect(page.locator("#maps canvas")).to_have_count(4)
+    keep(page, "open")
     assert page.locator("dialog").evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
 
 
 def test_dark(page, keep):
     page.emulate_media(color_scheme="dark")
-    keep(page, full_page=True)
+    page.locator("#curves").scroll_into_view_if_needed()
+    keep(page)
