@@ -120,7 +120,7 @@ def _add_history(commands: Any, settings: argparse.ArgumentParser) -> None:
         "compare",
         parents=[settings],
         help="set runs side by side",
-        description="Prints a column for each run, from ML Metadata: metrics with 95 %% intervals, the decision, and "
+        description="Prints a column for each run, from ML Metadata: metrics with 95 % intervals, the decision, and "
         "the settings in which the runs differ.",
     )
     compare.add_argument("--all", action="store_true", help="also the settings in which they don't differ")
@@ -341,10 +341,10 @@ def _rollback(args: argparse.Namespace) -> int:
 
 
 def _show(tables: "RenderableType") -> None:
-    """Prints tables, without a width where nobody reads them on a terminal."""
+    """Prints tables; lines are as long as they are where no terminal cuts them."""
     from rich.console import Console
 
-    Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200).print(tables)
+    Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000).print(tables)
 
 
 if __name__ == "__main__":

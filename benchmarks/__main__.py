@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import evaluate, extract, ingest, run, train
+from benchmarks import caption, evaluate, extract, ingest, run, train
 
 BENCHMARKS = {
     "run": run.cached_run,
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "coco": ingest.coco_memory,
     "extract": extract.extraction,
     "memory": extract.memory,
+    "caption": caption.captioning_over_extraction,
     "evaluate": evaluate.metrics,
     "train": train.shared_encoding,
     "reading": train.reading,

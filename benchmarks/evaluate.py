@@ -52,7 +52,7 @@ def _report(test_set: TestSet, captions: dict[str, list[str]]) -> Iterator[Resul
     evaluation = _evaluate(test_set, captions, SETTINGS)
     figures = evaluation.figures()
     result = {
-        "decision": "blessed", "rules": [], "notes": [], "baseline": "model", "candidate": "model",
+        "decision": "blessed", "rules": [], "reasons": [], "notes": [], "baseline": "model", "candidate": "model",
         "pictures": PICTURES, "test_set": test_set.fingerprint, "models": figures,
         "metrics": {"bleu_4": figures[CANDIDATE]["bleu_4"]["value"]},
         "gains": {BASELINE: evaluation.gains(CANDIDATE, BASELINE)}, "slices": evaluation.slices(),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from tfx.dsl.compiler import constants
 
@@ -87,7 +87,7 @@ def table(runs: Sequence[Run], everything: bool = False) -> Table:
       runs: of `find`.
       everything: show the settings in which they don't differ, too.
     """
-    made = Table("", *(run.name for run in runs), box=None, pad_edge=False)
+    made = Table(Column(no_wrap=True), *(run.name for run in runs), box=None, pad_edge=False)
     times = [datetime.datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M") for run in runs]
     made.add_row("started", *times)
     made.add_row("decision", *(run.decision or "–" for run in runs))

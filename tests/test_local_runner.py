@@ -25,6 +25,7 @@ def test_help_teaches(command, capsys):
     assert exit_status.value.code == 0
     out = capsys.readouterr().out
     assert "usage: local_runner.py" in out
+    assert "%%" not in out
     if command == ["run", "--help"]:
         for option in ("--config", "--set", "--root", "--no-cache", "--from", "--to", "-v"):
             assert option in out

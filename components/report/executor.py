@@ -1,6 +1,7 @@
 """The report's executor: gathers what the steps have written, and renders it."""
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from components.history import says_something
 from components.progress import Progress
 from components.report import attention, curves, page, thumbnails
 
-MOST_PICTURES = 1000  # in the gallery
+MOST_PICTURES = 1000  # in the gallery, all of whose bytes come to less than 15 MB
+TEXT_BYTES = 1_500_000  # of captions and references
 PICTURE_BYTES = 8_000_000  # of all thumbnails; base64 makes it a third more
 MAP_BYTES = 2_500_000  # of all attention maps in base64: 1,000 captions of 29 words on an 8x8 grid
 OTHER_MODEL_RUNS = "other_model_runs"  # the input that may be missing, or be several
@@ -93,11 +95,11 @@ def _logs(own: Artifact, others: Sequence[Artifact]) -> dict[str, str]:
 
 
 def chosen(pictures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All pictures, or the first by hash of their names where they are too many for one file."""
-    if len(pictures) <= MOST_PICTURES:
-        return list(pictures)
+    """All pictures, or the first by hash of their names where they, or their texts, are too many for one file."""
     by_hash = sorted(pictures, key=lambda picture: hashlib.sha256(picture["image_id"].encode()).digest())
-    return by_hash[:MOST_PICTURES]
+    sizes = itertools.accumulate(len(json.dumps(picture, ensure_ascii=False).encode()) for picture in by_hash)
+    shown = min(MOST_PICTURES, sum(size <= TEXT_BYTES for size in sizes))
+    return list(pictures) if shown == len(pictures) else by_hash[:shown]
 
 
 def _read_json(path: str) -> Any:

@@ -67,11 +67,11 @@ def render(material: Material) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": True}  # the candidate comes first
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}  # the candidate comes first
     environment.filters |= {"figure": _figure, "interval": _interval, "time": _time, "pretty": _pretty}
     script = (HERE / "report.js").read_text(encoding="utf-8")
     models = list(material.evaluation["models"])
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         evaluation=material.evaluation,
         models={name: _title(name, material.evaluation) for name in models},
         metrics={name: label for name, label in METRICS.items() if name in material.evaluation["models"][models[0]]},
@@ -90,6 +90,7 @@ def render(material: Material) -> str:
         script=markupsafe.Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    return page.encode(errors="replace").decode()  # names of files may be no UTF-8
 
 
 def _data(material: Material) -> dict[str, Any]:

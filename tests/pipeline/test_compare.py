@@ -10,9 +10,9 @@ from pipeline import compare
 from tests.past import Past
 
 
-def shown(table) -> dict[str, list[str]]:
+def shown(table, width: int = 200) -> dict[str, list[str]]:
     stream = io.StringIO()
-    Console(file=stream, width=200).print(table)
+    Console(file=stream, width=width).print(table)
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in stream.getvalue().splitlines()]
     return {row[0]: row[1:] for row in rows if row}
 
@@ -72,6 +72,11 @@ def test_what_the_cache_answered_has_the_settings_of_the_run_that_made_it(past):
 def test_all_settings_on_request(past):
     rows = shown(compare.table(compare.find(past.store, "mine", ["a", "b"]), everything=True))
     assert rows["Trainer.custom_config.model.d_model"] == ["128", "128"]
+
+
+def test_names_of_settings_are_whole_on_a_narrow_terminal(past):
+    rows = shown(compare.table(compare.find(past.store, "mine", ["a", "b"])), width=60)
+    assert "Trainer.custom_config.model.epochs" in rows
 
 
 def test_without_names_the_evaluated_ones_are_compared(past):

@@ -57,6 +57,7 @@ def material(pictures: int = 100, with_maps: bool = True) -> Material:
     ]
     evaluation = {
         "decision": "refused",
+        "reasons": [f"{'met' if rule['met'] else 'missed'}: {rule['text']}" for rule in rules],
         "rules": rules,
         "notes": [f"note {HOSTILE}"],
         "baseline": "/model/3",

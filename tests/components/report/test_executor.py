@@ -97,3 +97,10 @@ def test_too_many_pictures_are_chosen_by_hash(monkeypatch):
     rng = np.random.default_rng(0)
     assert executor.chosen([pictures[row] for row in rng.permutation(50)]) == shown
     assert executor.chosen(pictures[:10]) == pictures[:10]
+
+
+def test_pictures_with_too_much_text_are_left_out(monkeypatch):
+    pictures = [picture(number) for number in range(50)]
+    size = len(json.dumps(pictures[10]).encode())
+    monkeypatch.setattr(executor, "TEXT_BYTES", 5 * size)
+    assert 4 <= len(executor.chosen(pictures)) <= 6

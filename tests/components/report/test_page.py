@@ -2,6 +2,8 @@ import dataclasses
 import json
 import re
 
+from components.report import executor
+from components.report.attention import Maps
 from components.report.page import render
 from tests.components.report.material import HOSTILE, figure, figures, material
 
@@ -21,6 +23,18 @@ def test_what_came_from_data_is_escaped():
     page = render(material(5))
     assert "<script>document.title" not in page and "<img src=x" not in page
     assert content(page)["pictures"][3]["models"]["candidate"]["caption"] == HOSTILE
+
+
+def test_a_name_that_is_no_utf_8_is_written_all_the_same():
+    made = material(2)
+    reject = {**made.rejects[0], "image_id": "caf\udce9.jpg"}
+    assert "caf?.jpg" in render(dataclasses.replace(made, rejects=[reject])).encode().decode()
+
+
+def test_letters_of_any_script_are_themselves():
+    made = material(2)
+    first = {**made.pictures[0], "references": ["собака бежит по снегу"]}
+    assert "собака" in render(dataclasses.replace(made, pictures=[first]))
 
 
 def test_everything_is_in_it():
@@ -51,6 +65,13 @@ def test_models_trained_side_by_side_are_shown_side_by_side():
     assert content(page)["pictures"][0]["models"]["attention"]["caption"] == "two dogs of attention 0"
 
 
+def test_a_decision_without_rules_has_a_reason():
+    made = material(2)
+    unchanged = {"decision": "unchanged", "rules": [], "reasons": ["the candidate is the last blessed model"]}
+    page = render(dataclasses.replace(made, evaluation={**made.evaluation, **unchanged}))
+    assert "<p>the candidate is the last blessed model</p>" in page and "<th>verdict</th>" not in page
+
+
 def test_p_is_told_of_what_is_the_better_the_more_it_is():
     rows = dict(re.findall(r"<tr><td>(CIDEr|words a caption)</td>(.*?)</tr>", render(material(3)), re.DOTALL))
     assert "<td>0.200</td>" in rows["CIDEr"]
@@ -74,8 +95,11 @@ def test_maps_that_are_left_out_are_said():
 
 
 def test_a_thousand_pictures_are_at_most_15_megabytes():
-    from components.report.executor import MOST_PICTURES, PICTURE_BYTES
-
-    made = material(MOST_PICTURES)
-    largest = {picture["image_id"]: b"x" * (PICTURE_BYTES // MOST_PICTURES) for picture in made.pictures}
-    assert len(render(dataclasses.replace(made, thumbnails=largest)).encode()) < 15e6
+    # as large as the executor lets all parts get
+    made = material(executor.MOST_PICTURES)
+    largest = {picture["image_id"]: b"x" * (executor.PICTURE_BYTES // len(made.pictures)) for picture in made.pictures}
+    maps = {picture["image_id"]: Maps(["a"], "x" * (executor.MAP_BYTES // 1000)) for picture in made.pictures}
+    long = [{**one, "references": ["x" * (executor.TEXT_BYTES // 1000 - 400)]} for one in made.pictures]
+    assert executor.chosen(long) == long
+    page = render(dataclasses.replace(made, pictures=long, thumbnails=largest, maps=maps))
+    assert 14e6 < len(page.encode()) < 15e6
