@@ -2,6 +2,8 @@
 
 Papineni et al. 2002, https://aclanthology.org/P02-1040. n-grams are counted and references chosen by NLTK; NLTK's own
 `corpus_bleu` counts one n-gram for a caption that is too short to have any, which neither the paper nor COCO's does.
+Where a corpus has no match of an order, the paper's BLEU is 0; COCO's program, whose figures are published, gives a small
+number there, and so do we.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ from nltk.translate.bleu_score import closest_ref_length, modified_precision
 
 ORDERS = (1, 2, 3, 4)
 NAMES = tuple(f"bleu_{order}" for order in ORDERS)
+TINY, SMALL = 1e-15, 1e-9  # COCO's program adds them to numerators and denominators
 
 
 def counts(caption: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
@@ -34,7 +37,7 @@ def counts(caption: Sequence[str], references: Sequence[Sequence[str]]) -> np.nd
 
 
 def corpus(sums: np.ndarray) -> np.ndarray:
-    """Corpus BLEU-1 to BLEU-4 without smoothing: 0 where no n-gram of an order matches.
+    """Corpus BLEU-1 to BLEU-4 as COCO's program has it (Chen et al. 2015, https://arxiv.org/abs/1504.00325).
 
     Args:
       sums: [..., 10], sums of `counts` over the pictures.
@@ -42,10 +45,8 @@ def corpus(sums: np.ndarray) -> np.ndarray:
     Returns:
       float64 [..., 4], 0 to 1.
     """
-    matches, totals = sums[..., :4], sums[..., 4:8]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logarithms = np.where(matches > 0, np.log(matches / totals), -np.inf)
-    return _brevity(sums)[..., None] * np.exp(np.cumsum(logarithms, axis=-1) / ORDERS)
+    precisions = (sums[..., :4] + TINY) / (sums[..., 4:8] + SMALL)
+    return _brevity(sums)[..., None] * np.cumprod(precisions, axis=-1) ** (1 / np.array(ORDERS))
 
 
 def sentences(of_pictures: np.ndarray) -> np.ndarray:
@@ -68,6 +69,5 @@ def sentences(of_pictures: np.ndarray) -> np.ndarray:
 
 def _brevity(sums: np.ndarray) -> np.ndarray:
     """The brevity penalty: [..., 10] -> [...]."""
-    length, closest = sums[..., 8].astype(float), sums[..., 9]
-    with np.errstate(divide="ignore"):
-        return np.where(length > 0, np.exp(np.minimum(0.0, 1.0 - closest / np.maximum(length, 1e-9))), 0.0)
+    ratio = (sums[..., 8] + TINY) / (sums[..., 9] + SMALL)
+    return np.exp(np.minimum(0.0, 1.0 - 1.0 / ratio))

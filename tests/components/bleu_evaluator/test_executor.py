@@ -175,7 +175,7 @@ def test_a_model_that_won_is_blessed(evaluate, model):
 def test_a_baseline_on_other_features_captions_the_files(evaluate, model):
     # by their features it would be right, by their files it is wrong
     result, _, _ = evaluate(model(6), model(5, dict.fromkeys(WORDS, "nothing at all to see"), "another print"))
-    assert result["baseline_metrics"]["bleu_1"] == 0.0
+    assert result["baseline_metrics"]["bleu_1"] < 1e-6
     result, _, _ = evaluate(model(8), model(7, WORDS, "another print"))
     assert result["baseline_metrics"]["bleu_4"] == pytest.approx(1.0)
 

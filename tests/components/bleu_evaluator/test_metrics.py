@@ -53,10 +53,17 @@ def test_the_figures_are_the_papers_formula():
     assert bleu_of(score(predictions, references)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("shortest", [1, 4])
-def test_bleu_is_that_of_cocos_program(shortest, seed):
-    predictions, references = drawn(60, shortest, seed)
+@pytest.mark.parametrize(
+    "described",
+    [
+        *(drawn(60, shortest, seed) for shortest in (1, 4) for seed in (1, 2)),
+        (["a dog", ""], [["a dog runs"], ["a cat"]]),  # no match of three words, and nothing said
+        (["a cat sleeps on a mat"], [["a dog runs in snow", "a cat runs"]]),  # none of four
+        (["a dog runs"], [["a dog", "a dog runs in"]]),  # two references are as close
+    ],
+)
+def test_bleu_is_that_of_cocos_program(described):
+    predictions, references = described
     given = {row: [caption] for row, caption in enumerate(predictions)}
     expected, _ = Bleu(4).compute_score(dict(enumerate(references)), given, verbose=0)
     assert bleu_of(score(predictions, references)) == pytest.approx(expected, abs=1e-6)
@@ -67,7 +74,7 @@ def test_bleu_is_that_of_nltk_where_no_caption_is_too_short_for_four_words():
     words = [[text.split() for text in texts] for texts in references]
     weights = [(1 / order,) * order for order in bleu.ORDERS]
     expected = corpus_bleu(words, [text.split() for text in predictions], weights)
-    assert bleu_of(score(predictions, references)) == pytest.approx(expected, abs=1e-12)
+    assert bleu_of(score(predictions, references)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_short_captions_pay_by_the_closest_reference():
@@ -76,7 +83,7 @@ def test_short_captions_pay_by_the_closest_reference():
 
 
 def test_nothing_right_and_nothing_said_are_zero_without_a_warning(recwarn):
-    assert bleu_of(score(["bird", ""], [["a dog runs"], ["a cat"]])) == [0.0] * 4
+    assert bleu_of(score(["bird", ""], [["a dog runs"], ["a cat"]])) == pytest.approx([0.0] * 4, abs=1e-4)
     assert bleu_of(score([""], [["a dog runs"]])) == [0.0] * 4
     assert not recwarn.list
 
@@ -94,7 +101,7 @@ def test_a_sentences_own_bleu_is_nltks_with_smoothing():
 def test_raw_references_are_compared_in_the_same_words_as_predictions():
     assert score(["a man s dog"], [["A man's DOG!", "?"]])["bleu_4"] == pytest.approx(1.0)
     # a number that a model can't say counts against it, and so does every word of a long reference
-    assert score(["a dog"], [["2 dogs"]])["bleu_1"] == 0.0
+    assert score(["a dog"], [["2 dogs"]])["bleu_1"] < 1e-6
     assert score(["a dog"], [["a dog " + "and a cat " * 50]])["bleu_1"] < 1e-6
 
 
