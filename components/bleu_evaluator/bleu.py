@@ -2,8 +2,8 @@
 
 Papineni et al. 2002, https://aclanthology.org/P02-1040. n-grams are counted and references chosen by NLTK; NLTK's own
 `corpus_bleu` counts one n-gram for a caption that is too short to have any, which neither the paper nor COCO's does.
-Where a corpus has no match of an order, the paper's BLEU is 0; COCO's program, whose figures are published, gives a small
-number there, and so do we.
+Where a corpus has no match of an order, the paper's BLEU is 0; COCO's program, which published figures come from, gives
+a small number, and so do we.
 """
 
 from collections.abc import Sequence
