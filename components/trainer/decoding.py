@@ -1,45 +1,177 @@
-"""Greedy decoding in the graph: the picture is encoded once, and each word costs one step of the decoder."""
+"""Greedy and beam search in the graph: the picture is encoded once, and each word costs one step of the decoder.
+
+Models are told apart by nothing: whatever has `encode`, `start`, `step` and `reorder` of `CaptionTransformer` will do.
+
+In the shape comments: P pictures, K beams, L tokens that are decided (words and <end>), V vocabulary.
+"""
+
+import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
 from components.records import END_ID, PAD_ID, START_ID, UNK_ID
-from components.trainer.transformer import CaptionTransformer
 
-NEVER = -1e9  # logit of what may not be said
+NEVER = -1e9  # log-probability of what may not be said
 
 
-def greedy(model: CaptionTransformer, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The likeliest word after word, until <end> or the model's greatest length.
+@dataclasses.dataclass(frozen=True)
+class DecodingSettings:
+    """How a trained model puts words together.
+
+    Attributes:
+      beam_size: captions of a picture that are followed at once; 1: the likeliest word after word.
+      length_penalty: alpha of Wu et al. 2016, see `length_penalty`; 0: none.
+      min_words: no caption ends before it has so many.
+      max_words: and none has more; 0: as many as the model was trained on.
+    """
+
+    beam_size: int = 3
+    length_penalty: float = 0.6
+    min_words: int = 1
+    max_words: int = 0
+
+
+def decode(model: Any, features: tf.Tensor, settings: DecodingSettings) -> tuple[tf.Tensor, tf.Tensor]:
+    """Captions pictures.
 
     Args:
       model: trained.
-      features: float32 [B, N, C].
+      features: float [P, N, C].
+      settings: how.
 
     Returns:
-      ids: int32 [B, L], words without <start>, <end> where it ended, then padding; never <unk>, never empty.
-      score: float32 [B], the caption's log-probability (natural logarithm), <end> included.
+      ids: int32 [P, L], words without <start>, <end> where it ended, then padding; never <unk>.
+      score: float32 [P], the caption's log-probability (natural logarithm), <end> included.
     """
-    length = model.settings.max_length - 1  # tokens that are decided
+    length = settings.max_words + 1 if settings.max_words else model.settings.max_length - 1
+    length = min(length, model.settings.max_length - 1)
+    least = min(settings.min_words, length - 1)
+    if settings.beam_size == 1:
+        return greedy(model, features, length, least)
+    return beam_search(model, features, length, least, settings.beam_size, settings.length_penalty)
+
+
+def greedy(model: Any, features: tf.Tensor, length: int, least: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
+    """The likeliest word after word, until <end> or `length` tokens; see `decode`."""
     batch = tf.shape(features)[0]
-    past, memories = model.start(model.encode(features), length)
-    said = tf.zeros((batch, length), tf.int32) + PAD_ID
-    last = tf.fill([batch], START_ID)
-    ended = tf.zeros([batch], tf.bool)
-    score = tf.zeros([batch])
-    forbidden = tf.reduce_sum(tf.one_hot([PAD_ID, UNK_ID, START_ID], model.settings.vocabulary_size), axis=0) * NEVER
-    no_end = tf.one_hot(END_ID, model.settings.vocabulary_size) * NEVER  # not as the first word
+    past, memories = model.start(model.encode(features), 1)
+    said = tf.fill([batch, length], PAD_ID)  # (P, L)
+    last, ended, score = tf.fill([batch], START_ID), tf.zeros([batch], tf.bool), tf.zeros([batch])
 
     def body(position, said, last, ended, score, past):
-        logits, past = model.step(last, position, past, memories)  # (B, V)
-        logits += forbidden + tf.where(position == 0, no_end, 0.0)
-        word = tf.argmax(logits, axis=1, output_type=tf.int32)  # (B,)
-        chance = tf.reduce_max(tf.nn.log_softmax(logits), axis=1)  # (B,)
+        logits, past = model.step(last, position, past, memories)
+        chances = _log_chances(logits, position, least)  # (P, V)
+        word = tf.argmax(chances, axis=1, output_type=tf.int32)  # (P,)
+        chance = tf.reduce_max(chances, axis=1)  # (P,)
         word, chance = tf.where(ended, PAD_ID, word), tf.where(ended, 0.0, chance)
-        said += word[:, None] * tf.one_hot(position, length, dtype=tf.int32)
+        said += (word - PAD_ID)[:, None] * tf.one_hot(position, length, dtype=tf.int32)
         return position + 1, said, word, ended | (word == END_ID), score + chance, past
 
-    def goes_on(position, said, last, ended, score, past):
-        return (position < length) & ~tf.reduce_all(ended)
-
-    _, said, _, _, score, _ = tf.while_loop(goes_on, body, (0, said, last, ended, score, past))
+    state = (0, said, last, ended, score, past)
+    _, said, _, _, score, _ = tf.while_loop(
+        lambda position, said, last, ended, *_: (position < length) & ~tf.reduce_all(ended),
+        body, state, shape_invariants=_shapes(state),
+    )  # fmt: skip
     return said, score
+
+
+@dataclasses.dataclass
+class Beams:
+    """The state of a beam search; as a tuple in the loop."""
+
+    position: Any  # int32 [], tokens decided so far
+    alive_ids: Any  # int32 [P, K, L], captions that go on
+    alive_score: Any  # float32 [P, K], their log-probabilities, the best first
+    ended_ids: Any  # int32 [P, K, L], captions that have ended
+    ended_score: Any  # float32 [P, K], divided by the length penalty, the best first
+    last: Any  # int32 [P·K], the last tokens of those that go on
+    past: Any  # of the model, for those that go on
+
+    def to_tuple(self) -> tuple:
+        """The fields in order."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+
+def length_penalty(length: Any, alpha: float) -> tf.Tensor:
+    """((5 + length) / 6)^alpha: Wu et al. 2016, formula 14, https://arxiv.org/abs/1609.08144; length counts <end>."""
+    return ((5.0 + tf.cast(length, tf.float32)) / 6.0) ** alpha
+
+
+def beam_search(
+    model: Any, features: tf.Tensor, length: int, least: int, beams: int, alpha: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The caption of the best score among those that a beam of the likeliest beginnings leads to; see `decode`.
+
+    The score of a caption is its log-probability divided by the length penalty. A picture's search is over when none
+    of the captions that go on can come to a better score than the best that has ended.
+    """
+    batch = tf.shape(features)[0]
+    past, memories = model.start(model.encode(features), beams)
+    nothing = tf.fill([batch, beams, length], PAD_ID)
+    # all beams begin alike: only the first counts at first
+    alone = tf.tile(tf.constant([[0.0] + [NEVER] * (beams - 1)]), [batch, 1])
+    start = tf.fill([batch * beams], START_ID)
+    state = Beams(0, nothing, alone, nothing, tf.fill([batch, beams], NEVER), start, past).to_tuple()
+
+    def goes_on(*state):
+        now = Beams(*state)
+        # scores only fall, and the penalty favours length: no caption can come to more than this
+        possible = now.alive_score[:, 0] / length_penalty(length, max(alpha, 0.0))
+        return (now.position < length) & tf.reduce_any(possible > now.ended_score[:, 0])
+
+    def body(*state):
+        return _one_word_more(model, Beams(*state), memories, length, least, alpha).to_tuple()
+
+    found = Beams(*tf.while_loop(goes_on, body, state, shape_invariants=_shapes(state)))
+    # what never ended counts as it is when it has reached its length
+    cut = tf.where(found.position == length, found.alive_score / length_penalty(length, alpha), NEVER)
+    scores = tf.concat([found.ended_score, cut], axis=1)  # (P, 2K)
+    best = tf.argmax(scores, axis=1)  # (P,)
+    ids = tf.gather(tf.concat([found.ended_ids, found.alive_ids], axis=1), best, batch_dims=1)  # (P, L)
+    lengths = tf.math.count_nonzero(ids != PAD_ID, axis=1)
+    return ids, tf.gather(scores, best, batch_dims=1) * length_penalty(lengths, alpha)
+
+
+def _one_word_more(model: Any, now: Beams, memories: Any, length: int, least: int, alpha: float) -> Beams:
+    """Follows the 2K likeliest continuations: at most K of them end, so that K go on."""
+    beams = now.alive_ids.shape[1]
+    logits, past = model.step(now.last, now.position, now.past, memories)  # (P·K, V)
+    words = logits.shape[-1]
+    chances = tf.reshape(_log_chances(logits, now.position, least), (-1, beams, words))  # (P, K, V)
+    scores = tf.reshape(now.alive_score[..., None] + chances, (-1, beams * words))  # (P, K·V)
+    scores, choice = tf.math.top_k(scores, 2 * beams)  # (P, 2K)
+    beam, word = choice // words, choice % words
+    ids = tf.gather(now.alive_ids, beam, batch_dims=1)  # (P, 2K, L)
+    ids += (word - PAD_ID)[..., None] * tf.one_hot(now.position, length, dtype=tf.int32)
+    ends = word == END_ID  # (P, 2K)
+
+    ended = tf.where(ends, scores / length_penalty(now.position + 1, alpha), NEVER)
+    ended_score, kept = tf.math.top_k(tf.concat([now.ended_score, ended], axis=1), beams)
+    ended_ids = tf.gather(tf.concat([now.ended_ids, ids], axis=1), kept, batch_dims=1)
+
+    alive_score, kept = tf.math.top_k(tf.where(ends, NEVER, scores), beams)  # (P, K)
+    alive_ids, last = tf.gather(ids, kept, batch_dims=1), tf.gather(word, kept, batch_dims=1)
+    rows = tf.gather(beam, kept, batch_dims=1) + beams * tf.range(tf.shape(beam)[0])[:, None]
+    past = model.reorder(past, tf.reshape(rows, [-1]))
+    return Beams(now.position + 1, alive_ids, alive_score, ended_ids, ended_score, tf.reshape(last, [-1]), past)
+
+
+def _log_chances(logits: tf.Tensor, position: tf.Tensor, least: int) -> tf.Tensor:
+    """Log-probabilities of the words that may be said, float32 (B, V); `position` words were said before."""
+    size = logits.shape[-1]
+    forbidden = tf.reduce_sum(tf.one_hot([PAD_ID, UNK_ID, START_ID], size), axis=0)  # (V,)
+    forbidden += tf.where(position < least, tf.one_hot(END_ID, size), 0.0)
+    return tf.nn.log_softmax(tf.where(forbidden > 0, NEVER, logits))
+
+
+def _shapes(state: tuple) -> Any:
+    """What may change its shape in the loop: the past of a model grows, all else stays."""
+
+    def shape(tensor: Any) -> tf.TensorShape:
+        return tf.convert_to_tensor(tensor).shape
+
+    def loose(tensor: tf.Tensor) -> tf.TensorShape:
+        return tf.TensorShape([None if size == 0 else size for size in tensor.shape])
+
+    return (*map(shape, state[:-1]), tf.nest.map_structure(loose, state[-1]))

@@ -30,66 +30,100 @@ def load_ids(files: Sequence[str], feature_spec: Mapping) -> dict[str, np.ndarra
     return ids
 
 
-def make_dataset(
-    manifest: Manifest, ids: Mapping[str, np.ndarray], captions: int, shuffle_seed: int | None = None
-) -> tf.data.Dataset:
-    """Batches of pictures, each with all its captions.
+class CaptionedFeatures:
+    """The pictures of a split, each with its captions, in batches.
 
-    Args:
-      manifest: of the run's features.
-      ids: image id -> int32 [n, T], of the pictures wanted.
-      captions: a batch holds about this many, as whole pictures.
-      shuffle_seed: shuffles shards and pictures anew each epoch; None keeps their order.
-
-    Returns:
-      batches of ({"features": float32 [P, N, C], "tokens": int32 [P, n, T-1]}, targets: int32 [P, n, T-1]), where n is
-      the most captions of any picture of the batch and T its longest; what is not there is padding.
+    Attributes:
+      steps: batches an epoch.
+      pictures: how many there are.
     """
-    shards = manifest.shards_of(ids)
-    # a picture's content may lie in other shards too, where runs overlapped: only what the manifest names is taken
-    by_record: dict[str, list[np.ndarray]] = {}
-    for shard, pictures in shards.items():
-        for image_id, sha in pictures.items():
-            # the same picture may come under several names
-            by_record.setdefault(f"{shard}/{sha}", []).append(ids[image_id])
-    table, rows = _lookup({record: np.concatenate(parts) for record, parts in by_record.items()})
 
-    def read(shard):
-        records_of = tf.data.TFRecordDataset(tf.strings.join([manifest.directory, shard], os.sep))
+    def __init__(self, manifest: Manifest, ids: Mapping[str, np.ndarray], captions: int):
+        """Finds out which record of which shard has which captions.
+
+        Args:
+          manifest: of the run's features.
+          ids: image id -> int32 [n, T], of the pictures wanted.
+          captions: a batch holds about this many, as whole pictures.
+        """
+        self._manifest = manifest
+        # a picture's content may lie in other shards too, where runs overlapped: only what the manifest names is taken
+        by_record: dict[str, list[np.ndarray]] = {}
+        shards = manifest.shards_of(ids)
+        for shard, pictures in shards.items():
+            for image_id, sha in pictures.items():
+                # the same picture may come under several names
+                by_record.setdefault(f"{shard}/{sha}", []).append(ids[image_id])
+        self._shards = list(shards)
+        self._captions = [_without_empty(np.concatenate(_same_length(parts))) for parts in by_record.values()]
+        self._row_of = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(tf.constant(list(by_record)), tf.range(len(by_record), dtype=tf.int64)),
+            -1,
+        )
+        self._all = _table(self._captions)
+        self.pictures = len(by_record)
+        self._batch = max(1, captions * self.pictures // sum(map(len, ids.values())))  # pictures
+        self.steps = -(-self.pictures // self._batch)
+
+    def epoch(self, seed: int | None = None, captions_a_picture: int = 0, skip: int = 0) -> tf.data.Dataset:
+        """All pictures once.
+
+        Args:
+          seed: shuffles shards and pictures, and draws captions: the same seed, the same order; None keeps their order.
+          captions_a_picture: takes as many of each picture's captions, drawn by the seed; 0 takes all.
+          skip: leaves out this many batches at the beginning.
+
+        Returns:
+          batches of {"features": float16 [P, N, C], "tokens": int32 [P, n, T], "weights": float32 [P, n]}, where n is
+          the most captions of any picture of the batch and T its longest; what is not there is padding of weight 0. A
+          picture's equal captions are one, whose weight is their number.
+        """
+        rows, weights = self._all if not captions_a_picture else self._drawn(captions_a_picture, seed or 0)
+        names = tf.data.Dataset.from_tensor_slices(self._shards)
+        if seed is not None:
+            names = names.shuffle(len(self._shards), seed=seed, reshuffle_each_iteration=False)
+        dataset = names.interleave(self._read, cycle_length=4, block_length=16)
+        dataset = dataset.map(self._join, tf.data.AUTOTUNE).filter(lambda row, feature: row >= 0)
+        if seed is not None:
+            dataset = dataset.shuffle(SHUFFLE, seed=seed, reshuffle_each_iteration=False)
+
+        def finish(row, feature):
+            tokens, weight = tf.gather(rows, row), tf.gather(weights, row)  # (P, most captions, T), (P, most captions)
+            most = tf.reduce_max(tf.math.count_nonzero(weight, axis=-1))
+            longest = tf.reduce_max(tf.math.count_nonzero(tokens != records.PAD_ID, axis=-1))
+            return {"features": feature, "tokens": tokens[:, :most, :longest], "weights": weight[:, :most]}
+
+        return dataset.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def _read(self, shard):
+        records_of = tf.data.TFRecordDataset(tf.strings.join([self._manifest.directory, shard], os.sep))
         return records_of.map(lambda serialized: (shard, serialized))
 
-    def join(shard, serialized):
-        sha, feature = manifest.parse(serialized)
-        row = table.lookup(tf.strings.join([shard, sha], "/"))
-        return row, feature
+    def _join(self, shard, serialized):
+        sha, feature = self._manifest.parse(serialized)
+        return self._row_of.lookup(tf.strings.join([shard, sha], "/")), feature
 
-    names = tf.data.Dataset.from_tensor_slices(list(shards))
-    if shuffle_seed is not None:
-        names = names.shuffle(len(shards), seed=shuffle_seed)
-    dataset = names.interleave(read, cycle_length=4, block_length=16)
-    dataset = dataset.map(join, tf.data.AUTOTUNE).filter(lambda row, feature: row >= 0)
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(SHUFFLE, seed=shuffle_seed)
-
-    def finish(row, feature):
-        tokens = tf.gather(rows, row)  # (P, most captions, T) of the whole split
-        lengths = tf.math.count_nonzero(tokens != records.PAD_ID, axis=-1)  # (P, most captions)
-        tokens = tokens[:, : tf.reduce_max(tf.math.count_nonzero(lengths, axis=-1)), : tf.reduce_max(lengths)]
-        return {"features": tf.cast(feature, tf.float32), "tokens": tokens[..., :-1]}, tokens[..., 1:]
-
-    batch = max(1, captions * len(by_record) // sum(map(len, ids.values())))  # pictures
-    dataset = dataset.batch(batch).map(finish, tf.data.AUTOTUNE)
-    # a filter hides the length from Keras, which then can't tell how far an epoch is
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(by_record) // batch)))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    def _drawn(self, number: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
+        rng = np.random.default_rng(seed)
+        return _table([rng.permutation(captions)[:number] for captions in self._captions])
 
 
-def _lookup(ids: Mapping[str, np.ndarray]) -> tuple[tf.lookup.StaticHashTable, tf.Tensor]:
-    """A table key -> row (-1 for none), and the rows: int32 [keys, most captions, T]."""
-    most = max(len(parts) for parts in ids.values())
-    longest = max(parts.shape[1] for parts in ids.values())
-    rows = np.full((len(ids), most, longest), records.PAD_ID, np.int32)
-    for row, parts in enumerate(ids.values()):
-        rows[row, : len(parts), : parts.shape[1]] = parts
-    keys, values = tf.constant(list(ids)), tf.range(len(ids), dtype=tf.int64)
-    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), -1), tf.constant(rows)
+def _same_length(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    longest = max(part.shape[1] for part in parts)
+    return [np.pad(part, ((0, 0), (0, longest - part.shape[1])), constant_values=records.PAD_ID) for part in parts]
+
+
+def _without_empty(captions: np.ndarray) -> np.ndarray:
+    return captions[(captions != records.PAD_ID).any(axis=1)]
+
+
+def _table(captions: Sequence[np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
+    """Different captions and their number: int32 [pictures, most captions, T], float32 [pictures, most captions]."""
+    different = [np.unique(each, axis=0, return_counts=True) for each in captions]
+    most, longest = max(len(counts) for _, counts in different), max(each.shape[1] for each in captions)
+    rows = np.full((len(different), most, longest), records.PAD_ID, np.int32)
+    weights = np.zeros((len(different), most), np.float32)
+    for row, (texts, counts) in enumerate(different):
+        rows[row, : len(texts), : texts.shape[1]] = texts
+        weights[row, : len(texts)] = counts
+    return tf.constant(rows), tf.constant(weights)

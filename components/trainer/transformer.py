@@ -1,10 +1,13 @@
 """The captioning transformer: an encoder over a picture's feature map, a decoder over words.
 
-Vaswani et al. 2017, "Attention Is All You Need", https://arxiv.org/abs/1706.03762, with the layer norm before each part
-instead of after it (Xiong et al. 2020, https://arxiv.org/abs/2002.04745).
+Vaswani et al. 2017, "Attention Is All You Need", https://arxiv.org/abs/1706.03762; the layer norm stands before each part
+(Xiong et al. 2020, https://arxiv.org/abs/2002.04745) unless settings want it after, as in the paper.
 
-In the shape comments: P pictures, n captions a picture, B = P·n, T words, N positions of the feature map, C its
-channels, D = d_model, H heads, V vocabulary.
+A picture is encoded once for all its captions, and the captions travel without their padding: all words of a batch are
+the rows of one matrix, which is laid out as captions for attention alone.
+
+In the shape comments: P pictures, n captions (or beams) a picture, B = P·n, T words of the longest caption, R words in
+all, N positions of the feature map, C its channels, D = d_model, H heads, d = D/H, V vocabulary.
 """
 
 import dataclasses
@@ -12,14 +15,14 @@ import dataclasses
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from components.records import PAD_ID
 
 
 @dataclasses.dataclass(frozen=True)
 class TransformerSettings:
-    """Size of the model; the defaults are the reference size."""
+    """Size and make of the model; the defaults are the reference model."""
 
     vocabulary_size: int  # V, reserved tokens included
     grid: tuple[int, int]  # rows and columns of the feature map
@@ -31,6 +34,9 @@ class TransformerSettings:
     heads: int = 8
     feed_forward: int = 2048
     dropout: float = 0.1
+    norm: str = "pre"  # "pre" or "post": where the layer norm stands
+    tie_weights: bool = False  # one matrix embeds words and scores them (Press and Wolf 2017, arXiv 1608.05859)
+    precision: str = "float32"  # of the products of matrices; "bfloat16" halves what they read. The rest is float32
 
 
 def positions_1d(length: int, depth: int) -> np.ndarray:
@@ -53,46 +59,145 @@ def positions_2d(rows: int, columns: int, depth: int) -> np.ndarray:
     return grid.astype(np.float32)
 
 
-class Dense(layers.Dense):
-    """A dense layer as one product of two matrices: (..., C) -> (..., units)."""
+class Packing:
+    """Where the words of padded captions are: between (B, T, …) and rows without padding (R, …)."""
 
-    def call(self, x, training=None):
-        # Keras makes a batch of small products, and some of rank 4, (60, 1, 16, 256), crash oneDNN in TensorFlow 2.16.
-        y = super().call(ops.reshape(x, (-1, x.shape[-1])), training=training)
-        return ops.reshape(y, (*ops.shape(x)[:-1], self.units))
+    def __init__(self, tokens: tf.Tensor):
+        """Finds them.
+
+        Args:
+          tokens: int [P, n, T], padding at the end of each caption alone: so no word ever sees any, as none sees what
+            comes after it.
+        """
+        self.pictures, self.captions, self.length = tf.unstack(tf.shape(tokens))
+        flat = tf.reshape(tokens, (-1, self.length))  # (B, T)
+        self.places = tf.where(flat != PAD_ID)  # (R, 2): caption, place
+        self.words = tf.gather_nd(flat, self.places)  # (R,)
+
+    def pack(self, x: tf.Tensor) -> tf.Tensor:
+        """(B, T, D) -> (R, D)."""
+        return tf.gather_nd(x, self.places)
+
+    def unpack(self, rows: tf.Tensor) -> tf.Tensor:
+        """(R, D) -> (B, T, D), zero where nothing is."""
+        shape = (self.pictures * self.captions, self.length, rows.shape[-1])
+        return tf.scatter_nd(self.places, rows, tf.cast(tf.stack(shape), tf.int64))
 
 
-class Attention(layers.Layer):
-    """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2)."""
+def product(x: tf.Tensor, kernel: tf.Tensor, precision: str, transposed: bool = False) -> tf.Tensor:
+    """(R, C) times (C, D), or (D, C) if `transposed`, computed in a precision -> float32 (R, D)."""
+    y = tf.matmul(tf.cast(x, precision), tf.cast(kernel, precision), transpose_b=transposed)
+    return tf.cast(y, tf.float32)
+
+
+class Dense(layers.Layer):
+    """A dense layer as one product of two matrices: (..., C) -> (..., units).
+
+    Keras's own makes many small products, and some of rank 4, (60, 1, 16, 256), crash oneDNN in TensorFlow 2.16.
+    """
+
+    def __init__(self, units: int, precision: str, activation=None):
+        super().__init__()
+        self.units, self.precision, self.activation = units, precision, activation
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), initializer="glorot_uniform", name="kernel")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, x):
+        y = product(tf.reshape(x, (-1, x.shape[-1])), self.kernel, self.precision) + self.bias
+        y = self.activation(y) if self.activation else y
+        return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [self.units]], axis=0))
+
+
+def split_heads(x: tf.Tensor, parts: int, heads: int) -> list[tf.Tensor]:
+    """(B, T, parts·D) -> `parts` of (B, H, T, d)."""
+    shape = tf.shape(x)
+    x = tf.reshape(x, (shape[0], shape[1], parts, heads, x.shape[-1] // parts // heads))
+    return tf.unstack(tf.transpose(x, (2, 0, 3, 1, 4)))  # (parts, B, H, T, d)
+
+
+def join_heads(x: tf.Tensor) -> tf.Tensor:
+    """(B, H, T, d) -> (B, T, D)."""
+    shape = tf.shape(x)
+    return tf.reshape(tf.transpose(x, (0, 2, 1, 3)), (shape[0], shape[2], x.shape[1] * x.shape[3]))
+
+
+class Attend(layers.Layer):
+    """Scaled dot-product attention (Vaswani et al. 2017, formula 1)."""
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.heads, self.depth = settings.heads, settings.d_model // settings.heads
-        self.query, self.key, self.value, self.out = (Dense(settings.d_model) for _ in range(4))
         self.dropout = layers.Dropout(settings.dropout)
 
-    def call(self, x, memory, visible=None, training=False):
-        """Attends from x (B, T, D) to memory (B, S, D), where `visible`, which broadcasts to (B, H, T, S), is true."""
-        key, value = self.keys_and_values(memory)
-        return self.attend(x, key, value, visible, training)
+    def call(self, query, key, value, visible=None, training=False):
+        """Query (B, H, T, d), key and value (B, H, S, d), visible bool, broadcasts to (B, H, T, S) -> (B, T, D)."""
+        weights = self.dropout(self.weights_of(query, key, visible), training=training)
+        return join_heads(tf.matmul(weights, value))
+
+    def weights_of(self, query, key, visible=None):
+        """How much each query looks at each key: (B, H, T, S), each row of sum 1."""
+        scores = tf.matmul(query * query.shape[-1] ** -0.5, key, transpose_b=True)  # (B, H, T, S)
+        return tf.nn.softmax(scores if visible is None else tf.where(visible, scores, -1e9))
+
+
+class SelfAttention(layers.Layer):
+    """Multi-head attention of a sequence to itself; query, key and value are projected in one product."""
+
+    def __init__(self, settings: TransformerSettings):
+        super().__init__()
+        self.heads = settings.heads
+        self.project, self.out = Dense(3 * settings.d_model, settings.precision), Dense(settings.d_model, settings.precision)
+        self.attend = Attend(settings)
+
+    def call(self, x, training=False):
+        """All looks at all: (P, N, D) -> (P, N, D)."""
+        return self.out(self.attend(*split_heads(self.project(x), 3, self.heads), training=training))
+
+    def causal(self, rows, packing, training=False):
+        """Each word looks at itself and those before it: (R, D) -> (R, D)."""
+        query, key, value = split_heads(packing.unpack(self.project(rows)), 3, self.heads)  # (B, H, T, d)
+        place = tf.range(packing.length)
+        visible = place[:, None] >= place[None, :]  # (T, T)
+        return self.out(packing.pack(self.attend(query, key, value, visible, training=training)))
+
+    def step(self, x, past):
+        """One word more: x (B, D), past keys and values (2, B, H, t, d) -> (B, D) and past (2, B, H, t+1, d)."""
+        query, key, value = split_heads(self.project(x)[:, None], 3, self.heads)  # (B, H, 1, d)
+        past = tf.concat([past, tf.stack([key, value])], axis=3)
+        return self.out(self.attend(query, past[0], past[1])[:, 0]), past
+
+
+class CrossAttention(layers.Layer):
+    """Multi-head attention of words to a picture, whose keys and values are projected in one product."""
+
+    def __init__(self, settings: TransformerSettings):
+        super().__init__()
+        self.heads = settings.heads
+        self.query, self.memory = Dense(settings.d_model, settings.precision), Dense(2 * settings.d_model, settings.precision)
+        self.out = Dense(settings.d_model, settings.precision)
+        self.attend = Attend(settings)
 
     def keys_and_values(self, memory):
-        """Projects memory (B, S, D) once for all that will attend to it: two of (B, H, S, D/H)."""
-        return self._split(self.key(memory)), self._split(self.value(memory))
+        """Projects memory (P, N, D) once for all that will look at it: two of (P, H, N, d)."""
+        return split_heads(self.memory(memory), 2, self.heads)
 
-    def attend(self, x, key, value, visible=None, training=False):
-        """Attends from x (B, T, D) to projected keys and values (B, H, S, D/H) -> (B, T, D)."""
-        query = self._split(self.query(x)) * self.depth**-0.5  # (B, H, T, D/H)
-        scores = ops.matmul(query, ops.swapaxes(key, 2, 3))  # (B, H, T, S)
-        if visible is not None:
-            scores = ops.where(visible, scores, -1e9)
-        weights = self.dropout(ops.softmax(scores), training=training)
-        mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))  # (B, T, H, D/H)
-        return self.out(ops.reshape(mixed, (-1, ops.shape(x)[1], self.heads * self.depth)))  # (B, T, D)
+    def call(self, rows, memory, packing, training=False):
+        """Words (R, D) look at their pictures, memory two of (P, H, N, d) -> (R, D)."""
+        mixed = self.attend(self.queries(rows, packing), *memory, training=training)  # (P, n·T, D)
+        mixed = tf.reshape(mixed, (-1, packing.length, mixed.shape[-1]))  # (B, T, D)
+        return self.out(packing.pack(mixed))
 
-    def _split(self, x):
-        """(B, T, D) -> (B, H, T, D/H)."""
-        return ops.transpose(ops.reshape(x, (-1, ops.shape(x)[1], self.heads, self.depth)), (0, 2, 1, 3))
+    def queries(self, rows, packing):
+        """Words (R, D) -> queries (P, H, n·T, d): a picture's captions look at it as one long sequence."""
+        query = packing.unpack(self.query(rows))  # (B, T, D)
+        return split_heads(tf.reshape(query, (packing.pictures, -1, query.shape[-1])), 1, self.heads)[0]
+
+    def step(self, x, memory):
+        """One word of each caption: x (B, D), memory two of (P, H, N, d) -> (B, D)."""
+        query = tf.reshape(self.query(x), (tf.shape(memory[0])[0], -1, x.shape[-1]))  # (P, n, D)
+        mixed = self.attend(split_heads(query, 1, self.heads)[0], *memory)  # (P, n, D)
+        return self.out(tf.reshape(mixed, (-1, x.shape[-1])))
 
 
 class FeedForward(layers.Layer):
@@ -100,11 +205,25 @@ class FeedForward(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.widen = Dense(settings.feed_forward, activation="relu")
-        self.narrow = Dense(settings.d_model)
+        self.widen = Dense(settings.feed_forward, settings.precision, tf.nn.relu)
+        self.narrow = Dense(settings.d_model, settings.precision)
 
     def call(self, x):
         return self.narrow(self.widen(x))
+
+
+class Residual(layers.Layer):
+    """What a part adds to its input, with dropout, and the layer norm before it or after the sum."""
+
+    def __init__(self, settings: TransformerSettings):
+        super().__init__()
+        self.pre = settings.norm == "pre"
+        self.norm, self.dropout = layers.LayerNormalization(epsilon=1e-6), layers.Dropout(settings.dropout)
+
+    def call(self, x, part, training=False):
+        """X (..., D), part: (..., D) -> (..., D)."""
+        y = self.dropout(part(self.norm(x) if self.pre else x), training=training)
+        return x + y if self.pre else self.norm(x + y)
 
 
 class EncoderLayer(layers.Layer):
@@ -112,15 +231,13 @@ class EncoderLayer(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.attention, self.feed_forward = Attention(settings), FeedForward(settings)
-        self.norms = [layers.LayerNormalization(epsilon=1e-6) for _ in range(2)]
-        self.dropout = layers.Dropout(settings.dropout)
+        self.attention, self.feed_forward = SelfAttention(settings), FeedForward(settings)
+        self.residuals = [Residual(settings) for _ in range(2)]
 
     def call(self, x, training=False):
         """X (P, N, D) -> (P, N, D)."""
-        y = self.norms[0](x)
-        x = x + self.dropout(self.attention(y, y, training=training), training=training)
-        return x + self.dropout(self.feed_forward(self.norms[1](x)), training=training)
+        x = self.residuals[0](x, part=lambda y: self.attention(y, training=training), training=training)
+        return self.residuals[1](x, part=self.feed_forward, training=training)
 
 
 class DecoderLayer(layers.Layer):
@@ -128,89 +245,96 @@ class DecoderLayer(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.self_attention, self.cross_attention = Attention(settings), Attention(settings)
+        self.self_attention, self.cross_attention = SelfAttention(settings), CrossAttention(settings)
         self.feed_forward = FeedForward(settings)
-        self.norms = [layers.LayerNormalization(epsilon=1e-6) for _ in range(3)]
-        self.dropout = layers.Dropout(settings.dropout)
+        self.residuals = [Residual(settings) for _ in range(3)]
 
-    def call(self, x, memory, visible, training=False):
-        """All words at once: x (P, n, T, D), memory (P, N, D), visible (B, 1, T, T) -> (P, n, T, D)."""
-        pictures, captions, length, depth = ops.shape(x)[0], ops.shape(x)[1], ops.shape(x)[2], x.shape[3]
-        y = ops.reshape(self.norms[0](x), (-1, length, depth))  # (B, T, D)
-        y = self.self_attention(y, y, visible=visible, training=training)
-        x = x + self.dropout(ops.reshape(y, (pictures, captions, length, depth)), training=training)
-        # the captions of a picture attend to it as one long sequence, so that it is projected once for all of them
-        y = ops.reshape(self.norms[1](x), (pictures, -1, depth))  # (P, n·T, D)
-        y = self.cross_attention(y, memory, training=training)
-        x = x + self.dropout(ops.reshape(y, (pictures, captions, length, depth)), training=training)
-        return x + self.dropout(self.feed_forward(self.norms[2](x)), training=training)
+    def call(self, x, memory, packing, training=False):
+        """All words at once: x (R, D), memory (P, N, D) -> (R, D)."""
+        memory = self.cross_attention.keys_and_values(memory)
+        look = self.cross_attention
+        x = self.residuals[0](x, part=lambda y: self.self_attention.causal(y, packing, training), training=training)
+        x = self.residuals[1](x, part=lambda y: look(y, memory=memory, packing=packing, training=training), training=training)
+        return self.residuals[2](x, part=self.feed_forward, training=training)
 
-    def step(self, x, position, past, memory):
-        """One word: x (B, 1, D), the number of its place, past and memory pairs of keys and values (B, H, S, D/H).
+    def step(self, x, past, memory):
+        """One word: x (B, D), past (2, B, H, t, d), memory two of (P, H, N, d) -> (B, D) and past with this word."""
+        y, past = self.self_attention.step(self.residuals[0].norm(x) if self.residuals[0].pre else x, past)
+        x = self.residuals[0](x, part=lambda _: y)
+        x = self.residuals[1](x, part=lambda y: self.cross_attention.step(y, memory))
+        return self.residuals[2](x, part=self.feed_forward), past
 
-        Returns:
-          x (B, 1, D), and the past with this word in it.
-        """
-        y = self.norms[0](x)
-        here = tf.one_hot(position, tf.shape(past[0])[2])[:, None]  # (S, 1)
-        present = self.self_attention.keys_and_values(y)
-        past = tuple(old + here * new for old, new in zip(past, present, strict=True))
-        seen = tf.range(tf.shape(past[0])[2]) <= position  # (S,)
-        x = x + self.self_attention.attend(y, past[0], past[1], seen)
-        x = x + self.cross_attention.attend(self.norms[1](x), memory[0], memory[1])
-        return x + self.feed_forward(self.norms[2](x)), past
+    def looked(self, x, memory, packing):
+        """Where each word looks, the mean over heads: x (R, D), memory (P, N, D) -> (R, N)."""
+        x = self.residuals[0](x, part=lambda y: self.self_attention.causal(y, packing))
+        x = self.residuals[1].norm(x) if self.residuals[1].pre else x
+        query, key = self.cross_attention.queries(x, packing), self.cross_attention.keys_and_values(memory)[0]
+        weights = tf.reduce_mean(self.cross_attention.attend.weights_of(query, key), axis=1)  # (P, n·T, N)
+        return packing.pack(tf.reshape(weights, (-1, packing.length, memory.shape[1])))
 
 
 class CaptionTransformer(keras.Model):
-    """{"features": (P, N, C), "tokens": (P, n, T)} -> logits of the words after each token (P, n, T, V)."""
+    """{"features": (P, N, C), "tokens": (P, n, T)} -> logits of the words after each token, padding left out (R, V)."""
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
         self.settings = settings
-        depth = settings.d_model
+        depth, before = settings.d_model, settings.norm == "pre"
         self.picture_positions = positions_2d(*settings.grid, depth)  # (N, D)
         self.word_positions = positions_1d(settings.max_length, depth)  # (max_length, D)
-        self.embed_features = Dense(depth)
-        self.embed_words = layers.Embedding(settings.vocabulary_size, depth)
+        self.embed_features = Dense(depth, settings.precision)
+        spread = keras.initializers.RandomNormal(stddev=depth**-0.5)
+        self.embed_words = layers.Embedding(settings.vocabulary_size, depth, spread if settings.tie_weights else "uniform")
         self.encoder = [EncoderLayer(settings) for _ in range(settings.encoder_layers)]
         self.decoder = [DecoderLayer(settings) for _ in range(settings.decoder_layers)]
-        self.encoder_norm, self.decoder_norm = (layers.LayerNormalization(epsilon=1e-6) for _ in range(2))
+        # without these the sum of all layers' outputs would go on unscaled
+        norms = [layers.LayerNormalization(epsilon=1e-6) if before else layers.Identity() for _ in range(2)]
+        self.encoder_norm, self.decoder_norm = norms
         self.dropout = layers.Dropout(settings.dropout)
-        self.to_logits = Dense(settings.vocabulary_size)
+        self.to_logits = None if settings.tie_weights else Dense(settings.vocabulary_size, settings.precision)
 
     def call(self, inputs, training=False):
-        return self.decode(inputs["tokens"], self.encode(inputs["features"], training=training), training=training)
+        memory = self.encode(inputs["features"], training=training)
+        return self.decode(inputs["tokens"], memory, training=training)
 
     def encode(self, features, training=False):
         """Features (P, N, C) -> memory (P, N, D)."""
-        x = self.embed_features(self.dropout(features, training=training))
+        x = self.embed_features(self.dropout(tf.cast(features, tf.float32), training=training))
         x = self.dropout(x + self.picture_positions, training=training)
         for layer in self.encoder:
             x = layer(x, training=training)
         return self.encoder_norm(x)
 
     def decode(self, tokens, memory, training=False):
-        """Tokens (P, n, T) and memory (P, N, D) -> logits (P, n, T, V)."""
-        length = ops.shape(tokens)[2]
-        x = self.dropout(self._embed(tokens, tf.constant(self.word_positions)[:length]), training=training)
-        flat = ops.reshape(tokens, (-1, length))  # (B, T)
-        places = ops.arange(length)
-        causal = places[:, None] >= places[None, :]  # (T, T)
-        visible = ops.logical_and(causal, (flat != PAD_ID)[:, None, None, :])  # (B, 1, T, T)
+        """Tokens (P, n, T) and memory (P, N, D) -> logits (R, V)."""
+        packing = Packing(tokens)
+        x = self.dropout(self._embed(packing.words, packing.places[:, 1]), training=training)  # (R, D)
         for layer in self.decoder:
-            x = layer(x, memory, visible, training=training)
-        return self.to_logits(self.decoder_norm(x))
+            x = layer(x, memory=memory, packing=packing, training=training)
+        return self._logits(x)
 
-    def start(self, memory, length):
-        """What `step` needs, for memory (B, N, D) and captions of at most `length` tokens.
+    def look(self, tokens, memory):
+        """Where the last layer looks while it reads each token: (P, n, T), (P, N, D) -> (P, n, T, N), of sum 1."""
+        packing = Packing(tokens)
+        x = self._embed(packing.words, packing.places[:, 1])  # (R, D)
+        for layer in self.decoder[:-1]:
+            x = layer(x, memory=memory, packing=packing)
+        weights = packing.unpack(self.decoder[-1].looked(x, memory, packing))  # (B, T, N)
+        return tf.reshape(weights, tf.concat([tf.shape(tokens), [memory.shape[1]]], axis=0))
+
+    def start(self, memory, captions):
+        """What `step` needs, for memory (P, N, D) and so many captions a picture.
 
         Returns:
-          (past, memories): for each decoder layer a pair of keys and values, (B, H, length, D/H) zeros, (B, H, N, D/H).
+          (past, memories): for each decoder layer keys and values: (2, B, H, 0, d), and two of (P, H, N, d).
         """
         heads, depth = self.settings.heads, self.settings.d_model // self.settings.heads
-        empty = tf.zeros((tf.shape(memory)[0], heads, length, depth))
-        past = tuple((empty, empty) for _ in self.decoder)
-        return past, tuple(layer.cross_attention.keys_and_values(memory) for layer in self.decoder)
+        empty = tf.zeros((2, tf.shape(memory)[0] * captions, heads, 0, depth))
+        return [empty for _ in self.decoder], [layer.cross_attention.keys_and_values(memory) for layer in self.decoder]
+
+    def reorder(self, past, rows):
+        """The past of other captions: rows int (B,), whose past each caption goes on from."""
+        return [tf.gather(layer, rows, axis=1) for layer in past]
 
     def step(self, tokens, position, past, memories):
         """Decodes one token more.
@@ -224,13 +348,20 @@ class CaptionTransformer(keras.Model):
         Returns:
           logits of the next word (B, V), and the past with these tokens in it.
         """
-        x = self._embed(tokens[:, None], tf.gather(self.word_positions, position)[None])  # (B, 1, D)
+        x = self._embed(tokens, position)  # (B, D)
         new_past = []
         for layer, layer_past, memory in zip(self.decoder, past, memories, strict=True):
-            x, layer_past = layer.step(x, position, layer_past, memory)
+            x, layer_past = layer.step(x, layer_past, memory)
             new_past.append(layer_past)
-        return self.to_logits(self.decoder_norm(x))[:, 0], tuple(new_past)
+        return self._logits(x), new_past
 
-    def _embed(self, tokens, positions):
-        """Tokens (..., T) and positions (T, D) -> (..., T, D); scaled as in Vaswani et al. 2017, section 3.4."""
-        return self.embed_words(tokens) * self.settings.d_model**0.5 + positions
+    def _embed(self, words, places):
+        """Words (R,) at places (R,) or () -> (R, D); scaled as in Vaswani et al. 2017, section 3.4."""
+        return self.embed_words(words) * self.settings.d_model**0.5 + tf.gather(self.word_positions, places)
+
+    def _logits(self, x):
+        """(R, D) -> (R, V)."""
+        x = self.decoder_norm(x)
+        if self.to_logits is not None:
+            return self.to_logits(x)
+        return product(x, self.embed_words.embeddings, self.settings.precision, transposed=True)
