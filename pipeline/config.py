@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 SAMPLE = pathlib.Path(__file__).parent / "configs" / "sample.yaml"
 
 Metric = Literal["bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor"]
+ModelName = Literal["transformer", "attention"]
 Share = Annotated[float, Field(ge=0, le=1)]
 UserPath = Annotated[str, pydantic.AfterValidator(os.path.expanduser)]
 _STRICT_KEYS = pydantic.ConfigDict(extra="forbid")
@@ -79,23 +80,54 @@ class FeatureExtractor:
 
 @dataclass(frozen=True, config=_STRICT_KEYS)
 class Trainer:
-    """The transformer and its training."""
+    """The captioning models and their training; the defaults are the reference of Vaswani et al. 2017."""
 
-    epochs: PositiveInt = 30
-    batch_size: PositiveInt = 64  # captions a step
-    warmup: PositiveInt = 4000  # steps until the learning rate is highest
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    model: ModelName = "transformer"  # attention: a GRU with Bahdanau attention
+    models: tuple[ModelName, ...] = ()  # trains these side by side; the first one may serve; none: `model` alone
+    warm_start: Literal["none", "last_blessed"] = "none"  # what the weights start from
+
     encoder_layers: PositiveInt = 4
     decoder_layers: PositiveInt = 4
     d_model: PositiveInt = 512
     heads: PositiveInt = 8
     feed_forward: PositiveInt = 2048
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    norm: Literal["pre", "post"] = "pre"  # where the layer norm stands; post as in the paper
+    tie_weights: bool = False  # one matrix embeds words and scores them
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 64  # captions a step
+    schedule: Literal["rsqrt", "cosine"] = "rsqrt"  # of the learning rate
+    warmup: PositiveInt = 4000  # steps until the learning rate is highest
+    learning_rate: PositiveFloat | None = None  # the highest; null: 0.001 with cosine, the paper's with rsqrt
+    weight_decay: NonNegativeFloat = 0.0  # AdamW's
+    clip_norm: NonNegativeFloat = 0.0  # most length of the gradient; 0: any
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    captions_a_picture: NonNegativeInt = 0  # drawn anew each epoch; 0: all of them
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    select_by: Literal["loss", "bleu_4"] = "loss"  # what the best epoch is chosen by, on eval
+    patience: NonNegativeInt = 0  # epochs without a better one after which the training ends; 0: never
+    average: PositiveInt = 1  # the weights are the mean of so many best epochs, where that is better
+    checkpoint_steps: NonNegativeInt = 0  # steps between two checkpoints; 0: not counted
+    checkpoint_minutes: NonNegativeFloat = 5.0  # minutes between two checkpoints; 0: not looked at
+
+    devices: NonNegativeInt = 0  # GPUs that share each batch; 0: all there are
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of products; auto: the faster one
+
+    beam_size: PositiveInt = 3  # captions followed at once while decoding; 1: greedy
+    length_penalty: NonNegativeFloat = 0.6  # alpha of Wu et al. 2016
+    min_words: PositiveInt = 1  # of a caption
+    max_words: NonNegativeInt = 0  # of a caption; 0: as many as the training has seen
 
     @pydantic.model_validator(mode="after")
-    def _divides(self) -> "Trainer":
+    def _fits(self) -> "Trainer":
         if self.d_model % self.heads or self.d_model % 4:
             raise ValueError(f"d_model {self.d_model} must be a multiple of heads ({self.heads}) and of 4")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models {list(self.models)} names one twice")
+        if self.max_words and self.max_words < self.min_words:
+            raise ValueError(f"max_words {self.max_words} is less than min_words {self.min_words}")
         return self
 
 

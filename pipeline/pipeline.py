@@ -29,7 +29,7 @@ TOKENIZER_SOURCE = ("components.tokenizer", "components.records")
 # where no other runner is asked for: DirectRunner first looks for a Go program to download (Beam 2.60 and later); and
 # for workers elsewhere TFX would pack itself up at each step, one second, unless they have an image
 LOCAL_BEAM = ("--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--sdk_container_image=none")
-TRAINING_KEYS = ("batch_size", "warmup", "seed")  # of `trainer`: the rest are sizes of the model
+APART = ("model", "models", "warm_start", "epochs")  # of `trainer`: what is no part of a Trainer's `settings`
 
 
 def as_it_is(key: str, value: Any) -> Any:
@@ -102,26 +102,33 @@ def create_pipeline(
     )
     extractor.add_upstream_node(validator)
 
-    settings = to_dict(config)["trainer"]
-    epochs = settings.pop("epochs")
-    training = {key: settings.pop(key) for key in TRAINING_KEYS}
-
-    # learns from train, chooses its epoch on eval
-    trainer = Trainer(
-        examples=tokenizer.outputs["transformed_examples"],
-        transform_graph=tokenizer.outputs["transform_graph"],
-        features=extractor.outputs["features"],
-        epochs=parameter("trainer.epochs", epochs),
-        model=settings,
-        training=training,
-    )
-
     # the model to beat
     baseline = Resolver(
         strategy_class=baseline_strategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
     ).with_id("LatestBlessedModel")
+
+    chosen = config.trainer.models or (config.trainer.model,)
+    settings = {key: value for key, value in to_dict(config)["trainer"].items() if key not in APART}
+
+    # learn from train, choose their epoch on eval; the first one may serve
+    trainers = [
+        Trainer(
+            examples=tokenizer.outputs["transformed_examples"],
+            transform_graph=tokenizer.outputs["transform_graph"],
+            features=extractor.outputs["features"],
+            base_model=baseline.outputs["model"] if config.trainer.warm_start != "none" else None,
+            epochs=parameter("trainer.epochs", config.trainer.epochs),
+            settings=settings,
+            model_name=name,
+            checkpoint_dir=os.path.join(root, "store", "checkpoints"),
+        )
+        for name in chosen
+    ]
+    trainer, others = trainers[0], trainers[1:]
+    for name, other in zip(chosen[1:], others, strict=True):
+        other.with_id(f"{name.capitalize()}Trainer")
 
     measuring = to_dict(config)["evaluator"]
 
@@ -131,6 +138,7 @@ def create_pipeline(
         features=extractor.outputs["features"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["model"],
+        other_models=others[0].outputs["model"] if others else None,
         min_bleu_4=parameter("evaluator.min_bleu_4", measuring.pop("min_bleu_4")),
         min_gain=parameter("evaluator.min_gain", measuring.pop("min_gain")),
         baseline=measuring.pop("baseline"),
@@ -172,7 +180,7 @@ def create_pipeline(
             validator,
             tokenizer,
             extractor,
-            trainer,
+            *trainers,
             baseline,
             evaluator,
             pusher,

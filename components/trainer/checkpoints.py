@@ -96,8 +96,13 @@ class Checkpoints:
 class _Stream:
     """A file that is written from the beginning to the end; zipfile would go back in a GFile, which can't."""
 
-    def __init__(self, file: Any):
-        self.write, self.flush = file.write, file.flush
+    def __init__(self, file: tf.io.gfile.GFile):
+        self._file, self.flush = file, file.flush
+
+    def write(self, data: bytes) -> int:
+        """Writes it all; a GFile does not tell how much."""
+        self._file.write(bytes(data))
+        return len(data)
 
     def read(self) -> bytes:
         """NumPy takes for a file what has this; it is never called."""

@@ -24,12 +24,15 @@ class TrainerSpec(ComponentSpec):
         "eval_args": ExecutionParameter(type=str),
         "custom_config": ExecutionParameter(type=str),
         "epochs": ExecutionParameter(type=int),
+        "model_name": ExecutionParameter(type=str),
+        "checkpoint_dir": ExecutionParameter(type=str),
         "source": ExecutionParameter(type=str),
     }
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
         "features": ChannelParameter(type=Features),
+        "base_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
@@ -38,10 +41,10 @@ class TrainerSpec(ComponentSpec):
 
 
 class Trainer(base_component.BaseComponent):
-    """Trains the captioning transformer.
+    """Trains a captioning model: the transformer, or the attention baseline.
 
-    Outputs: `model`, a SavedModel with the signatures `serving_default` and `from_features` (see `export`);
-    `model_run`, TensorBoard logs and the best checkpoint.
+    Outputs: `model`, a SavedModel with the signatures `serving_default`, `from_features` and `attention` (see
+    `export`); `model_run`, TensorBoard's logs.
     """
 
     SPEC_CLASS = TrainerSpec
@@ -60,8 +63,10 @@ class Trainer(base_component.BaseComponent):
         transform_graph: BaseChannel,
         features: BaseChannel,
         epochs: int,
-        model: Mapping[str, Any],
-        training: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        checkpoint_dir: str,
+        model_name: str = "transformer",
+        base_model: BaseChannel | None = None,
     ):
         """Constructs the component.
 
@@ -70,19 +75,25 @@ class Trainer(base_component.BaseComponent):
           transform_graph: of Transform.
           features: of FeatureExtractor.
           epochs: passes over the train pictures.
-          model: sizes, see `transformer.TransformerSettings`.
-          training: the other fields of `training.TrainingSettings`.
+          settings: all else, by the names of the fields of the settings of `transformer`, `attention`, `loop`,
+            `optimization` and `decoding`, with "precision" and "devices" of `devices`.
+          checkpoint_dir: where trainings that were killed are gone on with.
+          model_name: which model, of `training.MODELS`; a custom property of `model`.
+          base_model: to start from, see `warm_start`; none in it, or no channel: from random weights.
         """
         spec = TrainerSpec(
             run_fn=RUN_FN,
             train_args="{}",
             eval_args="{}",
-            custom_config=json.dumps({"model": dict(model), "training": dict(training)}, sort_keys=True),
+            custom_config=json.dumps({"settings": dict(settings)}, sort_keys=True),
             epochs=epochs,
+            model_name=model_name,
+            checkpoint_dir=checkpoint_dir,
             source=source_hash(*self.SOURCE),
             examples=examples,
             transform_graph=transform_graph,
             features=features,
+            base_model=base_model,
             model=channel_utils.as_channel([standard_artifacts.Model()]),
             model_run=channel_utils.as_channel([standard_artifacts.ModelRun()]),
         )

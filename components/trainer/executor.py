@@ -7,9 +7,21 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
+from components import records
+
 
 class Executor(trainer_executor.GenericExecutor):
     """See `component.Trainer`."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        super().Do(input_dict, output_dict, exec_properties)
+        for model in output_dict["model"]:
+            model.set_string_custom_property(records.MODEL_NAME, exec_properties["model_name"])
 
     def _GetFnArgs(
         self,
@@ -19,5 +31,10 @@ class Executor(trainer_executor.GenericExecutor):
     ) -> FnArgs:
         fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
         fn_args.custom_config["features"] = artifact_utils.get_single_uri(input_dict["features"])
-        fn_args.custom_config["training"]["epochs"] = exec_properties["epochs"]
+        fn_args.custom_config["checkpoint_dir"] = exec_properties["checkpoint_dir"]
+        fn_args.custom_config["source"] = exec_properties["source"]
+        fn_args.custom_config["settings"] |= {
+            "epochs": exec_properties["epochs"],
+            "model": exec_properties["model_name"],
+        }
         return fn_args

@@ -65,35 +65,43 @@ class CaptionedFeatures:
         self._batch = max(1, captions * self.pictures // sum(map(len, ids.values())))  # pictures
         self.steps = -(-self.pictures // self._batch)
 
-    def epoch(self, seed: int | None = None, captions_a_picture: int = 0, skip: int = 0) -> tf.data.Dataset:
-        """All pictures once.
+    def shuffled(self, seed: int, captions_a_picture: int = 0, skip: int = 0) -> tf.data.Dataset:
+        """All pictures once, in an order that the seed determines.
 
         Args:
-          seed: shuffles shards and pictures, and draws captions: the same seed, the same order; None keeps their order.
+          seed: of the order of shards and pictures, and of the captions that are drawn.
           captions_a_picture: takes as many of each picture's captions, drawn by the seed; 0 takes all.
           skip: leaves out this many batches at the beginning.
 
         Returns:
-          batches of {"features": float16 [P, N, C], "tokens": int32 [P, n, T], "weights": float32 [P, n]}, where n is
-          the most captions of any picture of the batch and T its longest; what is not there is padding of weight 0. A
-          picture's equal captions are one, whose weight is their number.
+          `steps` batches of {"features": float16 [P, N, C], "tokens": int32 [P, n, T], "weights": float32 [P, n]},
+          where n is the most captions of any picture of the batch and T its longest; what is not there is padding of
+          weight 0. A picture's equal captions are one, whose weight is their number.
         """
-        rows, weights = self._all if not captions_a_picture else self._drawn(captions_a_picture, seed or 0)
-        names = tf.data.Dataset.from_tensor_slices(self._shards)
-        if seed is not None:
-            names = names.shuffle(len(self._shards), seed=seed, reshuffle_each_iteration=False)
-        dataset = names.interleave(self._read, cycle_length=4, block_length=16)
-        dataset = dataset.map(self._join, tf.data.AUTOTUNE).filter(lambda row, feature: row >= 0)
-        if seed is not None:
-            dataset = dataset.shuffle(SHUFFLE, seed=seed, reshuffle_each_iteration=False)
+        shards = tf.data.Dataset.from_tensor_slices(self._shards)
+        shards = shards.shuffle(len(self._shards), seed=seed, reshuffle_each_iteration=False)
+        pictures = self._pictures(shards).shuffle(SHUFFLE, seed=seed, reshuffle_each_iteration=False)
+        return self._batches(pictures, self._drawn(captions_a_picture, seed) if captions_a_picture else self._all, skip)
+
+    def in_order(self) -> tf.data.Dataset:
+        """All pictures once, always in the same order; batches as of `shuffled`."""
+        return self._batches(self._pictures(tf.data.Dataset.from_tensor_slices(self._shards)), self._all)
+
+    def _pictures(self, shards: tf.data.Dataset) -> tf.data.Dataset:
+        """Shards -> (number of the picture, its feature)."""
+        pictures = shards.interleave(self._read, cycle_length=4, block_length=16).map(self._join, tf.data.AUTOTUNE)
+        return pictures.filter(lambda row, feature: row >= 0)
+
+    def _batches(self, pictures: tf.data.Dataset, table: tuple, skip: int = 0) -> tf.data.Dataset:
+        """Gives pictures their captions, as many of them and as long as the batch needs."""
 
         def finish(row, feature):
-            tokens, weight = tf.gather(rows, row), tf.gather(weights, row)  # (P, most captions, T), (P, most captions)
-            most = tf.reduce_max(tf.math.count_nonzero(weight, axis=-1))
+            tokens, weights = (tf.gather(part, row) for part in table)  # (P, most captions, T), (P, most captions)
+            most = tf.reduce_max(tf.math.count_nonzero(weights, axis=-1))
             longest = tf.reduce_max(tf.math.count_nonzero(tokens != records.PAD_ID, axis=-1))
-            return {"features": feature, "tokens": tokens[:, :most, :longest], "weights": weight[:, :most]}
+            return {"features": feature, "tokens": tokens[:, :most, :longest], "weights": weights[:, :most]}
 
-        return dataset.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return pictures.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def _read(self, shard):
         records_of = tf.data.TFRecordDataset(tf.strings.join([self._manifest.directory, shard], os.sep))

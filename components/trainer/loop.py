@@ -16,6 +16,7 @@ from components.trainer.checkpoints import Checkpoints
 from components.trainer.input_pipeline import CaptionedFeatures
 
 LOSS, BLEU = "loss", "bleu_4"  # what the best epoch is chosen by, on eval
+Outcome = dict[str, float]  # figure -> its value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Position:
     step: int = 0  # steps of this epoch that are done
     sums: dict[str, float] = dataclasses.field(default_factory=dict)  # of this epoch's steps, see `steps.Sums`
     seconds: float = 0.0  # that this epoch's steps took
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)  # an entry an epoch
+    history: list[Outcome] = dataclasses.field(default_factory=list)  # an entry an epoch
     best: list[int] = dataclasses.field(default_factory=list)  # the best epochs from 1, the best first
 
 
@@ -70,7 +71,7 @@ class Loop:
         checkpoints: Checkpoints,
         score: Callable[[], float] | None = None,
     ):
-        """Puts the parts together. It is to be made in the scope of the strategy that the model was made in.
+        """Puts the parts together. It is to be made, and run, in the scope of the strategy that the model was made in.
 
         Args:
           model: built.
@@ -81,13 +82,15 @@ class Loop:
           checkpoints: where an earlier run of the same training may have left off.
           score: corpus BLEU-4 of the model as it is, on eval; needed where that chooses.
         """
-        self.model, self.optimizer, self.train, self.held_out = model, optimizer, train, held_out
+        self.model, self.optimizer, self.train = model, optimizer, train
         self.settings, self.checkpoints, self.score = settings, checkpoints, score
         self.strategy = tf.distribute.get_strategy()
         optimizer.build(model.trainable_variables)
         self._state = [*model.variables, *optimizer.variables]
-        self._train_step = self._distributed(steps.make_train_step(model, optimizer, settings.label_smoothing), train)
-        self._eval_step = self._distributed(steps.make_eval_step(model), held_out)
+        self._held_out = self.strategy.experimental_distribute_dataset(held_out.in_order())
+        spec = self._held_out.element_spec
+        self._train_step = self._distributed(steps.make_train_step(model, optimizer, settings.label_smoothing), spec)
+        self._eval_step = self._distributed(steps.make_eval_step(model), spec)
         self._saved_at, self._told_at = time.monotonic(), 0.0
         self._pace: tuple[float, int] | None = None  # when this process had made its first step, and its number
         self.at = Position()
@@ -97,15 +100,16 @@ class Loop:
 
         Yields:
           what each epoch came to, those of an earlier run included: {"epoch", "loss", "accuracy", "val_loss",
-          "val_accuracy", "learning_rate", "captions_per_second"}, and "val_bleu_4" where it chooses; losses in nats a word.
+          "val_accuracy", "learning_rate", "captions_per_second"}, and "val_bleu_4" where it chooses; losses in nats a
+          word.
 
         Raises:
           FloatingPointError: the loss is no number any more.
         """
         if (state := self.checkpoints.restore(self._state)) is not None:
             self.at = Position(**state)
-            logging.info("goes on after epoch %d, step %d", self.at.epoch, self.at.step)
             LOGGER.info("goes on in epoch %d after %d steps", self.at.epoch + 1, self.at.step)
+            logging.info("goes on in epoch %d after %d steps", self.at.epoch + 1, self.at.step)
         yield from self.at.history
         while self.at.epoch < self.settings.epochs and not self._is_enough():
             self._one_epoch()
@@ -114,7 +118,7 @@ class Loop:
 
     def _one_epoch(self) -> None:
         seed = self.settings.seed + 1_000_003 * self.at.epoch
-        data = self.train.epoch(seed, self.settings.captions_a_picture, skip=self.at.step)
+        data = self.train.shuffled(seed, self.settings.captions_a_picture, skip=self.at.step)
         for batch in self.strategy.experimental_distribute_dataset(data):
             start = time.monotonic()
             sums = {name: float(value) for name, value in self._train_step(batch).items()}
@@ -130,34 +134,36 @@ class Loop:
         self.at.epoch, self.at.step, self.at.sums, self.at.seconds = self.at.epoch + 1, 0, {}, 0.0
         self._save_if_due()
 
-    def _outcome(self) -> dict[str, float]:
+    def _outcome(self) -> Outcome:
         """What the epoch that is over came to."""
+        sums = self.at.sums
+        return {
+            "epoch": self.at.epoch + 1,
+            "loss": sums["loss"] / sums["words"],
+            "accuracy": sums["right"] / sums["words"],
+            **self._measured(),
+            "learning_rate": self._rate(),
+            "captions_per_second": sums["captions"] / max(self.at.seconds, 1e-9),
+        }
+
+    def _measured(self) -> Outcome:
+        """How good the model is on eval, as it is now."""
         sums: dict[str, float] = {}
-        for batch in self.strategy.experimental_distribute_dataset(self.held_out.epoch()):
+        for batch in self._held_out:
             for name, value in self._eval_step(batch).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-        ours = self.at.sums
-        outcome = {
-            "epoch": self.at.epoch + 1,
-            "loss": ours["loss"] / ours["words"],
-            "accuracy": ours["right"] / ours["words"],
-            "val_loss": sums["loss"] / sums["words"],
-            "val_accuracy": sums["right"] / sums["words"],
-            "learning_rate": self._rate(),
-            "captions_per_second": ours["captions"] / max(self.at.seconds, 1e-9),
-        }
-        return outcome if self.score is None else outcome | {"val_bleu_4": self.score()}
+        measured = {"val_loss": sums["loss"] / sums["words"], "val_accuracy": sums["right"] / sums["words"]}
+        return measured if self.score is None else measured | {"val_bleu_4": self.score()}
 
     def _rank(self) -> None:
         """Keeps the weights of the epoch that is over, if it is one of the best."""
         epoch = self.at.epoch + 1
-        ranked = sorted([*self.at.best, epoch], key=self._badness)[: self.settings.average]
-        if epoch in ranked:
+        ranked = sorted([*self.at.best, epoch], key=lambda each: self._badness(self.at.history[each - 1]))
+        self.at.best = ranked[: self.settings.average]
+        if epoch in self.at.best:
             self.checkpoints.save_weights(str(epoch), self.model.trainable_variables)
-        self.at.best = ranked
 
-    def _badness(self, epoch: int) -> float:
-        outcome = self.at.history[epoch - 1]
+    def _badness(self, outcome: Outcome) -> float:
         return -outcome["val_bleu_4"] if self.settings.select_by == BLEU else outcome["val_loss"]
 
     def _is_enough(self) -> bool:
@@ -170,19 +176,16 @@ class Loop:
 
     def _keep_the_best(self) -> None:
         """Sets the weights to the best epoch's, or to the mean of the best ones if that is better."""
-        variables = self.model.trainable_variables
-        if len(self.at.best) > 1:
-            self.checkpoints.load_weights([str(epoch) for epoch in self.at.best], variables)
-            self.at.sums = {"loss": 0.0, "right": 0.0, "words": 1.0, "captions": 0.0}
-            mean = self._outcome()
-            self.at.history.append(mean)
-            better = self._badness(len(self.at.history)) <= self._badness(self.at.best[0])
-            self.at.history.pop()
-            logging.info("mean of epochs %s: %s", self.at.best, "kept" if better else "no better than the best alone")
+        variables, best = self.model.trainable_variables, self.at.best
+        if len(best) > 1:
+            self.checkpoints.load_weights([str(epoch) for epoch in best], variables)
+            mean = self._measured()
+            better = self._badness(mean) <= self._badness(self.at.history[best[0] - 1])
+            logging.info("mean of epochs %s: %s, %s", best, mean, "kept" if better else "no better than the best alone")
             if better:
                 return
-        self.checkpoints.load_weights([str(self.at.best[0])], variables)
-        logging.info("best epoch: %d", self.at.best[0])
+        self.checkpoints.load_weights([str(best[0])], variables)
+        logging.info("best epoch: %d", best[0])
 
     def _save_if_due(self) -> None:
         settings, now = self.settings, time.monotonic()
@@ -217,9 +220,8 @@ class Loop:
     def _rate(self) -> float:
         return float(self.optimizer.learning_rate)
 
-    def _distributed(self, step: Callable, data: CaptionedFeatures) -> Callable[[Any], Mapping[str, tf.Tensor]]:
-        """A step as one graph for all batches, run by each replica on its share of a batch."""
-        spec = self.strategy.experimental_distribute_dataset(data.epoch()).element_spec
+    def _distributed(self, step: Callable, spec: Any) -> Callable[[Any], Mapping[str, tf.Tensor]]:
+        """A step as one graph for all batches of a spec, run by each replica on its share of a batch."""
 
         @tf.function(input_signature=[spec])
         def run(batch):

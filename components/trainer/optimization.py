@@ -1,5 +1,6 @@
 """What is minimized, how fast, and what is watched."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,21 +11,23 @@ import tensorflow as tf
 class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """rsqrt(d_model) · min(rsqrt(step), step · warmup^-1.5), steps from 1: Vaswani et al. 2017, formula 3."""
 
-    def __init__(self, d_model: int, warmup: int):
+    def __init__(self, d_model: int, warmup: int, peak: float | None = None):
         """See the formula.
 
         Args:
           d_model: the model's width.
           warmup: steps until the rate is highest.
+          peak: the highest rate, to which all are scaled; None: the formula's, rsqrt(d_model · warmup).
         """
         self.d_model, self.warmup = d_model, warmup
+        self.peak = peak or (d_model * warmup) ** -0.5
 
     def __call__(self, step):
         step = tf.cast(step, tf.float32) + 1.0  # Keras counts from 0
-        return self.d_model**-0.5 * tf.minimum(tf.math.rsqrt(step), step * self.warmup**-1.5)
+        return self.peak * tf.minimum(tf.sqrt(self.warmup / step), step / self.warmup)
 
     def get_config(self):
-        return {"d_model": self.d_model, "warmup": self.warmup}
+        return {"d_model": self.d_model, "warmup": self.warmup, "peak": self.peak}
 
 
 class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -72,18 +75,46 @@ class Adam(keras.optimizers.Adam):
         )
 
 
-def adam(rate: Any, weight_decay: float = 0.0, clip_norm: float = 0.0) -> keras.optimizers.Optimizer:
-    """Adam with the values of Vaswani et al. 2017, section 5.3.
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How the weights are changed; the defaults are those of Vaswani et al. 2017.
 
-    Args:
-      rate: a schedule.
+    Attributes:
+      schedule: "rsqrt", see `WarmUpSchedule`, or "cosine", see `CosineSchedule`.
+      warmup: steps until the learning rate is highest.
+      learning_rate: the highest one; None: 0.001 with "cosine", that of the formula with "rsqrt".
       weight_decay: of matrices, a step, times the rate (Loshchilov and Hutter 2019, arXiv 1711.05101).
       clip_norm: most length of the whole gradient; 0: any.
     """
+
+    schedule: str = "rsqrt"
+    warmup: int = 4000
+    learning_rate: float | None = None
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+
+
+def make_optimizer(settings: OptimizerSettings, d_model: int, steps: int) -> keras.optimizers.Optimizer:
+    """Adam with the values of Vaswani et al. 2017, section 5.3; with a weight decay it is AdamW.
+
+    Args:
+      settings: how.
+      d_model: width of the model.
+      steps: of the whole training.
+    """
+    if settings.schedule == "cosine":
+        rate = CosineSchedule(settings.learning_rate or 1e-3, settings.warmup, steps)
+    else:
+        rate = WarmUpSchedule(d_model, settings.warmup, settings.learning_rate)
     optimizer = Adam(
-        rate, weight_decay=weight_decay or None, beta_1=0.9, beta_2=0.98, epsilon=1e-9, global_clipnorm=clip_norm or None
+        rate,
+        weight_decay=settings.weight_decay or None,
+        beta_1=0.9,
+        beta_2=0.98,
+        epsilon=1e-9,
+        global_clipnorm=settings.clip_norm or None,
     )
-    if weight_decay:
+    if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

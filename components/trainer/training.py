@@ -1,13 +1,14 @@
 """`run_fn`: what TFX's Trainer calls."""
 
 import dataclasses
-import math
+import hashlib
+import json
 import os
-import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from absl import logging
@@ -16,135 +17,148 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from components import records
 from components.features import Backbone, Manifest
 from components.progress import LOGGER
-from components.trainer import export, input_pipeline, optimization
+from components.trainer import devices, export, optimization, warm_start
+from components.trainer.attention import AttentionCaptioner, AttentionSettings
+from components.trainer.checkpoints import Checkpoints
+from components.trainer.decoding import DecodingSettings
+from components.trainer.input_pipeline import CaptionedFeatures, load_ids
+from components.trainer.loop import BLEU, Loop, LoopSettings
 from components.trainer.transformer import CaptionTransformer, TransformerSettings
+from components.trainer.watching import Curves, Reader
+
+MODELS = {"transformer": (CaptionTransformer, TransformerSettings), "attention": (AttentionCaptioner, AttentionSettings)}
+# what changes nothing of the outcome, so that a training goes on with other values of it
+OF_THIS_RUN = ("checkpoint_steps", "checkpoint_minutes")
+Settings = TypeVar("Settings")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; sizes are in `TransformerSettings`.
+class Data:
+    """What a training reads.
 
     Attributes:
-      epochs: passes over the train pictures.
-      batch_size: captions a step, about: whole pictures are taken.
-      warmup: steps until the learning rate is highest.
-      seed: of weights, dropout and order.
+      manifest: of the features.
+      ids: split -> image id -> int32 [n, T].
+      vocabulary_file: one word a line, in the order of the ids.
     """
 
-    epochs: int
-    batch_size: int = 64
-    warmup: int = 4000
-    seed: int = 0
+    manifest: Manifest
+    ids: Mapping[str, Mapping[str, np.ndarray]]
+    vocabulary_file: str
+
+    @classmethod
+    def load(cls, fn_args: FnArgs) -> "Data":
+        """Reads what TFX has handed over."""
+        transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+        spec = transform.transformed_feature_spec()
+        files = {records.TRAIN: fn_args.train_files, records.EVAL: fn_args.eval_files}
+        return cls(
+            Manifest.load(fn_args.custom_config["features"]),
+            {split: load_ids(_expand(patterns), spec) for split, patterns in files.items()},
+            transform.vocabulary_file_by_name(records.VOCABULARY),
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """The vocabulary in the order of the ids."""
+        with tf.io.gfile.GFile(self.vocabulary_file) as file:
+            return file.read().splitlines()
+
+    def fingerprint(self) -> str:
+        """Equal for equal words, pictures and order."""
+        digest = hashlib.sha256(json.dumps([self.words, dataclasses.asdict(self.manifest)], sort_keys=True).encode())
+        for split in sorted(self.ids):
+            for image_id, captions in sorted(self.ids[split].items()):
+                digest.update(f"{split} {image_id} {captions.shape}".encode() + captions.tobytes())
+        return digest.hexdigest()
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the train split, keeps the epoch with the least loss on eval, and exports it.
+    """Trains on the train split, keeps the best weights by eval, and exports them.
+
+    A training that was killed goes on where its last checkpoint is: in `checkpoint_dir`, under everything that
+    determines the training.
 
     Args:
-      fn_args: TFX's own, with a `custom_config` of {"model": sizes, "training": `TrainingSettings`, "features": uri}.
+      fn_args: TFX's own, with a `custom_config` of {"settings": `trainer` of the config, "features": uri,
+        "checkpoint_dir", "source": of the code}.
 
     Raises:
       FloatingPointError: the loss is no number any more.
     """
-    config = fn_args.custom_config
-    settings = TrainingSettings(**config["training"])
-    manifest = Manifest.load(config["features"])
-    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    spec = transform.transformed_feature_spec()
-    ids = {
-        split: input_pipeline.load_ids(_expand(files), spec)
-        for split, files in ((records.TRAIN, fn_args.train_files), (records.EVAL, fn_args.eval_files))
-    }
-    keras.utils.set_random_seed(settings.seed)
-    model = CaptionTransformer(
-        TransformerSettings(
-            vocabulary_size=transform.vocabulary_size_by_name(records.VOCABULARY),
-            grid=manifest.grid,
-            channels=manifest.channels,
-            max_length=next(iter(ids[records.TRAIN].values())).shape[1],
-            **config["model"],
-        )
-    )
-    train = input_pipeline.make_dataset(manifest, ids[records.TRAIN], settings.batch_size, settings.seed)
-    held_out = input_pipeline.make_dataset(manifest, ids[records.EVAL], settings.batch_size)
-    fit(model, train, held_out, settings, fn_args.model_run_dir)
+    config, data = fn_args.custom_config, Data.load(fn_args)
+    settings = config["settings"]
+    determined_by = [{key: value for key, value in settings.items() if key not in OF_THIS_RUN}, config["source"]]
+    determined_by += [fn_args.base_model or "", data.fingerprint()]
+    key = hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]
+    checkpoints = Checkpoints(os.path.join(config["checkpoint_dir"], key))
+    keras.utils.set_random_seed(settings["seed"])
+    with devices.strategy(settings["devices"]).scope():
+        model = build(settings, data)
+        if fn_args.base_model:
+            told = warm_start.start_from(model, fn_args.base_model, data.words)
+            logging.info(told)
+            LOGGER.info(told)
+        fit(model, data, settings, checkpoints, os.path.join(fn_args.model_run_dir, "logs"))
     captioner = export.Captioner(
-        model, Backbone(manifest.directory), transform.vocabulary_file_by_name(records.VOCABULARY)
+        model, Backbone(data.manifest.directory), data.vocabulary_file, choose(DecodingSettings, settings)
     )
-    export.save(captioner, fn_args.serving_model_dir, manifest.fingerprint)
+    export.save(captioner, fn_args.serving_model_dir, data.manifest.fingerprint)
+    checkpoints.remove()
 
 
-def fit(
-    model: CaptionTransformer,
-    train: tf.data.Dataset,
-    held_out: tf.data.Dataset,
-    settings: TrainingSettings,
-    run_dir: str,
-) -> Mapping[str, list[float]]:
-    """Trains a model and leaves it with the weights of its best epoch.
+def choose(kind: type[Settings], settings: Mapping[str, Any], **known: Any) -> Settings:
+    """The settings of one part, by the names of its fields."""
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in settings.items() if name in names} | known)
+
+
+def build(settings: Mapping[str, Any], data: Data) -> keras.Model:
+    """A new model for some data."""
+    make, kind = MODELS[settings["model"]]
+    model_settings = choose(
+        kind,
+        settings,
+        vocabulary_size=len(data.words),
+        grid=data.manifest.grid,
+        channels=data.manifest.channels,
+        max_length=max(ids.shape[1] for ids in data.ids[records.TRAIN].values()),
+        precision=devices.precision(settings["precision"]),
+    )
+    model = make(model_settings)
+    warm_start.make_weights(model)
+    return model
+
+
+def fit(model: keras.Model, data: Data, settings: Mapping[str, Any], checkpoints: Checkpoints, logs: str) -> None:
+    """Trains a model, and leaves it with its best weights.
 
     Args:
-      model: new.
-      train: see `input_pipeline.make_dataset`.
-      held_out: likewise, to choose the best epoch on.
-      settings: how.
-      run_dir: for TensorBoard logs and the best checkpoint.
-
-    Returns:
-      Keras's history: name -> a value an epoch.
+      model: of `build`.
+      data: to learn from, and to choose by.
+      settings: `trainer` of the config.
+      checkpoints: of this training.
+      logs: directory for TensorBoard.
     """
-    model.compile(
-        optimization.adam(model.settings.d_model, settings.warmup),
-        loss=optimization.masked_loss,
-        metrics=[optimization.masked_accuracy],
-        jit_compile=False,  # batches differ in length, and XLA would compile for each
+    train, held_out = (
+        CaptionedFeatures(data.manifest, data.ids[split], settings["batch_size"]) for split in (records.TRAIN, records.EVAL)
     )
-    best = os.path.join(run_dir, "best.weights.h5")
-    callbacks = [
-        keras.callbacks.TensorBoard(os.path.join(run_dir, "logs"), write_graph=False),
-        keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True, save_weights_only=True),
-        keras.callbacks.TerminateOnNaN(),
-        TellProgress(settings.epochs, int(train.cardinality())),
-    ]
-    history = model.fit(train, validation_data=held_out, epochs=settings.epochs, callbacks=callbacks, verbose=0).history
-    if not math.isfinite(history["loss"][-1]):
-        raise FloatingPointError(
-            f"the loss became {history['loss'][-1]} in epoch {len(history['loss'])}: "
-            "raise trainer.warmup, or lower the model's size"
-        )
-    model.load_weights(best)
-    logging.info("best epoch: %d", 1 + min(range(len(history["val_loss"])), key=history["val_loss"].__getitem__))
-    return history
-
-
-class TellProgress(keras.callbacks.Callback):
-    """Tells epoch, loss, accuracy and the time left, at most once a second."""
-
-    def __init__(self, epochs: int, steps: int):
-        super().__init__()
-        self.epochs, self.steps = epochs, steps
-        self.done, self.epoch = 0, 0
-        self.start = self.told = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.done += 1
-        now = time.monotonic()
-        if self.done == 1:
-            self.start = now  # the first step traces the graph, and tells nothing of the others
-        if now - self.told < 1.0 or self.done == 1 or not logs:
-            return
-        self.told = now
-        left = (now - self.start) / (self.done - 1) * (self.epochs * self.steps - self.done)
-        LOGGER.info(
-            "epoch %d of %d, loss %.3f, accuracy %.3f, %.0f s left",
-            self.epoch + 1, self.epochs, logs["loss"], logs["masked_accuracy"], left,
-        )  # fmt: skip
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        logging.info("epoch %d of %d: %s", epoch + 1, self.epochs, logs)
+    optimizer = optimization.make_optimizer(
+        choose(optimization.OptimizerSettings, settings), settings["d_model"], settings["epochs"] * train.steps
+    )
+    reader, curves = Reader(model, held_out, data.words), Curves(logs)
+    by_bleu = settings["select_by"] == BLEU
+    loop = Loop(
+        model,
+        optimizer,
+        train,
+        held_out,
+        choose(LoopSettings, settings),
+        checkpoints,
+        reader.bleu_4 if by_bleu else None,
+    )
+    for outcome in loop.run():
+        curves.add(outcome, reader.samples() if outcome["epoch"] == loop.at.epoch else ())
 
 
 def _expand(patterns: list[str]) -> list[str]:

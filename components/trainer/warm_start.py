@@ -1,0 +1,89 @@
+"""A training that starts from an exported model instead of from random weights, for scheduled retraining."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components import records
+from components.trainer.export import DESCRIPTION
+
+# the base may have been trained with others of these: no weight depends on them
+FREE = ("vocabulary_size", "max_length", "dropout", "precision")
+
+
+def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> str:
+    """Takes an exported model's weights, where it is of the same make; words are told apart by their spelling.
+
+    The embedding and the scores of a word that the exported model does not know stay random.
+
+    Args:
+      model: new, with its weights made.
+      directory: the exported model's.
+      words: the new vocabulary, in the order of the ids.
+
+    Returns:
+      a sentence for the log: how much was taken, or why nothing.
+    """
+    with tf.io.gfile.GFile(os.path.join(directory, "assets.extra", DESCRIPTION)) as file:
+        known = json.load(file)
+    if other := _difference(model, known.get("model"), known.get("settings", {})):
+        return f"starts from random weights, for the model to start from has {other}: {directory}"
+    old_words = _vocabulary(directory)
+    old = _twin(model, len(old_words))
+    tf.train.Checkpoint(model=old).read(
+        os.path.join(directory, "variables", "variables")
+    ).assert_existing_objects_matched().expect_partial()
+    places = {word: place for place, word in enumerate(old_words)}
+    shared = [(new, places[word]) for new, word in enumerate(words) if word in places]
+    larger = _twin(model, len(words) + 1)  # which shows where a weight depends on the vocabulary
+    for variable, source, probe in zip(
+        model.trainable_variables, old.trainable_variables, larger.trainable_variables, strict=True
+    ):
+        axes = [axis for axis, size in enumerate(variable.shape) if size != probe.shape[axis]]
+        variable.assign(_by_words(np.array(variable), np.array(source), axes[0], shared) if axes else source)
+    return f"starts from {directory}, which knows {len(shared)} of {len(words)} words"
+
+
+def _difference(model: keras.Model, name: str | None, settings: dict[str, Any]) -> str | None:
+    """The first setting that the base was made with otherwise."""
+    if name != type(model).__name__:
+        return f"model {name}"
+    for field, value in json.loads(json.dumps(dataclasses.asdict(model.settings))).items():
+        if field not in FREE and settings.get(field) != value:
+            return f"{field} {settings.get(field)}, not {value}"
+    return None
+
+
+def _vocabulary(directory: str) -> list[str]:
+    assets = os.path.join(directory, "assets")
+    [name] = tf.io.gfile.listdir(assets)
+    with tf.io.gfile.GFile(os.path.join(assets, name)) as file:
+        return file.read().splitlines()
+
+
+def _twin(model: Any, vocabulary_size: int) -> keras.Model:
+    """A model like another, for so many words, with its weights made."""
+    settings = dataclasses.replace(model.settings, vocabulary_size=vocabulary_size)
+    twin = type(model)(settings)
+    make_weights(twin)
+    return twin
+
+
+def make_weights(model: Any) -> None:
+    """Shows a new model one input, which makes its weights."""
+    settings = model.settings
+    features = np.zeros((1, settings.grid[0] * settings.grid[1], settings.channels), np.float32)
+    model({"features": features, "tokens": np.full((1, 1, 2), records.START_ID, np.int32)})
+
+
+def _by_words(new: np.ndarray, old: np.ndarray, axis: int, shared: Sequence[tuple[int, int]]) -> np.ndarray:
+    """`new` with the slices of the words that both know from `old`."""
+    rows, old_rows = (np.array(each, np.int64) for each in zip(*shared, strict=True))
+    np.moveaxis(new, axis, 0)[rows] = np.moveaxis(old, axis, 0)[old_rows]
+    return new
