@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from components.records import PAD_ID
+from components.trainer.layers import Dense, Packing, product
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,57 +59,6 @@ def positions_2d(rows: int, columns: int, depth: int) -> np.ndarray:
     return grid.astype(np.float32)
 
 
-class Packing:
-    """Where the words of padded captions are: between (B, T, …) and rows without padding (R, …)."""
-
-    def __init__(self, tokens: tf.Tensor):
-        """Finds them.
-
-        Args:
-          tokens: int [P, n, T], padding at the end of each caption alone: so no word ever sees any, as none sees what
-            comes after it.
-        """
-        self.pictures, self.captions, self.length = tf.unstack(tf.shape(tokens))
-        flat = tf.reshape(tokens, (-1, self.length))  # (B, T)
-        self.places = tf.where(flat != PAD_ID)  # (R, 2): caption, place
-        self.words = tf.gather_nd(flat, self.places)  # (R,)
-
-    def pack(self, x: tf.Tensor) -> tf.Tensor:
-        """(B, T, D) -> (R, D)."""
-        return tf.gather_nd(x, self.places)
-
-    def unpack(self, rows: tf.Tensor) -> tf.Tensor:
-        """(R, D) -> (B, T, D), zero where nothing is."""
-        shape = (self.pictures * self.captions, self.length, rows.shape[-1])
-        return tf.scatter_nd(self.places, rows, tf.cast(tf.stack(shape), tf.int64))
-
-
-def product(x: tf.Tensor, kernel: tf.Tensor, precision: str, transposed: bool = False) -> tf.Tensor:
-    """(R, C) times (C, D), or (D, C) if `transposed`, computed in a precision -> float32 (R, D)."""
-    y = tf.matmul(tf.cast(x, precision), tf.cast(kernel, precision), transpose_b=transposed)
-    return tf.cast(y, tf.float32)
-
-
-class Dense(layers.Layer):
-    """A dense layer as one product of two matrices: (..., C) -> (..., units).
-
-    Keras's own makes many small products, and some of rank 4, (60, 1, 16, 256), crash oneDNN in TensorFlow 2.16.
-    """
-
-    def __init__(self, units: int, precision: str, activation=None):
-        super().__init__()
-        self.units, self.precision, self.activation = units, precision, activation
-
-    def build(self, shape):
-        self.kernel = self.add_weight(shape=(shape[-1], self.units), initializer="glorot_uniform", name="kernel")
-        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
-
-    def call(self, x):
-        y = product(tf.reshape(x, (-1, x.shape[-1])), self.kernel, self.precision) + self.bias
-        y = self.activation(y) if self.activation else y
-        return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [self.units]], axis=0))
-
-
 def split_heads(x: tf.Tensor, parts: int, heads: int) -> list[tf.Tensor]:
     """(B, T, parts·D) -> `parts` of (B, H, T, d)."""
     shape = tf.shape(x)
@@ -132,8 +81,8 @@ class Attend(layers.Layer):
 
     def call(self, query, key, value, visible=None, training=False):
         """Query (B, H, T, d), key and value (B, H, S, d), visible bool, broadcasts to (B, H, T, S) -> (B, T, D)."""
-        weights = self.dropout(self.weights_of(query, key, visible), training=training)
-        return join_heads(tf.matmul(weights, value))
+        weights = self.dropout(self.weights_of(query, key, visible), training=training)  # (B, H, T, S)
+        return join_heads(tf.matmul(weights, value))  # (B, T, D)
 
     def weights_of(self, query, key, visible=None):
         """How much each query looks at each key: (B, H, T, S), each row of sum 1."""
@@ -146,12 +95,12 @@ class SelfAttention(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.heads = settings.heads
-        self.project, self.out = Dense(3 * settings.d_model, settings.precision), Dense(settings.d_model, settings.precision)
+        self.heads, depth = settings.heads, settings.d_model
+        self.project, self.out = Dense(3 * depth, settings.precision), Dense(depth, settings.precision)
         self.attend = Attend(settings)
 
     def call(self, x, training=False):
-        """All looks at all: (P, N, D) -> (P, N, D)."""
+        """All look at all: (P, N, D) -> (P, N, D)."""
         return self.out(self.attend(*split_heads(self.project(x), 3, self.heads), training=training))
 
     def causal(self, rows, packing, training=False):
@@ -159,12 +108,12 @@ class SelfAttention(layers.Layer):
         query, key, value = split_heads(packing.unpack(self.project(rows)), 3, self.heads)  # (B, H, T, d)
         place = tf.range(packing.length)
         visible = place[:, None] >= place[None, :]  # (T, T)
-        return self.out(packing.pack(self.attend(query, key, value, visible, training=training)))
+        return self.out(packing.pack(self.attend(query, key, value, visible, training=training)))  # (R, D)
 
     def step(self, x, past):
         """One word more: x (B, D), past keys and values (2, B, H, t, d) -> (B, D) and past (2, B, H, t+1, d)."""
         query, key, value = split_heads(self.project(x)[:, None], 3, self.heads)  # (B, H, 1, d)
-        past = tf.concat([past, tf.stack([key, value])], axis=3)
+        past = tf.concat([past, tf.stack([key, value])], axis=3)  # (2, B, H, t+1, d)
         return self.out(self.attend(query, past[0], past[1])[:, 0]), past
 
 
@@ -173,9 +122,9 @@ class CrossAttention(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.heads = settings.heads
-        self.query, self.memory = Dense(settings.d_model, settings.precision), Dense(2 * settings.d_model, settings.precision)
-        self.out = Dense(settings.d_model, settings.precision)
+        self.heads, depth = settings.heads, settings.d_model
+        self.query, self.memory = Dense(depth, settings.precision), Dense(2 * depth, settings.precision)
+        self.out = Dense(depth, settings.precision)
         self.attend = Attend(settings)
 
     def keys_and_values(self, memory):
@@ -185,19 +134,19 @@ class CrossAttention(layers.Layer):
     def call(self, rows, memory, packing, training=False):
         """Words (R, D) look at their pictures, memory two of (P, H, N, d) -> (R, D)."""
         mixed = self.attend(self.queries(rows, packing), *memory, training=training)  # (P, n·T, D)
-        mixed = tf.reshape(mixed, (-1, packing.length, mixed.shape[-1]))  # (B, T, D)
-        return self.out(packing.pack(mixed))
+        return self.out(packing.pack(packing.split(mixed)))  # (P, n·T, D) -> (B, T, D) -> (R, D)
 
     def queries(self, rows, packing):
         """Words (R, D) -> queries (P, H, n·T, d): a picture's captions look at it as one long sequence."""
-        query = packing.unpack(self.query(rows))  # (B, T, D)
-        return split_heads(tf.reshape(query, (packing.pictures, -1, query.shape[-1])), 1, self.heads)[0]
+        query = packing.join(packing.unpack(self.query(rows)))  # (R, D) -> (B, T, D) -> (P, n·T, D)
+        return split_heads(query, 1, self.heads)[0]  # (P, H, n·T, d)
 
     def step(self, x, memory):
         """One word of each caption: x (B, D), memory two of (P, H, N, d) -> (B, D)."""
-        query = tf.reshape(self.query(x), (tf.shape(memory[0])[0], -1, x.shape[-1]))  # (P, n, D)
+        captions, pictures = tf.shape(x)[0], tf.shape(memory[0])[0]
+        query = tf.reshape(self.query(x), (pictures, captions // tf.maximum(pictures, 1), x.shape[-1]))  # (P, n, D)
         mixed = self.attend(split_heads(query, 1, self.heads)[0], *memory)  # (P, n, D)
-        return self.out(tf.reshape(mixed, (-1, x.shape[-1])))
+        return self.out(tf.reshape(mixed, (-1, x.shape[-1])))  # (B, D)
 
 
 class FeedForward(layers.Layer):
@@ -209,21 +158,25 @@ class FeedForward(layers.Layer):
         self.narrow = Dense(settings.d_model, settings.precision)
 
     def call(self, x):
-        return self.narrow(self.widen(x))
+        return self.narrow(self.widen(x))  # (..., D) -> (..., feed_forward) -> (..., D)
 
 
 class Residual(layers.Layer):
-    """What a part adds to its input, with dropout, and the layer norm before it or after the sum."""
+    """The sum of a part's input and output, with dropout, and the layer norm before the part or after the sum."""
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
         self.pre = settings.norm == "pre"
         self.norm, self.dropout = layers.LayerNormalization(epsilon=1e-6), layers.Dropout(settings.dropout)
 
-    def call(self, x, part, training=False):
-        """X (..., D), part: (..., D) -> (..., D)."""
-        y = self.dropout(part(self.norm(x) if self.pre else x), training=training)
-        return x + y if self.pre else self.norm(x + y)
+    def enter(self, x):
+        """What the part gets of x (..., D)."""
+        return self.norm(x) if self.pre else x
+
+    def leave(self, x, y, training=False):
+        """X and what the part made of it, both (..., D) -> (..., D)."""
+        x += self.dropout(y, training=training)
+        return x if self.pre else self.norm(x)
 
 
 class EncoderLayer(layers.Layer):
@@ -236,8 +189,9 @@ class EncoderLayer(layers.Layer):
 
     def call(self, x, training=False):
         """X (P, N, D) -> (P, N, D)."""
-        x = self.residuals[0](x, part=lambda y: self.attention(y, training=training), training=training)
-        return self.residuals[1](x, part=self.feed_forward, training=training)
+        one, two = self.residuals
+        x = one.leave(x, self.attention(one.enter(x), training=training), training)
+        return two.leave(x, self.feed_forward(two.enter(x)), training)
 
 
 class DecoderLayer(layers.Layer):
@@ -251,26 +205,29 @@ class DecoderLayer(layers.Layer):
 
     def call(self, x, memory, packing, training=False):
         """All words at once: x (R, D), memory (P, N, D) -> (R, D)."""
-        memory = self.cross_attention.keys_and_values(memory)
-        look = self.cross_attention
-        x = self.residuals[0](x, part=lambda y: self.self_attention.causal(y, packing, training), training=training)
-        x = self.residuals[1](x, part=lambda y: look(y, memory=memory, packing=packing, training=training), training=training)
-        return self.residuals[2](x, part=self.feed_forward, training=training)
+        one, two, three = self.residuals
+        memory = self.cross_attention.keys_and_values(memory)  # two of (P, H, N, d)
+        x = one.leave(x, self.self_attention.causal(one.enter(x), packing, training), training)
+        seen = self.cross_attention(two.enter(x), memory=memory, packing=packing, training=training)
+        x = two.leave(x, seen, training)
+        return three.leave(x, self.feed_forward(three.enter(x)), training)
 
     def step(self, x, past, memory):
         """One word: x (B, D), past (2, B, H, t, d), memory two of (P, H, N, d) -> (B, D) and past with this word."""
-        y, past = self.self_attention.step(self.residuals[0].norm(x) if self.residuals[0].pre else x, past)
-        x = self.residuals[0](x, part=lambda _: y)
-        x = self.residuals[1](x, part=lambda y: self.cross_attention.step(y, memory))
-        return self.residuals[2](x, part=self.feed_forward), past
+        one, two, three = self.residuals
+        y, past = self.self_attention.step(one.enter(x), past)  # (B, D), (2, B, H, t+1, d)
+        x = one.leave(x, y)
+        x = two.leave(x, self.cross_attention.step(two.enter(x), memory))
+        return three.leave(x, self.feed_forward(three.enter(x))), past
 
     def looked(self, x, memory, packing):
         """Where each word looks, the mean over heads: x (R, D), memory (P, N, D) -> (R, N)."""
-        x = self.residuals[0](x, part=lambda y: self.self_attention.causal(y, packing))
-        x = self.residuals[1].norm(x) if self.residuals[1].pre else x
-        query, key = self.cross_attention.queries(x, packing), self.cross_attention.keys_and_values(memory)[0]
-        weights = tf.reduce_mean(self.cross_attention.attend.weights_of(query, key), axis=1)  # (P, n·T, N)
-        return packing.pack(tf.reshape(weights, (-1, packing.length, memory.shape[1])))
+        one, two, _ = self.residuals
+        x = one.leave(x, self.self_attention.causal(one.enter(x), packing))
+        key, _ = self.cross_attention.keys_and_values(memory)  # (P, H, N, d)
+        weights = self.cross_attention.attend.weights_of(self.cross_attention.queries(two.enter(x), packing), key)
+        weights = tf.reduce_mean(weights, axis=1)  # (P, H, n·T, N) -> (P, n·T, N)
+        return packing.pack(packing.split(weights))  # (B, T, N) -> (R, N)
 
 
 class CaptionTransformer(keras.Model):
@@ -283,8 +240,8 @@ class CaptionTransformer(keras.Model):
         self.picture_positions = positions_2d(*settings.grid, depth)  # (N, D)
         self.word_positions = positions_1d(settings.max_length, depth)  # (max_length, D)
         self.embed_features = Dense(depth, settings.precision)
-        spread = keras.initializers.RandomNormal(stddev=depth**-0.5)
-        self.embed_words = layers.Embedding(settings.vocabulary_size, depth, spread if settings.tie_weights else "uniform")
+        spread = keras.initializers.RandomNormal(stddev=depth**-0.5) if settings.tie_weights else "uniform"
+        self.embed_words = layers.Embedding(settings.vocabulary_size, depth, spread)
         self.encoder = [EncoderLayer(settings) for _ in range(settings.encoder_layers)]
         self.decoder = [DecoderLayer(settings) for _ in range(settings.decoder_layers)]
         # without these the sum of all layers' outputs would go on unscaled

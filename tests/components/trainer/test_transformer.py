@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import keras
@@ -5,34 +6,41 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.records import PAD_ID
 from components.trainer import transformer
-from components.trainer.transformer import Attention, CaptionTransformer, TransformerSettings
+from components.trainer.transformer import CaptionTransformer, TransformerSettings
+from tests.components.trainer import by_hand
 
 SETTINGS = TransformerSettings(
-    vocabulary_size=11,
-    grid=(2, 3),
-    channels=5,
-    max_length=7,
-    encoder_layers=2,
-    decoder_layers=2,
-    d_model=8,
-    heads=2,
-    feed_forward=16,
-    dropout=0.5,
-)
+    vocabulary_size=11, grid=(2, 3), channels=5, max_length=7, encoder_layers=2, decoder_layers=2, d_model=8, heads=2,
+    feed_forward=16, dropout=0.5,
+)  # fmt: skip
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(2, 6, 5)).astype(np.float32)
 TOKENS = np.array([[[2, 5, 6, 3], [2, 7, 3, 0]], [[2, 8, 9, 10], [0, 0, 0, 0]]], np.int32)
+MAKES = [{"norm": "pre"}, {"norm": "post"}, {"norm": "pre", "tie_weights": True}]
+
+
+def make(**changes) -> CaptionTransformer:
+    keras.utils.set_random_seed(1)
+    model = CaptionTransformer(dataclasses.replace(SETTINGS, **changes))
+    model({"features": FEATURES, "tokens": TOKENS})
+    rng = np.random.default_rng(2)  # so that biases and scales are not zeros and ones
+    model.set_weights([weight + 0.3 * rng.normal(size=weight.shape) for weight in model.get_weights()])
+    return model
 
 
 @pytest.fixture(scope="module")
 def model() -> CaptionTransformer:
-    keras.utils.set_random_seed(1)
-    return CaptionTransformer(SETTINGS)
+    return make()
 
 
 def logits(model, features=FEATURES, tokens=TOKENS) -> np.ndarray:
-    return model({"features": tf.constant(features), "tokens": tf.constant(tokens)}).numpy()
+    """As captions again: (P, n, T, V), zero where padding is."""
+    rows = model({"features": tf.constant(features), "tokens": tf.constant(tokens)}).numpy()
+    padded = np.zeros((*tokens.shape, rows.shape[-1]), np.float32)
+    padded[tokens != PAD_ID] = rows
+    return padded
 
 
 def test_positions_1d_are_the_papers():
@@ -45,46 +53,37 @@ def test_positions_1d_are_the_papers():
 
 
 def test_positions_2d_tell_row_and_column():
-    positions = transformer.positions_2d(2, 3, 8).reshape(2, 3, 8)
-    for row in range(2):
-        for column in range(3):
-            np.testing.assert_allclose(positions[row, column, :4], transformer.positions_1d(2, 4)[row])
-            np.testing.assert_allclose(positions[row, column, 4:], transformer.positions_1d(3, 4)[column])
+    positions = transformer.positions_2d(2, 3, 8)
+    assert positions.shape == (6, 8)
+    for place in range(6):
+        row, column = divmod(place, 3)
+        for pair in range(2):
+            rate = 10_000 ** (-2 * pair / 4)
+            parts = [math.sin(row * rate), math.cos(row * rate), math.sin(column * rate), math.cos(column * rate)]
+            np.testing.assert_allclose(positions[place, pair::2], parts, atol=1e-6)
 
 
-def test_attention_is_the_papers_formula():
-    keras.utils.set_random_seed(2)
-    attention = Attention(SETTINGS)
-    x, memory = RNG.normal(size=(2, 3, 8)).astype("f"), RNG.normal(size=(2, 4, 8)).astype("f")
-    visible = np.array([[True, False, True, True]] * 3)
-    ours = attention(tf.constant(x), tf.constant(memory), visible=tf.constant(visible)).numpy()
-
-    def project(dense, y):
-        kernel, bias = (weight.numpy() for weight in dense.weights)
-        return np.einsum("btd,de->bte", y, kernel) + bias
-
-    q, k, v = project(attention.query, x), project(attention.key, memory), project(attention.value, memory)
-    mixed = []
-    for head in range(2):
-        part = slice(4 * head, 4 * head + 4)
-        scores = np.einsum("btd,bsd->bts", q[..., part], k[..., part]) / math.sqrt(4)
-        weights = np.where(visible, np.exp(scores), 0.0)
-        weights /= weights.sum(-1, keepdims=True)
-        mixed.append(np.einsum("bts,bsd->btd", weights, v[..., part]))
-    np.testing.assert_allclose(ours, project(attention.out, np.concatenate(mixed, -1)), atol=1e-5)
+@pytest.mark.parametrize("changes", MAKES, ids=str)
+def test_it_equals_the_computation_by_hand(changes):
+    model = make(**changes)
+    ours, looks = logits(model), model.look(tf.constant(TOKENS), model.encode(FEATURES)).numpy()
+    for picture, caption in [(0, 0), (0, 1), (1, 0)]:
+        tokens = TOKENS[picture, caption]
+        tokens = tokens[tokens != PAD_ID]
+        expected, looked = by_hand.caption(model, FEATURES[picture].astype(np.float64), tokens)
+        np.testing.assert_allclose(ours[picture, caption, : len(tokens)], expected, atol=1e-5)
+        np.testing.assert_allclose(looks[picture, caption, : len(tokens)], looked, atol=1e-5)
 
 
-def test_a_dense_layer_takes_one_caption_a_picture():
-    # With keras.layers.Dense this very shape makes oneDNN in TensorFlow 2.16 read beyond its input and crash.
-    x = RNG.normal(size=(60, 1, 16, 256)).astype("f")
-    dense = transformer.Dense(256)
-    y = tf.function(dense)(tf.constant(x))
-    kernel, _ = (weight.numpy() for weight in dense.weights)
-    np.testing.assert_allclose(y, x @ kernel, atol=1e-4)
+def test_the_encoder_equals_the_computation_by_hand():
+    for norm in ("pre", "post"):
+        model = make(norm=norm)
+        for ours, features in zip(model.encode(FEATURES).numpy(), FEATURES.astype(np.float64), strict=True):
+            np.testing.assert_allclose(ours, by_hand.memory_of(model, features), atol=1e-5)
 
 
-def test_logits_have_a_place_for_every_token(model):
-    assert logits(model).shape == (2, 2, 4, 11)
+def test_there_is_a_row_for_every_word_and_none_for_padding(model):
+    assert model({"features": FEATURES, "tokens": TOKENS}).shape == (4 + 3 + 4, 11)
 
 
 def test_no_word_sees_the_words_after_it(model):
@@ -105,13 +104,14 @@ def test_no_caption_sees_another(model):
 
 def test_padding_changes_nothing(model):
     padded = np.pad(TOKENS, ((0, 0), (0, 1), (0, 2)))
-    there = TOKENS != 0
-    np.testing.assert_allclose(logits(model, tokens=padded)[:, :2, :4][there], logits(model)[there], atol=1e-5)
+    np.testing.assert_allclose(logits(model, tokens=padded)[:, :2, :4], logits(model), atol=1e-5)
 
 
-def test_a_caption_alone_is_as_in_company(model):
-    alone = logits(model, FEATURES[:1], TOKENS[:1, 1:])
-    np.testing.assert_allclose(alone[0, 0], logits(model)[0, 1], atol=1e-5)
+def test_sharing_the_encoding_equals_one_by_one(model):
+    together = logits(model)
+    for picture, caption in [(0, 0), (0, 1), (1, 0)]:
+        alone = logits(model, FEATURES[picture : picture + 1], TOKENS[picture : picture + 1, caption : caption + 1])
+        np.testing.assert_allclose(alone[0, 0], together[picture, caption], atol=1e-5)
 
 
 def test_every_caption_sees_its_own_picture(model):
@@ -129,17 +129,64 @@ def test_where_something_is_in_the_picture_matters(model):
 
 def test_dropout_is_for_training_alone(model):
     inputs = {"features": tf.constant(FEATURES), "tokens": tf.constant(TOKENS)}
-    assert np.abs(model(inputs, training=True).numpy() - logits(model)).max() > 1e-2
+    assert np.abs(model(inputs, training=True).numpy() - model(inputs).numpy()).max() > 1e-2
     np.testing.assert_array_equal(logits(model), logits(model))
 
 
-def test_step_by_step_is_the_same_as_all_at_once(model):
-    captions = TOKENS[:, :1]
-    expected = logits(model, tokens=captions)[:, 0]  # (2, 4, 11)
-    past, memories = model.start(model.encode(tf.constant(FEATURES)), length=6)
+@pytest.mark.parametrize("changes", MAKES, ids=str)
+def test_step_by_step_is_the_same_as_all_at_once(changes):
+    model = make(**changes)
+    captions = np.array([[[2, 5, 6, 7], [2, 7, 4, 4]], [[2, 8, 9, 10], [2, 4, 9, 5]]], np.int32)
+    expected = logits(model, tokens=captions).reshape(4, 4, 11)  # (B, T, V)
+    past, memories = model.start(model.encode(tf.constant(FEATURES)), 2)
     for place in range(4):
-        step, past = model.step(tf.constant(captions[:, 0, place]), tf.constant(place), past, memories)
+        words = tf.constant(captions[..., place].reshape(4))
+        step, past = model.step(words, tf.constant(place), past, memories)
         np.testing.assert_allclose(step, expected[:, place], atol=1e-5)
+
+
+def test_a_caption_goes_on_from_another_ones_past(model):
+    past, memories = model.start(model.encode(tf.constant(FEATURES)), 2)
+    _, past = model.step(tf.constant([2, 2, 2, 2]), tf.constant(0), past, memories)
+    _, past = model.step(tf.constant([5, 7, 8, 9]), tf.constant(1), past, memories)
+    step, _ = model.step(tf.constant([6, 6, 6, 6]), tf.constant(2), model.reorder(past, [1, 0, 3, 3]), memories)
+    captions = np.array([[[2, 7, 6], [2, 5, 6]], [[2, 9, 6], [2, 9, 6]]], np.int32)
+    np.testing.assert_allclose(step, logits(model, tokens=captions)[:, :, 2].reshape(4, 11), atol=1e-5)
+
+
+def test_a_word_looks_at_all_of_the_picture_once(model):
+    looks = model.look(tf.constant(TOKENS), model.encode(FEATURES)).numpy()
+    assert looks.shape == (2, 2, 4, 6)
+    np.testing.assert_allclose(looks.sum(-1), TOKENS != PAD_ID, atol=1e-5)
+
+
+def test_tied_weights_are_one_matrix():
+    tied, apart = make(tie_weights=True), make()
+    assert apart.count_params() - tied.count_params() == 8 * 11 + 11
+    table = tied.embed_words.embeddings
+    before = logits(tied)
+    table.assign(np.array(table) + 10.0 * np.eye(11, 8)[::-1])  # of words that are not in the captions, too
+    assert np.abs(logits(tied) - before)[0, 0].max() > 1e-3
+
+
+def test_bfloat16_is_close_to_float32(model):
+    short = make(precision="bfloat16")
+    short.set_weights(model.get_weights())
+    assert logits(short).dtype == np.float32
+    np.testing.assert_allclose(logits(short), logits(model), atol=0.2)
+    assert np.abs(logits(short) - logits(model)).max() > 1e-4
+
+
+def test_no_picture_has_no_rows(model):
+    assert model({"features": FEATURES[:0], "tokens": TOKENS[:0]}).shape == (0, 11)
+
+
+def test_a_dense_layer_takes_one_caption_a_picture():
+    # With keras.layers.Dense this very shape makes oneDNN in TensorFlow 2.16 read beyond its input and crash.
+    x = RNG.normal(size=(60, 1, 16, 256)).astype("f")
+    dense = transformer.Dense(256, "float32")
+    y = tf.function(dense)(tf.constant(x))
+    np.testing.assert_allclose(y, by_hand.affine(dense, x), atol=1e-4)
 
 
 def test_the_reference_size_is_the_papers_base_with_fewer_layers():
