@@ -1,7 +1,7 @@
 """The captioning transformer: an encoder over a picture's feature map, a decoder over words.
 
-Vaswani et al. 2017, "Attention Is All You Need", https://arxiv.org/abs/1706.03762; the layer norm stands before each part
-(Xiong et al. 2020, https://arxiv.org/abs/2002.04745) unless settings want it after, as in the paper.
+Vaswani et al. 2017, "Attention Is All You Need", https://arxiv.org/abs/1706.03762; the layer norm stands before each
+part (Xiong et al. 2020, https://arxiv.org/abs/2002.04745) unless settings want it after, as in the paper.
 
 A picture is encoded once for all its captions, and the captions travel without their padding: all words of a batch are
 the rows of one matrix, which is laid out as captions for attention alone.

@@ -62,7 +62,7 @@ def memory_of(model: CaptionTransformer, features: np.ndarray) -> np.ndarray:
 
 
 def caption(model: CaptionTransformer, features: np.ndarray, tokens: np.ndarray) -> tuple:
-    """One picture (N, C) and one caption (T,) without padding -> logits (T, V), and where the last layer looks (T, N)."""
+    """One picture (N, C) and one caption (T,) without padding -> logits (T, V), and the last layer's weights (T, N)."""
     memory, looked = memory_of(model, features), None
     embeddings = np.array(model.embed_words.embeddings, np.float64)
     x = embeddings[tokens] * math.sqrt(model.settings.d_model) + model.word_positions[: len(tokens)]
