@@ -15,6 +15,7 @@ from components.trainer.export import DESCRIPTION
 
 # the base may have been trained with others of these: no weight depends on them
 FREE = ("vocabulary_size", "max_length", "dropout", "precision")
+WEIGHTS, VALUE = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"  # what is around the path of a weight in a SavedModel's checkpoint
 
 
 def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> str:
@@ -34,19 +35,17 @@ def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> str:
         known = json.load(file)
     if other := _difference(model, known.get("model"), known.get("settings", {})):
         return f"starts from random weights, for the model to start from has {other}: {directory}"
-    old_words = _vocabulary(directory)
-    old = _twin(model, len(old_words))
-    tf.train.Checkpoint(model=old).read(
-        os.path.join(directory, "variables", "variables")
-    ).assert_existing_objects_matched().expect_partial()
-    places = {word: place for place, word in enumerate(old_words)}
+    places = {word: place for place, word in enumerate(_vocabulary(directory))}
     shared = [(new, places[word]) for new, word in enumerate(words) if word in places]
-    larger = _twin(model, len(words) + 1)  # which shows where a weight depends on the vocabulary
-    for variable, source, probe in zip(
-        model.trainable_variables, old.trainable_variables, larger.trainable_variables, strict=True
-    ):
-        axes = [axis for axis, size in enumerate(variable.shape) if size != probe.shape[axis]]
-        variable.assign(_by_words(np.array(variable), np.array(source), axes[0], shared) if axes else source)
+    larger = type(model)(dataclasses.replace(model.settings, vocabulary_size=len(words) + 1))
+    make_weights(larger)  # they show where a weight depends on the vocabulary
+    saved = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
+    for key in saved.get_variable_to_shape_map():
+        if key.startswith(WEIGHTS) and key.endswith(VALUE):
+            path = key.removeprefix(WEIGHTS).removesuffix(VALUE).split("/")
+            variable, value = _at(model, path), saved.get_tensor(key)
+            axes = [axis for axis, size in enumerate(variable.shape) if size != _at(larger, path).shape[axis]]
+            variable.assign(_by_words(np.array(variable), value, axes[0], shared) if axes else value)
     return f"starts from {directory}, which knows {len(shared)} of {len(words)} words"
 
 
@@ -67,12 +66,11 @@ def _vocabulary(directory: str) -> list[str]:
         return file.read().splitlines()
 
 
-def _twin(model: Any, vocabulary_size: int) -> keras.Model:
-    """A model like another, for so many words, with its weights made."""
-    settings = dataclasses.replace(model.settings, vocabulary_size=vocabulary_size)
-    twin = type(model)(settings)
-    make_weights(twin)
-    return twin
+def _at(model: Any, path: Sequence[str]) -> Any:
+    """What is at a path of attributes and places in lists."""
+    for part in path:
+        model = model[int(part)] if part.isdecimal() else getattr(model, part)
+    return model
 
 
 def make_weights(model: Any) -> None:

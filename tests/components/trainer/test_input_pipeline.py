@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from components import records
-from components.trainer.input_pipeline import load_ids, make_dataset
+from components.trainer.input_pipeline import CaptionedFeatures, load_ids
 from tests.components.trainer.store import write_store
 
 SHARDS = {
@@ -20,52 +20,55 @@ def manifest(tmp_path):
 
 def pictures_in(dataset):
     """(first word, features) of every picture, in order."""
-    for inputs, _ in dataset:
-        yield from zip(inputs["tokens"].numpy()[:, 0, 1], inputs["features"].numpy(), strict=True)
+    for batch in dataset:
+        yield from zip(batch["tokens"].numpy()[:, 0, 1], batch["features"].numpy(), strict=True)
+
+
+def order(dataset):
+    return [int(word) for word, _ in pictures_in(dataset)]
 
 
 def test_features_meet_their_words(manifest):
     manifest, features = manifest
-    seen = dict(pictures_in(make_dataset(manifest, IDS, 64)))
+    seen = dict(pictures_in(CaptionedFeatures(manifest, IDS, 64).in_order()))
     assert sorted(seen) == [10 + n for n in range(8)]
     for word, feature in seen.items():
-        np.testing.assert_array_equal(feature, features[f"sha {word - 10}"].astype(np.float32))
+        np.testing.assert_array_equal(feature, features[f"sha {word - 10}"])
 
 
-def test_targets_are_the_words_that_follow(manifest):
-    [(inputs, targets)] = make_dataset(manifest[0], IDS, 64)
-    assert inputs["tokens"].shape == targets.shape == (8, 2, 3)
-    one = inputs["tokens"].numpy()[:, 0, 1].tolist().index(11)
-    assert inputs["tokens"].numpy()[one].tolist() == [[2, 11, 3], [2, 21, 21]]
-    assert targets.numpy()[one].tolist() == [[11, 3, 0], [21, 21, 3]]
+def test_what_is_not_there_is_padding_of_no_weight(manifest):
+    [batch] = CaptionedFeatures(manifest[0], IDS, 64).in_order()
+    alone = batch["tokens"].numpy()[:, 0, 1].tolist().index(10)
+    assert batch["tokens"].numpy()[alone].tolist() == [[2, 10, 3, 0], [0, 0, 0, 0]]
+    assert batch["weights"].numpy()[alone].tolist() == [1, 0]
 
 
-def test_what_is_not_there_is_padding(manifest):
-    [(inputs, _)] = make_dataset(manifest[0], IDS, 64)
-    alone = inputs["tokens"].numpy()[:, 0, 1].tolist().index(10)
-    assert inputs["tokens"].numpy()[alone, 1].tolist() == [0, 0, 0]
+def test_equal_captions_are_one_of_more_weight(manifest):
+    same = np.array([[2, 9, 3, 0], [2, 8, 3, 0], [2, 9, 3, 0]], np.int32)
+    [batch] = CaptionedFeatures(manifest[0], {"0.jpg": same}, 64).in_order()
+    assert batch["tokens"].numpy().tolist() == [[[2, 8, 3], [2, 9, 3]]]
+    assert batch["weights"].numpy().tolist() == [[1, 2]]
 
 
 def test_a_batch_is_as_long_as_its_longest_caption(manifest):
-    short = {"0.jpg": IDS["0.jpg"]}
-    [(inputs, _)] = make_dataset(manifest[0], short, 64)
-    assert inputs["tokens"].shape == (1, 1, 2)
+    [batch] = CaptionedFeatures(manifest[0], {"0.jpg": IDS["0.jpg"]}, 64).in_order()
+    assert batch["tokens"].shape == (1, 1, 3)
 
 
 def test_a_batch_holds_about_so_many_captions(manifest):
-    dataset = make_dataset(manifest[0], IDS, captions=3)
-    assert [inputs["tokens"].shape[0] for inputs, _ in dataset] == [2, 2, 2, 2]
-    assert int(dataset.cardinality()) == 4
+    data = CaptionedFeatures(manifest[0], IDS, captions=3)
+    assert [batch["tokens"].shape[0] for batch in data.in_order()] == [2, 2, 2, 2]
+    assert (data.steps, data.pictures) == (4, 8)
 
 
 def test_pictures_of_other_splits_are_left_out(manifest):
-    assert [word for word, _ in pictures_in(make_dataset(manifest[0], {"3.jpg": IDS["3.jpg"]}, 64))] == [13]
+    assert order(CaptionedFeatures(manifest[0], {"3.jpg": IDS["3.jpg"]}, 64).in_order()) == [13]
 
 
 def test_a_picture_under_two_names_has_the_captions_of_both(manifest):
-    ids = {"5.jpg": IDS["5.jpg"], "twin.jpg": np.array([[2, 99, 3, 0]], np.int32)}
-    [(inputs, _)] = make_dataset(manifest[0], ids, 64)
-    assert inputs["tokens"].numpy()[0, :, 1].tolist() == [15, 25, 99]
+    ids = {"5.jpg": IDS["5.jpg"], "twin.jpg": np.array([[2, 99, 3]], np.int32)}
+    [batch] = CaptionedFeatures(manifest[0], ids, 64).in_order()
+    assert batch["tokens"].numpy()[0, :, 1].tolist() == [15, 25, 99]
 
 
 def test_a_picture_in_several_shards_is_taken_from_the_one_that_the_manifest_names(tmp_path):
@@ -79,31 +82,37 @@ def test_a_picture_in_several_shards_is_taken_from_the_one_that_the_manifest_nam
     )
     del manifest.shards["shard-2.tfrecord"]["0.jpg"], manifest.shards["shard-1.tfrecord"]["1.jpg"]
     ids = {name: IDS[name] for name in ("0.jpg", "1.jpg", "2.jpg", "3.jpg")}
-    seen = list(pictures_in(make_dataset(manifest, ids, captions=1)))
+    seen = list(pictures_in(CaptionedFeatures(manifest, ids, captions=1).in_order()))
     assert sorted(int(word) for word, _ in seen) == [10, 11, 12, 13]
     found = {int(word): feature for word, feature in seen}
     for word in (11, 13):  # drawn last for shard-2
-        np.testing.assert_array_equal(found[word], features[f"sha {word - 10}"].astype(np.float32))
+        np.testing.assert_array_equal(found[word], features[f"sha {word - 10}"])
 
 
 def test_a_batch_has_as_many_captions_as_its_most_described_picture(manifest):
-    batches = list(make_dataset(manifest[0], {name: IDS[name] for name in ("0.jpg", "2.jpg", "5.jpg")}, captions=1))
-    assert [targets.shape[1] for _, targets in batches] == [1, 1, 2]
-    assert [inputs["tokens"].shape[1] for inputs, _ in batches] == [1, 1, 2]
+    data = CaptionedFeatures(manifest[0], {name: IDS[name] for name in ("0.jpg", "2.jpg", "5.jpg")}, captions=1)
+    assert [batch["tokens"].shape[1] for batch in data.in_order()] == [1, 1, 2]
 
 
-def order(dataset):
-    return [int(word) for word, _ in pictures_in(dataset)]
+def test_the_seed_determines_the_order(manifest):
+    data = CaptionedFeatures(manifest[0], IDS, 64)
+    plain, shuffled = order(data.in_order()), order(data.shuffled(1))
+    assert plain == order(data.in_order()) == sorted(plain)
+    assert shuffled != plain and sorted(shuffled) == plain
+    assert order(data.shuffled(1)) == shuffled != order(data.shuffled(2))
 
 
-def test_shuffling_is_seeded_and_new_each_epoch(manifest):
-    plain, shuffled = make_dataset(manifest[0], IDS, 64), make_dataset(manifest[0], IDS, 64, shuffle_seed=1)
-    epochs = [order(shuffled), order(shuffled)]
-    assert order(plain) == order(plain) == sorted(order(plain))
-    assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1]) == order(plain)
-    again = make_dataset(manifest[0], IDS, 64, shuffle_seed=1)
-    assert [order(again), order(again)] == epochs
-    assert order(make_dataset(manifest[0], IDS, 64, shuffle_seed=2)) != epochs[0]
+def test_batches_at_the_beginning_can_be_left_out(manifest):
+    data = CaptionedFeatures(manifest[0], IDS, captions=3)
+    assert order(data.shuffled(1, skip=3)) == order(data.shuffled(1))[6:]
+
+
+def test_captions_are_drawn_anew_for_each_seed(manifest):
+    data = CaptionedFeatures(manifest[0], IDS, 64)
+    drawn = {seed: set(order(data.shuffled(seed, captions_a_picture=1))) for seed in range(8)}
+    assert all(len(each) == 8 for each in drawn.values())
+    assert set().union(*drawn.values()) == {10 + n for n in range(8)} | {20 + n for n in range(1, 8, 2)}
+    assert drawn[0] == set(order(data.shuffled(0, captions_a_picture=1)))
 
 
 def test_ids_come_from_the_transformed_examples(tmp_path):

@@ -1,8 +1,17 @@
+import math
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer.optimization import WarmUpSchedule, adam, masked_accuracy, masked_loss
+from components.trainer.optimization import (
+    CosineSchedule,
+    OptimizerSettings,
+    WarmUpSchedule,
+    cross_entropy,
+    make_optimizer,
+)
 
 
 @pytest.mark.parametrize("step", [1, 10, 400, 4000, 100_000])
@@ -14,39 +23,67 @@ def test_the_schedule_is_the_papers(step):
 def test_the_schedule_is_highest_at_the_end_of_the_warm_up():
     rates = [float(WarmUpSchedule(128, 50)(step)) for step in range(200)]
     assert np.argmax(rates) == 49
+    scaled = [float(WarmUpSchedule(128, 50, peak=0.5)(step)) for step in range(200)]
+    np.testing.assert_allclose(scaled, np.array(rates) / max(rates) * 0.5, rtol=1e-5)
 
 
-def test_adam_is_the_papers():
-    config = adam(512, 4000).get_config()
-    assert (config["beta_1"], config["beta_2"], config["epsilon"]) == (0.9, 0.98, 1e-9)
+@pytest.mark.parametrize(
+    ("step", "rate"), [(1, 0.1), (5, 0.5), (10, 1.0), (60, 0.5), (35, 0.5 + 0.5 * math.cos(math.pi / 4)), (110, 0.0)]
+)
+def test_the_cosine_rises_to_the_peak_and_falls_to_nothing(step, rate):
+    # half of 1 + cos(pi · share of the steps after the warm-up)
+    expected = rate if step != 35 else 0.5 * (1 + math.cos(math.pi * 25 / 100))
+    assert float(CosineSchedule(1.0, 10, 110)(step - 1)) == pytest.approx(expected, abs=1e-6)
 
 
-LOGITS = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
-TARGETS = np.array([[2, 4, 0], [3, 0, 0]], np.int32)
-THERE = [(0, 0), (0, 1), (1, 0)]
+def one_step(settings, gradient, steps=1):
+    """A matrix and a bias of ones after some steps, and Keras's own after as many."""
+    ours, theirs = ([keras.Variable(np.ones((2, 3), np.float32), name="kernel"), keras.Variable(np.ones(3, np.float32), name="bias")] for _ in "ab")
+    optimizer = make_optimizer(settings, 16, 100)
+    reference = keras.optimizers.Adam(
+        optimizer._learning_rate, beta_1=0.9, beta_2=0.98, epsilon=1e-9,
+        weight_decay=settings.weight_decay or None, global_clipnorm=settings.clip_norm or None,
+    )  # fmt: skip
+    if settings.weight_decay:
+        reference.exclude_from_weight_decay(var_names=["bias"])
+    for _ in range(steps):
+        for which, variables in ((optimizer, ours), (reference, theirs)):
+            which.apply([tf.constant(each) for each in gradient], variables)
+    return [np.array(each) for each in ours], [np.array(each) for each in theirs]
 
 
-def test_the_loss_is_the_mean_over_the_words_that_are_there():
+GRADIENT = [np.array([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]], np.float32), np.array([1.0, 2.0, -3.0], np.float32)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        OptimizerSettings(warmup=5),
+        OptimizerSettings(warmup=5, clip_norm=0.5),
+        OptimizerSettings("cosine", 5, 0.01, weight_decay=0.1, clip_norm=1.0),
+    ],
+)
+def test_it_steps_as_keras_own_adam_does(settings):
+    ours, theirs = one_step(settings, GRADIENT, steps=7)
+    for mine, reference in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-5)
+
+
+def test_weights_decay_but_biases_do_not():
+    nothing = [np.zeros_like(each) for each in GRADIENT]
+    (kernel, bias), _ = one_step(OptimizerSettings("cosine", 1, 0.5, weight_decay=0.1), nothing)
+    np.testing.assert_allclose(kernel, 0.95 * np.ones((2, 3)))  # 1 - rate · decay
+    np.testing.assert_allclose(bias, np.ones(3))
+
+
+LOGITS = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+TARGETS = np.array([2, 4, 3, 0], np.int32)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_the_loss_is_the_cross_entropy_with_smoothed_targets(smoothing):
+    objective, plain = cross_entropy(tf.constant(TARGETS), tf.constant(LOGITS), smoothing)
     chances = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
-    expected = np.mean([-np.log(chances[row, column, TARGETS[row, column]]) for row, column in THERE])
-    assert float(masked_loss(tf.constant(TARGETS), tf.constant(LOGITS))) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_accuracy_counts_the_words_that_are_there():
-    right = [LOGITS[row, column].argmax() == TARGETS[row, column] for row, column in THERE]
-    assert float(masked_accuracy(tf.constant(TARGETS), tf.constant(LOGITS))) == pytest.approx(np.mean(right))
-
-
-def test_padding_changes_nothing():
-    padded_targets, padded_logits = np.pad(TARGETS, ((0, 1), (0, 2))), np.pad(LOGITS, ((0, 1), (0, 2), (0, 0)))
-    for metric in (masked_loss, masked_accuracy):
-        assert float(metric(padded_targets, padded_logits)) == pytest.approx(float(metric(TARGETS, LOGITS)))
-
-
-def test_nothing_but_padding_is_no_division_by_zero():
-    assert float(masked_loss(np.zeros((1, 3), np.int32), LOGITS[:1])) == 0.0
-
-
-def test_keras_may_hand_the_targets_on_as_floats():
-    for metric in (masked_loss, masked_accuracy):
-        assert float(metric(tf.cast(TARGETS, tf.float32), LOGITS)) == float(metric(TARGETS, LOGITS))
+    wanted = (1 - smoothing) * np.eye(5)[TARGETS] + smoothing / 5
+    np.testing.assert_allclose(objective, -(wanted * np.log(chances)).sum(-1), rtol=1e-5)
+    np.testing.assert_allclose(plain, -np.log(chances[np.arange(4), TARGETS]), rtol=1e-5)
