@@ -4,6 +4,7 @@ import pathlib
 
 import tensorflow as tf
 
+CPU_INFO = pathlib.Path("/proc/cpuinfo")  # of Linux
 CPU_FLAGS = ("amx_bf16", "avx512_bf16")  # of processors that multiply bfloat16 faster than float32
 
 
@@ -11,18 +12,18 @@ def strategy(devices: int = 0) -> tf.distribute.Strategy:
     """One device, or several that share each batch.
 
     Args:
-      devices: most GPUs to use; 0: all there are. Without GPUs it is the CPU, all its cores.
+      devices: most GPUs to use; 0: all there are. Without GPUs it is the CPU, all its cores; logical CPUs count as GPUs do.
 
     Raises:
-      ValueError: there are GPUs, but not so many.
+      ValueError: there are not so many.
     """
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if gpus and devices > len(gpus):
-        raise ValueError(f"trainer.devices: {devices} GPUs are asked for, and there are {len(gpus)}")
-    chosen = gpus[: devices or len(gpus)]
-    if len(chosen) > 1:
-        return tf.distribute.MirroredStrategy(chosen)
-    return tf.distribute.OneDeviceStrategy(chosen[0]) if chosen else tf.distribute.get_strategy()
+    found = [device.name for kind in ("GPU", "CPU") for device in tf.config.list_logical_devices(kind)]
+    kind = ":GPU:" if any(":GPU:" in name for name in found) else ":CPU:"
+    found = [name for name in found if kind in name]
+    if devices > len(found):
+        raise ValueError(f"trainer.devices: {devices} are asked for, and there are {len(found)}")
+    chosen = found[: devices or len(found)]
+    return tf.distribute.MirroredStrategy(chosen) if len(chosen) > 1 else tf.distribute.OneDeviceStrategy(chosen[0])
 
 
 def precision(wanted: str) -> str:
@@ -40,6 +41,5 @@ def precision(wanted: str) -> str:
     if gpus:
         capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability") for gpu in gpus]
         return "bfloat16" if all(each and each >= (8, 0) for each in capabilities) else "float32"
-    flags = pathlib.Path("/proc/cpuinfo")
-    known = flags.read_text().split() if flags.exists() else []
+    known = CPU_INFO.read_text().split() if CPU_INFO.exists() else []
     return "bfloat16" if any(flag in known for flag in CPU_FLAGS) else "float32"
