@@ -103,6 +103,7 @@ class Trainer:
     weight_decay: NonNegativeFloat = 0.0  # AdamW's
     clip_norm: NonNegativeFloat = 0.0  # most length of the gradient; 0: any
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    alike: Literal["captions", "pictures"] = "captions"  # what weighs alike, where some pictures have more captions
     captions_a_picture: NonNegativeInt = 0  # drawn anew each epoch; 0: all of them
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from components import records
 from components.features import Manifest
 
+CAPTIONS, PICTURES = "captions", "pictures"  # what weighs alike
 SHUFFLE = 512  # pictures in the shuffle buffer: 128 MiB of InceptionV3 features
 
 
@@ -38,15 +39,16 @@ class CaptionedFeatures:
       pictures: how many there are.
     """
 
-    def __init__(self, manifest: Manifest, ids: Mapping[str, np.ndarray], captions: int):
+    def __init__(self, manifest: Manifest, ids: Mapping[str, np.ndarray], captions: int, alike: str = CAPTIONS):
         """Finds out which record of which shard has which captions.
 
         Args:
           manifest: of the run's features.
           ids: image id -> int32 [n, T], of the pictures wanted.
           captions: a batch holds about this many, as whole pictures.
+          alike: what has equal weight: CAPTIONS or PICTURES, however many captions these have.
         """
-        self._manifest = manifest
+        self._manifest, self._alike = manifest, alike
         # a picture's content may lie in other shards too, where runs overlapped: only what the manifest names is taken
         by_record: dict[str, list[np.ndarray]] = {}
         shards = manifest.shards_of(ids)
@@ -60,7 +62,7 @@ class CaptionedFeatures:
             tf.lookup.KeyValueTensorInitializer(tf.constant(list(by_record)), tf.range(len(by_record), dtype=tf.int64)),
             -1,
         )
-        self._all = _table(self._captions)
+        self._all = _table(self._captions, alike)
         self.pictures = len(by_record)
         self._batch = max(1, captions * self.pictures // sum(map(len, ids.values())))  # pictures
         self.steps = -(-self.pictures // self._batch)
@@ -76,7 +78,8 @@ class CaptionedFeatures:
         Returns:
           `steps` batches of {"features": float16 [P, N, C], "tokens": int32 [P, n, T], "weights": float32 [P, n]},
           where n is the most captions of any picture of the batch and T its longest; what is not there is padding of
-          weight 0. A picture's equal captions are one, whose weight is their number.
+          weight 0. A picture's equal captions are one, whose weight is their number; where PICTURES weigh alike, the
+          weights of each sum to the mean number of captions.
         """
         shards = tf.data.Dataset.from_tensor_slices(self._shards)
         shards = shards.shuffle(len(self._shards), seed=seed, reshuffle_each_iteration=False)
@@ -113,7 +116,7 @@ class CaptionedFeatures:
 
     def _drawn(self, number: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
         rng = np.random.default_rng(seed)
-        return _table([rng.permutation(captions)[:number] for captions in self._captions])
+        return _table([rng.permutation(captions)[:number] for captions in self._captions], self._alike)
 
 
 def _same_length(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -125,8 +128,8 @@ def _without_empty(captions: np.ndarray) -> np.ndarray:
     return captions[(captions != records.PAD_ID).any(axis=1)]
 
 
-def _table(captions: Sequence[np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Different captions and their number: int32 [pictures, most captions, T], float32 [pictures, most captions]."""
+def _table(captions: Sequence[np.ndarray], alike: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Different captions and their weights: int32 [pictures, most captions, T], float32 [pictures, most captions]."""
     different = [np.unique(each, axis=0, return_counts=True) for each in captions]
     most, longest = max(len(counts) for _, counts in different), max(each.shape[1] for each in captions)
     rows = np.full((len(different), most, longest), records.PAD_ID, np.int32)
@@ -134,4 +137,6 @@ def _table(captions: Sequence[np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
     for row, (texts, counts) in enumerate(different):
         rows[row, : len(texts), : texts.shape[1]] = texts
         weights[row, : len(texts)] = counts
+    if alike == PICTURES:
+        weights *= weights.sum() / len(weights) / weights.sum(axis=1, keepdims=True)
     return tf.constant(rows), tf.constant(weights)

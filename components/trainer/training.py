@@ -141,7 +141,8 @@ def fit(model: keras.Model, data: Data, settings: Mapping[str, Any], checkpoints
       logs: directory for TensorBoard.
     """
     train, held_out = (
-        CaptionedFeatures(data.manifest, data.ids[split], settings["batch_size"]) for split in (records.TRAIN, records.EVAL)
+        CaptionedFeatures(data.manifest, data.ids[split], settings["batch_size"], settings["alike"])
+        for split in (records.TRAIN, records.EVAL)
     )
     optimizer = optimization.make_optimizer(
         choose(optimization.OptimizerSettings, settings), settings["d_model"], settings["epochs"] * train.steps

@@ -50,6 +50,11 @@ def test_equal_captions_are_one_of_more_weight(manifest):
     assert batch["weights"].numpy().tolist() == [[1, 2]]
 
 
+def test_pictures_weigh_alike_where_that_is_wanted(manifest):
+    [batch] = CaptionedFeatures(manifest[0], {name: IDS[name] for name in ("0.jpg", "1.jpg")}, 64, "pictures").in_order()
+    assert batch["weights"].numpy().tolist() == [[1.5, 0], [0.75, 0.75]]
+
+
 def test_a_batch_is_as_long_as_its_longest_caption(manifest):
     [batch] = CaptionedFeatures(manifest[0], {"0.jpg": IDS["0.jpg"]}, 64).in_order()
     assert batch["tokens"].shape == (1, 1, 3)
