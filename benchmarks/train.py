@@ -22,7 +22,7 @@ from components.trainer.warm_start import make_weights
 
 # Flickr8k's: five captions a picture, 11.8 words each on average, 37 at most
 PICTURES, A_PICTURE, MEAN, SPREAD, LONGEST = 130, 5, 11.8, 3.9, 37
-CAPTIONS, WORDS, EPOCHS, STEPS = 64, 5000, 3, 3
+CAPTIONS, WORDS, EPOCHS, STEPS = 64, 5000, 2, 3
 SETTINGS = TransformerSettings(WORDS + len(RESERVED_TOKENS), (8, 8), 2048, LONGEST + 2)  # the reference size
 
 
@@ -32,9 +32,9 @@ def over_naive() -> Iterator[Result]:
         data, pairs = _corpus(pathlib.Path(directory))
         our_epoch, our_steps = _ours(data)
         their_epoch, their_steps = _theirs(*pairs)
-        ours, theirs = in_turns(our_steps, their_steps, rounds=3)
+        ours, theirs = in_turns(our_steps, their_steps, rounds=2)
         losses = [(our_epoch(), their_epoch()) for _ in range(EPOCHS)]
-    taken = sum(len(batch["weights"]) for batch in data.in_order().take(STEPS)) * A_PICTURE
+        taken = sum(len(batch["weights"]) for batch in data.in_order().take(STEPS)) * A_PICTURE
     our_rate, their_rate = taken / ours, STEPS * CAPTIONS / theirs
     detail = f"4+4 layers, d_model 512: {our_rate:.0f} captions/s in {devices.precision('auto')}, tutorial {their_rate:.0f}"
     yield Result("train.over_naive", our_rate / their_rate, "ratio", detail)

@@ -19,7 +19,7 @@ PICTURES = {"a.jpg": "sha a", "b.jpg": "sha b", "c.jpg": "sha c"}
 IDS = {name: np.array([[2, 4 + n, 7, 8, 9, 3]], np.int32) for n, name in enumerate(PICTURES)}
 SETTINGS = dataclasses.asdict(
     config.load(None, [f"trainer={{d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, feed_forward: 32, "
-                       "epochs: 25, warmup: 10, dropout: 0.0, precision: float32, select_by: bleu_4}"]).trainer
+                       "epochs: 25, warmup: 10, learning_rate: 0.02, dropout: 0.0, precision: float32, select_by: bleu_4}"]).trainer
 )  # fmt: skip
 
 
