@@ -75,6 +75,34 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
     return tf.image.resize(decode(encoded), (size, size), antialias=True)
 
 
+def decode_within_bounds(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """As `decode_and_resize`, for pictures that nobody has looked at before.
+
+    Raises:
+      tf.errors.InvalidArgumentError: as `decode`, or the picture is larger than `MAX_BYTES` or `MAX_PIXELS`.
+    """
+    tf.debugging.assert_less_equal(tf.strings.length(encoded), MAX_BYTES)
+    tf.debugging.assert_less_equal(_claimed_pixels(encoded), tf.constant(MAX_PIXELS, tf.int64))
+    return decode_and_resize(encoded, size)
+
+
+def _claimed_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    """How many pixels a picture's header tells of, int64 []; 0 where there is no header that TensorFlow reads."""
+
+    def number(place: int, dtype: tf.DType, little_endian: bool = True) -> tf.Tensor:
+        field = tf.io.decode_raw(tf.strings.substr(encoded, place, dtype.size), dtype, little_endian)[0]
+        return tf.abs(tf.cast(field, tf.int64))
+
+    sizes = [
+        (b"\xff\xd8", lambda: tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64))),
+        (b"\x89PNG", lambda: number(16, tf.int32, False) * number(20, tf.int32, False)),
+        (b"GIF8", lambda: number(6, tf.uint16) * number(8, tf.uint16)),
+        (b"BM", lambda: number(18, tf.int32) * number(22, tf.int32)),
+    ]
+    begins = [tf.strings.substr(encoded, 0, len(begin)) == begin for begin, _ in sizes]
+    return tf.case([(is_so, size) for is_so, (_, size) in zip(begins, sizes, strict=True)], default=lambda: tf.constant(0, tf.int64))
+
+
 class PixelBudget:
     """How many pixels the threads of a process may hold decoded at one time."""
 

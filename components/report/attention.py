@@ -1,4 +1,4 @@
-"""Where a model looked at each word, through its signature `attention`."""
+"""Where a model looked at each word, through its signature `attention_from_features`."""
 
 import base64
 import dataclasses
@@ -10,7 +10,7 @@ import tensorflow as tf
 from components.features import Manifest
 from components.progress import Progress
 
-SIGNATURE = "attention"
+SIGNATURE = "attention_from_features"
 BATCH = 32
 
 
@@ -40,7 +40,7 @@ def read(model_dir: str, manifest: Manifest, image_ids: Collection[str]) -> dict
       image id -> maps; empty where the model has no such signature.
     """
     model = tf.saved_model.load(model_dir)
-    if SIGNATURE not in model.signatures or "features" not in model.signatures[SIGNATURE].structured_input_signature[1]:
+    if SIGNATURE not in model.signatures:
         return {}
     signature = model.signatures[SIGNATURE]
     found: dict[str, Maps] = {}

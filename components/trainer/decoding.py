@@ -41,38 +41,36 @@ def decode(model: Any, features: tf.Tensor, settings: DecodingSettings) -> tuple
       settings: how.
 
     Returns:
-      ids: int32 [P, L], words without <start>, <end> where it ended, then padding; never <unk>.
+      ids: int32 [P, L], words without <start>, then <end>, then padding; never <unk>.
       score: float32 [P], the caption's log-probability (natural logarithm), <end> included.
     """
-    length = settings.max_words + 1 if settings.max_words else model.settings.max_length - 1
-    length = min(length, model.settings.max_length - 1)
-    least = min(settings.min_words, length - 1)
+    length = model.settings.max_length - 1
+    if settings.max_words:
+        length = min(length, settings.max_words + 1)
     if settings.beam_size == 1:
-        return greedy(model, features, length, least)
-    return beam_search(model, features, length, least, settings.beam_size, settings.length_penalty)
+        return greedy(model, features, length, settings.min_words)
+    return beam_search(model, features, length, settings.min_words, settings.beam_size, settings.length_penalty)
 
 
 def greedy(model: Any, features: tf.Tensor, length: int, least: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
-    """The likeliest word after word, until <end> or `length` tokens; see `decode`."""
+    """The likeliest word after word, at least `least` of them; the last of `length` tokens is <end>. See `decode`."""
     batch = tf.shape(features)[0]
     past, memories = model.start(model.encode(features), 1)
     said = tf.fill([batch, length], PAD_ID)  # (P, L)
     last, ended, score = tf.fill([batch], START_ID), tf.zeros([batch], tf.bool), tf.zeros([batch])
 
     def body(position, said, last, ended, score, past):
-        logits, past = model.step(last, position, past, memories)
-        chances = _log_chances(logits, position, least)  # (P, V)
-        word = tf.argmax(chances, axis=1, output_type=tf.int32)  # (P,)
-        chance = tf.reduce_max(chances, axis=1)  # (P,)
+        logits, past = model.step(last, position, past, memories)  # (P, V)
+        word = tf.argmax(logits + _barrier(logits, position, length, least), axis=1, output_type=tf.int32)  # (P,)
+        chance = tf.gather(logits, word, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)  # (P,)
         word, chance = tf.where(ended, PAD_ID, word), tf.where(ended, 0.0, chance)
         said += (word - PAD_ID)[:, None] * tf.one_hot(position, length, dtype=tf.int32)
         return position + 1, said, word, ended | (word == END_ID), score + chance, past
 
     state = (0, said, last, ended, score, past)
     _, said, _, _, score, _ = tf.while_loop(
-        lambda position, said, last, ended, *_: (position < length) & ~tf.reduce_all(ended),
-        body, state, shape_invariants=_shapes(state),
-    )  # fmt: skip
+        lambda position, said, last, ended, *_: ~tf.reduce_all(ended), body, state, shape_invariants=_shapes(state)
+    )
     return said, score
 
 
@@ -83,8 +81,8 @@ class Beams:
     position: Any  # int32 [], tokens decided so far
     alive_ids: Any  # int32 [P, K, L], captions that go on
     alive_score: Any  # float32 [P, K], their log-probabilities, the best first
-    ended_ids: Any  # int32 [P, K, L], captions that have ended
-    ended_score: Any  # float32 [P, K], divided by the length penalty, the best first
+    ended_ids: Any  # int32 [P, L], the best caption that has ended
+    ended_score: Any  # float32 [P], its log-probability divided by the length penalty
     last: Any  # int32 [P·K], the last tokens of those that go on
     past: Any  # of the model, for those that go on
 
@@ -103,66 +101,74 @@ def beam_search(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The caption of the best score among those that a beam of the likeliest beginnings leads to; see `decode`.
 
-    The score of a caption is its log-probability divided by the length penalty. A picture's search is over when none
-    of the captions that go on can come to a better score than the best that has ended.
+    The score of a caption is its log-probability divided by the length penalty. The search is over when no picture has
+    a caption that goes on and can come to a better score than the best that has ended.
     """
     batch = tf.shape(features)[0]
     past, memories = model.start(model.encode(features), beams)
-    nothing = tf.fill([batch, beams, length], PAD_ID)
     # all beams begin alike: only the first counts at first
     alone = tf.tile(tf.constant([[0.0] + [NEVER] * (beams - 1)]), [batch, 1])
-    start = tf.fill([batch * beams], START_ID)
-    state = Beams(0, nothing, alone, nothing, tf.fill([batch, beams], NEVER), start, past).to_tuple()
+    state = Beams(
+        position=0,
+        alive_ids=tf.fill([batch, beams, length], PAD_ID),
+        alive_score=alone,
+        ended_ids=tf.fill([batch, length], PAD_ID),
+        ended_score=tf.fill([batch], 2 * NEVER),
+        last=tf.fill([batch * beams], START_ID),
+        past=past,
+    ).to_tuple()
 
     def goes_on(*state):
         now = Beams(*state)
-        # scores only fall, and the penalty favours length: no caption can come to more than this
+        # a log-probability only falls, and the penalty favours length: no caption can come to more than this
         possible = now.alive_score[:, 0] / length_penalty(length, max(alpha, 0.0))
-        return (now.position < length) & tf.reduce_any(possible > now.ended_score[:, 0])
+        return (now.position < length) & tf.reduce_any(possible > now.ended_score)
 
     def body(*state):
         return _one_word_more(model, Beams(*state), memories, length, least, alpha).to_tuple()
 
     found = Beams(*tf.while_loop(goes_on, body, state, shape_invariants=_shapes(state)))
-    # what never ended counts as it is when it has reached its length
-    cut = tf.where(found.position == length, found.alive_score / length_penalty(length, alpha), NEVER)
-    scores = tf.concat([found.ended_score, cut], axis=1)  # (P, 2K)
-    best = tf.argmax(scores, axis=1)  # (P,)
-    ids = tf.gather(tf.concat([found.ended_ids, found.alive_ids], axis=1), best, batch_dims=1)  # (P, L)
-    lengths = tf.math.count_nonzero(ids != PAD_ID, axis=1)
-    return ids, tf.gather(scores, best, batch_dims=1) * length_penalty(lengths, alpha)
+    lengths = tf.math.count_nonzero(found.ended_ids != PAD_ID, axis=1)
+    return found.ended_ids, found.ended_score * length_penalty(lengths, alpha)
 
 
 def _one_word_more(model: Any, now: Beams, memories: Any, length: int, least: int, alpha: float) -> Beams:
-    """Follows the 2K likeliest continuations: at most K of them end, so that K go on."""
+    """Looks at the 2K likeliest continuations: at most K of them end, so that K go on.
+
+    One that ends counts if it is among the K likeliest, so that a beam of one is greedy.
+    """
     beams = now.alive_ids.shape[1]
     logits, past = model.step(now.last, now.position, now.past, memories)  # (P·K, V)
     words = logits.shape[-1]
-    chances = tf.reshape(_log_chances(logits, now.position, least), (-1, beams, words))  # (P, K, V)
-    scores = tf.reshape(now.alive_score[..., None] + chances, (-1, beams * words))  # (P, K·V)
-    scores, choice = tf.math.top_k(scores, 2 * beams)  # (P, 2K)
+    before = tf.reshape(now.alive_score, [-1, 1]) - tf.reduce_logsumexp(logits, axis=1, keepdims=True)  # (P·K, 1)
+    scores = logits + (before + _barrier(logits, now.position, length, least))  # (P·K, V)
+    scores, choice = tf.math.top_k(tf.reshape(scores, (-1, beams * words)), 2 * beams)  # (P, 2K)
     beam, word = choice // words, choice % words
     ids = tf.gather(now.alive_ids, beam, batch_dims=1)  # (P, 2K, L)
     ids += (word - PAD_ID)[..., None] * tf.one_hot(now.position, length, dtype=tf.int32)
     ends = word == END_ID  # (P, 2K)
 
-    ended = tf.where(ends, scores / length_penalty(now.position + 1, alpha), NEVER)
-    ended_score, kept = tf.math.top_k(tf.concat([now.ended_score, ended], axis=1), beams)
-    ended_ids = tf.gather(tf.concat([now.ended_ids, ids], axis=1), kept, batch_dims=1)
+    ended = tf.where(ends, scores, 2 * NEVER)[:, :beams] / length_penalty(now.position + 1, alpha)  # (P, K)
+    best = tf.argmax(ended, axis=1)  # (P,)
+    ended_score, ended_ids = tf.gather(ended, best, batch_dims=1), tf.gather(ids, best, batch_dims=1)  # (P,), (P, L)
+    is_better = ended_score > now.ended_score
+    ended_score = tf.where(is_better, ended_score, now.ended_score)
+    ended_ids = tf.where(is_better[:, None], ended_ids, now.ended_ids)
 
-    alive_score, kept = tf.math.top_k(tf.where(ends, NEVER, scores), beams)  # (P, K)
+    alive_score, kept = tf.math.top_k(tf.where(ends, 2 * NEVER, scores), beams)  # (P, K)
     alive_ids, last = tf.gather(ids, kept, batch_dims=1), tf.gather(word, kept, batch_dims=1)
     rows = tf.gather(beam, kept, batch_dims=1) + beams * tf.range(tf.shape(beam)[0])[:, None]
     past = model.reorder(past, tf.reshape(rows, [-1]))
     return Beams(now.position + 1, alive_ids, alive_score, ended_ids, ended_score, tf.reshape(last, [-1]), past)
 
 
-def _log_chances(logits: tf.Tensor, position: tf.Tensor, least: int) -> tf.Tensor:
-    """Log-probabilities of the words that may be said, float32 (B, V); `position` words were said before."""
-    size = logits.shape[-1]
-    forbidden = tf.reduce_sum(tf.one_hot([PAD_ID, UNK_ID, START_ID], size), axis=0)  # (V,)
-    forbidden += tf.where(position < least, tf.one_hot(END_ID, size), 0.0)
-    return tf.nn.log_softmax(tf.where(forbidden > 0, NEVER, logits))
+def _barrier(logits: tf.Tensor, position: tf.Tensor, length: int, least: int) -> tf.Tensor:
+    """What keeps words from being said after `position` others: 0 or NEVER, float32 [V]."""
+    word = tf.range(logits.shape[-1])
+    is_never = (word == PAD_ID) | (word == UNK_ID) | (word == START_ID)
+    is_too_early = (word == END_ID) & (position < min(least, length - 1))
+    is_too_late = (word != END_ID) & (position == length - 1)
+    return tf.where(is_never | is_too_early | is_too_late, NEVER, 0.0)
 
 
 def _shapes(state: tuple) -> Any:

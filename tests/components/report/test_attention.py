@@ -32,7 +32,7 @@ def saved(tmp_path, name: str) -> str:
 
 
 def test_the_maps_of_each_word_are_kept(manifest, tmp_path):
-    found = attention.read(saved(tmp_path, "attention"), manifest, ["a.jpg", "b.jpg", "copy.jpg"])
+    found = attention.read(saved(tmp_path, "attention_from_features"), manifest, ["a.jpg", "b.jpg", "copy.jpg"])
     assert {name: maps.words for name, maps in found.items()} == {
         "a.jpg": ["a", "dog"],
         "copy.jpg": ["a", "dog"],
