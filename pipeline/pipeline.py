@@ -161,6 +161,7 @@ def create_pipeline(
         features=extractor.outputs["features"],
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
+        other_model_runs=others[0].outputs["model_run"] if others else None,
         evaluation=evaluator.outputs["evaluation"],
     )
     report.add_upstream_node(pusher)

@@ -43,8 +43,7 @@ class TrainerSpec(ComponentSpec):
 class Trainer(base_component.BaseComponent):
     """Trains a captioning model: the transformer, or the attention baseline.
 
-    Outputs: `model`, a SavedModel with the signatures `serving_default`, `from_features` and `attention` (see
-    `export`); `model_run`, TensorBoard's logs.
+    Outputs: `model`, a SavedModel whose signatures `export` tells of; `model_run`, TensorBoard's logs.
     """
 
     SPEC_CLASS = TrainerSpec
@@ -53,8 +52,10 @@ class Trainer(base_component.BaseComponent):
         "components.trainer",
         "components.atomic",
         "components.features",
+        "components.images",
         "components.progress",
         "components.records",
+        "components.scenes",
     )
 
     def __init__(
@@ -78,7 +79,7 @@ class Trainer(base_component.BaseComponent):
           settings: all else, by the names of the fields of the settings of `transformer`, `attention`, `loop`,
             `optimization` and `decoding`, with "precision" and "devices" of `devices`.
           checkpoint_dir: where trainings that were killed are gone on with.
-          model_name: which model, of `training.MODELS`; a custom property of `model`.
+          model_name: which model, of `training.MODELS`; a custom property of both outputs.
           base_model: to start from, see `warm_start`; none in it, or no channel: from random weights.
         """
         spec = TrainerSpec(

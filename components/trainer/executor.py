@@ -20,8 +20,8 @@ class Executor(trainer_executor.GenericExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         super().Do(input_dict, output_dict, exec_properties)
-        for model in output_dict["model"]:
-            model.set_string_custom_property(records.MODEL_NAME, exec_properties["model_name"])
+        for made in (*output_dict["model"], *output_dict["model_run"]):
+            made.set_string_custom_property(records.MODEL_NAME, exec_properties["model_name"])
 
     def _GetFnArgs(
         self,
