@@ -36,10 +36,14 @@ def over_naive() -> Iterator[Result]:
         losses = [(our_epoch(), their_epoch()) for _ in range(EPOCHS)]
         taken = sum(len(batch["weights"]) for batch in data.in_order().take(STEPS)) * A_PICTURE
     our_rate, their_rate = taken / ours, STEPS * CAPTIONS / theirs
-    detail = f"4+4 layers, d_model 512: {our_rate:.0f} captions/s in {devices.precision('auto')}, tutorial {their_rate:.0f}"
+    detail = (
+        f"4+4 layers, d_model 512: {our_rate:.0f} captions/s in {devices.precision('auto')}, tutorial {their_rate:.0f}"
+    )
     yield Result("train.over_naive", our_rate / their_rate, "ratio", detail)
     detail = ", ".join(f"{mine:.3f} and {their:.3f}" for mine, their in losses)
-    yield Result("train.loss_over_naive", losses[-1][0] / losses[-1][1], "ratio", f"nats a word, epoch by epoch: {detail}")
+    yield Result(
+        "train.loss_over_naive", losses[-1][0] / losses[-1][1], "ratio", f"nats a word, epoch by epoch: {detail}"
+    )
     yield Result("train.peak", peak_memory(), "GB", "both models in one process")
 
 
@@ -97,7 +101,9 @@ def _theirs(features: np.ndarray, tokens: np.ndarray) -> tuple[Callable[[], floa
     """The same of the tutorial: `fit` on pairs of picture and caption."""
     keras.utils.set_random_seed(0)
     model: Any = TutorialTransformer(SETTINGS)
-    model.compile(make_optimizer(OptimizerSettings(warmup=100), SETTINGS.d_model, 1), loss=masked_loss, jit_compile=False)
+    model.compile(
+        make_optimizer(OptimizerSettings(warmup=100), SETTINGS.d_model, 1), loss=masked_loss, jit_compile=False
+    )
     pairs = tf.data.Dataset.from_tensor_slices(((features, tokens[:, :-1]), tokens[:, 1:]))
     few = pairs.batch(CAPTIONS).take(STEPS).cache()
     mixed = pairs.shuffle(len(tokens), seed=0).batch(CAPTIONS)

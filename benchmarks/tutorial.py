@@ -1,7 +1,7 @@
 """The usual tutorial's captioning transformer, made of Keras's own layers: what the training is measured against.
 
-The same network as `components.trainer.transformer`, with a picture encoded anew for each of its captions, captions padded
-to the longest of the corpus, and everything in float32.
+The same network as `components.trainer.transformer`, with a picture encoded anew for each of its captions, captions
+padded to the longest of the corpus, and everything in float32.
 """
 
 import keras

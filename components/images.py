@@ -100,7 +100,8 @@ def _claimed_pixels(encoded: tf.Tensor) -> tf.Tensor:
         (b"BM", lambda: number(18, tf.int32) * number(22, tf.int32)),
     ]
     begins = [tf.strings.substr(encoded, 0, len(begin)) == begin for begin, _ in sizes]
-    return tf.case([(is_so, size) for is_so, (_, size) in zip(begins, sizes, strict=True)], default=lambda: tf.constant(0, tf.int64))
+    cases = [(is_so, size) for is_so, (_, size) in zip(begins, sizes, strict=True)]
+    return tf.case(cases, default=lambda: tf.constant(0, tf.int64))
 
 
 class PixelBudget:

@@ -121,14 +121,14 @@ def create_pipeline(
             base_model=baseline.outputs["model"] if config.trainer.warm_start != "none" else None,
             epochs=parameter("trainer.epochs", config.trainer.epochs),
             settings=settings,
-            model_name=name,
+            model_name=model,
             checkpoint_dir=os.path.join(root, "store", "checkpoints"),
         )
-        for name in chosen
+        for model in chosen
     ]
     trainer, others = trainers[0], trainers[1:]
-    for name, other in zip(chosen[1:], others, strict=True):
-        other.with_id(f"{name.capitalize()}Trainer")
+    for model, other in zip(chosen[1:], others, strict=True):
+        other.with_id(f"{model.capitalize()}Trainer")
 
     measuring = to_dict(config)["evaluator"]
 

@@ -67,7 +67,9 @@ class Checkpoints:
         for name in names:
             arrays = self._read(f"weights-{name}.npz")
             if arrays is None:
-                raise FileNotFoundError(f"{self.directory} has lost the weights of epoch {name}: remove it, and run again")
+                raise FileNotFoundError(
+                    f"{self.directory} has lost the weights of epoch {name}: remove it, and run again"
+                )
             mean = {key: mean.get(key, 0.0) + array / len(names) for key, array in arrays.items()}
         _assign(variables, mean)
 
@@ -83,7 +85,7 @@ class Checkpoints:
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         with whole_file(os.path.join(self.directory, name)) as partial, tf.io.gfile.GFile(partial, "wb") as file:
-            np.savez(_Stream(file), **arrays)  # type: ignore[arg-type]
+            np.savez(_Stream(file), **arrays)
 
     def _read(self, name: str) -> dict[str, np.ndarray] | None:
         path = os.path.join(self.directory, name)

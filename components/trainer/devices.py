@@ -12,7 +12,8 @@ def strategy(devices: int = 0) -> tf.distribute.Strategy:
     """One device, or several that share each batch.
 
     Args:
-      devices: most GPUs to use; 0: all there are. Without GPUs it is the CPU, all its cores; logical CPUs count as GPUs do.
+      devices: most GPUs to use; 0: all there are. Without GPUs it is the CPU, all its cores; logical CPUs count as
+        GPUs do.
 
     Raises:
       ValueError: there are not so many.

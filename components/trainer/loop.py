@@ -213,8 +213,9 @@ class Loop:
 
     def _stop(self, loss: float) -> None:
         raise FloatingPointError(
-            f"the loss became {loss} in step {int(self.optimizer.iterations)} (epoch {self.at.epoch + 1}) at the learning "
-            f"rate {self._rate():.3g}: raise trainer.warmup, lower trainer.learning_rate, or set trainer.clip_norm=1"
+            f"the loss became {loss} in step {int(self.optimizer.iterations)} (epoch {self.at.epoch + 1}) at the "
+            f"learning rate {self._rate():.3g}: raise trainer.warmup, lower trainer.learning_rate, or set "
+            "trainer.clip_norm=1"
         )
 
     def _rate(self) -> float:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import keras
 import tensorflow as tf

@@ -26,7 +26,10 @@ from components.trainer.loop import BLEU, Loop, LoopSettings
 from components.trainer.transformer import CaptionTransformer, TransformerSettings
 from components.trainer.watching import Curves, Reader
 
-MODELS = {"transformer": (CaptionTransformer, TransformerSettings), "attention": (AttentionCaptioner, AttentionSettings)}
+MODELS = {
+    "transformer": (CaptionTransformer, TransformerSettings),
+    "attention": (AttentionCaptioner, AttentionSettings),
+}
 # what changes nothing of the outcome, so that a training goes on with other values of it
 OF_THIS_RUN = ("checkpoint_steps", "checkpoint_minutes")
 Settings = TypeVar("Settings")
@@ -116,7 +119,7 @@ def choose(kind: type[Settings], settings: Mapping[str, Any], **known: Any) -> S
 def build(settings: Mapping[str, Any], data: Data) -> keras.Model:
     """A new model for some data."""
     make, kind = MODELS[settings["model"]]
-    model_settings = choose(
+    model_settings: Any = choose(
         kind,
         settings,
         vocabulary_size=len(data.words),

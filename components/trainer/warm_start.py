@@ -15,7 +15,8 @@ from components.trainer.export import DESCRIPTION
 
 # the base may have been trained with others of these: no weight depends on them
 FREE = ("vocabulary_size", "max_length", "dropout", "precision")
-WEIGHTS, VALUE = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"  # what is around the path of a weight in a SavedModel's checkpoint
+# what is around the path of a weight in a SavedModel's checkpoint
+WEIGHTS, VALUE = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> str:

@@ -33,7 +33,8 @@ def picture(colour, form="PNG", size=(40, 30), mode="RGB") -> bytes:
 
 PICTURES = [
     picture((250, 0, 0)), picture((0, 250, 90), "JPEG"), picture((0, 0, 250), "BMP"), picture(7, "GIF", (9, 200), "P"),
-    picture(128, "PNG", (8, 8), "L"), picture((9, 9, 200, 3), "PNG", mode="RGBA"), picture((0, 99, 0, 9), "JPEG", mode="CMYK"),
+    picture(128, "PNG", (8, 8), "L"), picture((9, 9, 200, 3), "PNG", mode="RGBA"),
+    picture((0, 99, 0, 9), "JPEG", mode="CMYK"),
 ]  # fmt: skip
 
 
@@ -50,7 +51,9 @@ def exported(tmp_path_factory):
     make_weights(model)
     model.set_weights([3 * weight for weight in model.get_weights()])
     backbone = Backbone(str(directory / "store"))
-    export.save(export.Captioner(model, backbone, str(vocabulary), DecodingSettings()), str(directory / "model"), "print")
+    export.save(
+        export.Captioner(model, backbone, str(vocabulary), DecodingSettings()), str(directory / "model"), "print"
+    )
     vocabulary.unlink()  # the model has its own
     return directory / "model", backbone
 
@@ -61,7 +64,9 @@ def signatures(exported):
 
 
 def features_of(backbone, pictures):
-    return backbone.from_pixels(tf.stack([images.decode_and_resize(tf.constant(each), backbone.size) for each in pictures]))
+    return backbone.from_pixels(
+        tf.stack([images.decode_and_resize(tf.constant(each), backbone.size) for each in pictures])
+    )
 
 
 def test_pictures_of_any_size_and_form_are_captioned_as_their_features(exported, signatures):
@@ -75,7 +80,17 @@ def test_pictures_of_any_size_and_form_are_captioned_as_their_features(exported,
 
 
 BOMB = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (20_000).to_bytes(4, "big") * 2 + PICTURES[0][24:]
-BROKEN = [b"", b"no picture", PICTURES[0][:-30], PICTURES[1][:200], b"\xff\xd8", BOMB, b"RIFF1234WEBPVP8 ", b"BM12", b"GIF89a"]
+BROKEN = [
+    b"",
+    b"no picture",
+    PICTURES[0][:-30],
+    PICTURES[1][:200],
+    b"\xff\xd8",
+    BOMB,
+    b"RIFF1234WEBPVP8 ",
+    b"BM12",
+    b"GIF89a",
+]
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda each: repr(each[:10]))

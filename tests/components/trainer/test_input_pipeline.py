@@ -51,7 +51,9 @@ def test_equal_captions_are_one_of_more_weight(manifest):
 
 
 def test_pictures_weigh_alike_where_that_is_wanted(manifest):
-    [batch] = CaptionedFeatures(manifest[0], {name: IDS[name] for name in ("0.jpg", "1.jpg")}, 64, "pictures").in_order()
+    [batch] = CaptionedFeatures(
+        manifest[0], {name: IDS[name] for name in ("0.jpg", "1.jpg")}, 64, "pictures"
+    ).in_order()
     assert batch["weights"].numpy().tolist() == [[1.5, 0], [0.75, 0.75]]
 
 

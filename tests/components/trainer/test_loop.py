@@ -131,7 +131,9 @@ def test_bleu_chooses_where_it_is_asked_to(store, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_training(store, tmp_path):
     loop = make(store, tmp_path, optimizer=OptimizerSettings(learning_rate=1e30, warmup=1))
-    with pytest.raises(FloatingPointError, match=r"became (nan|inf) in step \d+ \(epoch \d\) at the learning rate .*e\+"):
+    with pytest.raises(
+        FloatingPointError, match=r"became (nan|inf) in step \d+ \(epoch \d\) at the learning rate .*e\+"
+    ):
         list(loop.run())
     assert not (tmp_path / STATE).exists()
 

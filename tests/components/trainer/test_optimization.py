@@ -38,7 +38,13 @@ def test_the_cosine_rises_to_the_peak_and_falls_to_nothing(step, rate):
 
 def one_step(settings, gradient, steps=1):
     """A matrix and a bias of ones after some steps, and Keras's own after as many."""
-    ours, theirs = ([keras.Variable(np.ones((2, 3), np.float32), name="kernel"), keras.Variable(np.ones(3, np.float32), name="bias")] for _ in "ab")
+    ours, theirs = (
+        [
+            keras.Variable(np.ones((2, 3), np.float32), name="kernel"),
+            keras.Variable(np.ones(3, np.float32), name="bias"),
+        ]
+        for _ in "ab"
+    )
     optimizer = make_optimizer(settings, 16, 100)
     reference = keras.optimizers.Adam(
         optimizer._learning_rate, beta_1=0.9, beta_2=0.98, epsilon=1e-9,

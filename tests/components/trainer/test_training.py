@@ -17,10 +17,9 @@ from tests.components.trainer.store import write_store
 WORDS = ["<pad>", "<unk>", "<start>", "<end>", "dog", "cat", "bird", "sits", "there", "now"]
 PICTURES = {"a.jpg": "sha a", "b.jpg": "sha b", "c.jpg": "sha c"}
 IDS = {name: np.array([[2, 4 + n, 7, 8, 9, 3]], np.int32) for n, name in enumerate(PICTURES)}
-SETTINGS = dataclasses.asdict(
-    config.load(None, [f"trainer={{d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, feed_forward: 32, "
-                       "epochs: 25, warmup: 10, learning_rate: 0.02, dropout: 0.0, precision: float32, select_by: bleu_4}"]).trainer
-)  # fmt: skip
+SMALL = "{d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, feed_forward: 32, dropout: 0.0, epochs: 25, "
+CERTAIN = "warmup: 10, learning_rate: 0.02, precision: float32, select_by: bleu_4}"
+SETTINGS = dataclasses.asdict(config.load(None, [f"trainer={SMALL}{CERTAIN}"]).trainer)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,9 @@ def test_either_model_learns_the_pictures_by_heart(trained, data):
 
 
 def test_the_curves_are_in_tensorboards_logs(trained):
-    train, held_out = (EventAccumulator(str(trained[1] / name), {"tensors": 0}).Reload() for name in ("train", "validation"))
+    train, held_out = (
+        EventAccumulator(str(trained[1] / name), {"tensors": 0}).Reload() for name in ("train", "validation")
+    )
     assert set(train.Tags()["tensors"]) == {
         "epoch_loss", "epoch_accuracy", "epoch_learning_rate", "epoch_captions_per_second",
     }  # fmt: skip
