@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import caption, evaluate, extract, ingest, run, train
+from benchmarks import caption, decode, evaluate, extract, ingest, run, train
 
 BENCHMARKS = {
     "run": run.cached_run,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "evaluate": evaluate.metrics,
     "train": train.over_naive,
     "reading": train.reading,
+    "decode": decode.decoding,
 }
 
 

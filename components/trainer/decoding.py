@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.records import END_ID, PAD_ID, START_ID, UNK_ID
+from components.trainer.layers import kernels_cast_once
 
 NEVER = -1e9  # log-probability of what may not be said
 
@@ -47,9 +48,10 @@ def decode(model: Any, features: tf.Tensor, settings: DecodingSettings) -> tuple
     length = model.settings.max_length - 1
     if settings.max_words:
         length = min(length, settings.max_words + 1)
-    if settings.beam_size == 1:
-        return greedy(model, features, length, settings.min_words)
-    return beam_search(model, features, length, settings.min_words, settings.beam_size, settings.length_penalty)
+    with kernels_cast_once(model):
+        if settings.beam_size == 1:
+            return greedy(model, features, length, settings.min_words)
+        return beam_search(model, features, length, settings.min_words, settings.beam_size, settings.length_penalty)
 
 
 def greedy(model: Any, features: tf.Tensor, length: int, least: int = 1) -> tuple[tf.Tensor, tf.Tensor]:

@@ -3,6 +3,10 @@
 In the shape comments: P pictures, n captions a picture, B = P·n, T words of the longest caption, R words in all.
 """
 
+import contextlib
+from collections.abc import Iterator
+
+import keras
 import tensorflow as tf
 from keras import layers
 
@@ -57,12 +61,30 @@ class Dense(layers.Layer):
     def __init__(self, units: int, precision: str, activation=None):
         super().__init__()
         self.units, self.precision, self.activation = units, precision, activation
+        self.cast_kernel = None  # see `kernels_cast_once`
 
     def build(self, shape):
         self.kernel = self.add_weight(shape=(shape[-1], self.units), initializer="glorot_uniform", name="kernel")
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, x):
-        y = product(tf.reshape(x, (-1, x.shape[-1])), self.kernel, self.precision) + self.bias  # (rows, units)
+        kernel = self.kernel if self.cast_kernel is None else self.cast_kernel
+        y = product(tf.reshape(x, (-1, x.shape[-1])), kernel, self.precision) + self.bias  # (rows, units)
         y = self.activation(y) if self.activation else y
         return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [self.units]], axis=0))
+
+
+@contextlib.contextmanager
+def kernels_cast_once(model: keras.Model) -> Iterator[None]:
+    """Within it, the kernels of a built model's `Dense` layers are in their precision already.
+
+    A loop of the graph would cast them anew in every turn: twice the work of a step that reads few rows.
+    """
+    dense = [layer for layer in model._flatten_layers() if isinstance(layer, Dense) and layer.precision != "float32"]
+    for layer in dense:
+        layer.cast_kernel = tf.cast(layer.kernel, layer.precision)
+    try:
+        yield
+    finally:
+        for layer in dense:
+            layer.cast_kernel = None

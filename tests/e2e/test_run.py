@@ -299,7 +299,7 @@ def test_a_model_is_taken_back_and_not_served_again(after_first, first):
     other = ["trainer.seed=1"]
     second = after_first.run(settings=other)
     assert second["decision"] == "blessed" and len(after_first.versions()) == 2
-    assert re.search(r"Trainer\.custom_config\.training\.seed +0 +1", command("compare"))
+    assert re.search(r"Trainer\.custom_config\.settings\.seed +0 +1", command("compare"))
     served = command("lineage", second["pushed_model"])
     assert "backbone MobileNet" in served and "train 48, eval 6, test 6; 300 captions" in served
 
