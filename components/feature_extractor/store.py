@@ -8,8 +8,10 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +21,10 @@ from components.feature_extractor import backbones, export
 from components.features import BACKBONE, serialize
 
 IDENTITY = "identity"
+# what a directory may hold of a store's; a name that begins with a dot is still being written
+SHARD = re.compile(r"shard-\w+\.(tfrecord|json)")
+MODEL = re.compile(r"backbone-\w+")
+PARTIAL = re.compile(rf"\.({SHARD.pattern}|{MODEL.pattern}|{re.escape(BACKBONE)}|{IDENTITY})(\.\w+)?\.partial")
 READ_BUFFER = 2**20  # bytes
 PARALLEL_READS = 4  # files
 
@@ -54,8 +60,10 @@ class FeatureStore:
         """A name drawn when the directory was made.
 
         It is part of the extractor's cache key: after somebody has removed the directory, the manifests of earlier
-        runs, which name shards that are gone, are not answered from the cache.
+        runs, which name shards that are gone, are not answered from the cache. Shards that were cut or lost since they
+        were committed are removed first, and so another is drawn for the same reason.
         """
+        self.remove([shard.file for shard in self._committed() if self._length(shard.file) != shard.bytes])
         path = os.path.join(self.directory, IDENTITY)
         if not tf.io.gfile.exists(path):
             write_text(path, uuid.uuid4().hex)
@@ -68,13 +76,7 @@ class FeatureStore:
 
     def shards(self) -> list[Shard]:
         """The committed shards that are there in their full length, by name."""
-        found = []
-        for path in sorted(tf.io.gfile.glob(os.path.join(self.directory, "shard-*.json"))):
-            with tf.io.gfile.GFile(path) as file:
-                shard = Shard(**json.load(file))
-            if self._length(shard.file) == shard.bytes:
-                found.append(shard)
-        return found
+        return [shard for shard in self._committed() if self._length(shard.file) == shard.bytes]
 
     def check(self, wanted: Collection[str]) -> list[str]:
         """Reads the shards that hold certain pictures, and removes those whose records are broken.
@@ -86,15 +88,19 @@ class FeatureStore:
           file names of what was removed; its features are to be computed again.
         """
         used = [shard for shard in self.shards() if not shard.sha256.isdisjoint(wanted)]
-        # all in one go is several times as fast, and nearly always the answer
-        broken = [] if self._are_sound(used) else [shard.file for shard in used if not self._are_sound([shard])]
-        self.remove(broken)
+        if self._are_sound(used):  # all in one go is several times as fast, and nearly always the answer
+            return []
+        broken = []
+        for shard in used:
+            if not self._are_sound([shard]):
+                self.remove([shard.file])  # at once, before another run has computed it again
+                broken.append(shard.file)
         return broken
 
     def remove(self, shards: Collection[str]) -> None:
         """Removes shards, and renews the identity, so that no manifest that names them is answered from the cache."""
         for shard in shards:
-            for name in (shard.removesuffix(".tfrecord") + ".json", shard):  # what has no index does not count
+            for name in (_index_of(shard), shard):  # what has no index does not count
                 with contextlib.suppress(tf.errors.NotFoundError):  # another run was faster
                     tf.io.gfile.remove(os.path.join(self.directory, name))
         if shards:
@@ -107,8 +113,7 @@ class FeatureStore:
           sha256: [n] of the pictures' bytes.
           features: float16 [n, positions, channels].
         """
-        # named by what is in it: two runs that compute the same pictures write the same file
-        name = "shard-" + hashlib.sha256("\n".join(sha256).encode()).hexdigest()[:24]
+        name = _name(sha256)
         path = os.path.join(self.directory, f"{name}.tfrecord")
         with whole_file(path) as partial, tf.io.TFRecordWriter(partial) as writer:
             for sha, feature in zip(sha256, features, strict=True):
@@ -125,16 +130,17 @@ class FeatureStore:
         Returns:
           ((rows, columns), channels) of the feature map.
         """
-        info = os.path.join(self.directory, BACKBONE)
-        if not tf.io.gfile.exists(info):
+        known = self.backbone()
+        if known is None:
             name = f"backbone-{uuid.uuid4().hex}"
             partial = os.path.join(self.directory, f".{name}.partial")
             grid, channels = export.export(settings, partial)
-            if tf.io.gfile.exists(info):  # another run was faster
+            known = self.backbone()
+            if known is not None:  # another run was faster
                 tf.io.gfile.rmtree(partial)
             else:
                 tf.io.gfile.rename(partial, os.path.join(self.directory, name))
-                described = {
+                known = {
                     "name": settings.name,
                     "weights": settings.weights,
                     "size": settings.size,
@@ -142,10 +148,49 @@ class FeatureStore:
                     "grid": grid,
                     "channels": channels,
                 }
-                write_text(info, json.dumps(described))
-        with tf.io.gfile.GFile(info) as file:
-            known = json.load(file)
+                write_text(os.path.join(self.directory, BACKBONE), json.dumps(known))
         return tuple(known["grid"]), known["channels"]
+
+    def backbone(self) -> dict[str, Any] | None:
+        """What is known of the exported backbone; None where there is none, or a crash has left half of it."""
+        known = _read_json(os.path.join(self.directory, BACKBONE))
+        if not isinstance(known, dict) or not MODEL.fullmatch(str(known.get("saved_model"))):
+            return None
+        model = os.path.join(self.directory, known["saved_model"], "saved_model.pb")
+        return known if tf.io.gfile.exists(model) else None
+
+    def leftovers(self, before: float) -> dict[str, int]:
+        """What killed runs and crashes have left: half-written files, shards that do not count, unnamed backbones.
+
+        Args:
+          before: seconds since 1970; what was written to later may still become something.
+
+        Returns:
+          name in the directory -> bytes.
+        """
+        counted = {name for shard in self.shards() for name in (shard.file, _index_of(shard.file))}
+        counted.add((self.backbone() or {}).get("saved_model", ""))
+        found = {}
+        for name in (listed.rstrip("/") for listed in tf.io.gfile.listdir(self.directory)):
+            is_ours = any(pattern.fullmatch(name) for pattern in (SHARD, MODEL, PARTIAL))
+            if not is_ours or name in counted:
+                continue
+            size, written = _size_and_time(os.path.join(self.directory, name))
+            if written < before:
+                found[name] = size
+        return found
+
+    def clear(self, leftovers: Collection[str]) -> None:
+        """Removes files and directories of `leftovers`."""
+        for path in (os.path.join(self.directory, name) for name in leftovers):
+            with contextlib.suppress(tf.errors.NotFoundError):  # another was faster
+                remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove
+                remove(path)
+
+    def _committed(self) -> list[Shard]:
+        """The shards that have an index, by name, whether they are there or not."""
+        indexes = sorted(tf.io.gfile.glob(os.path.join(self.directory, "shard-*.json")))
+        return [shard for shard in map(_read_index, indexes) if shard is not None]
 
     def _length(self, name: str) -> int | None:
         """Bytes of a file of the directory; None where there is none."""
@@ -159,9 +204,51 @@ class FeatureStore:
         paths = [os.path.join(self.directory, shard.file) for shard in shards]
         try:
             count = _count(tf.constant(paths, tf.string, [len(paths)])).numpy()
-        except tf.errors.DataLossError:
+        except (tf.errors.DataLossError, tf.errors.NotFoundError):  # the second: another run has removed it
             return False
         return count == sum(len(shard.sha256) for shard in shards)
+
+
+def _name(sha256: Sequence[str]) -> str:
+    """What a shard is called but for the suffix: two runs that compute the same pictures write the same file."""
+    return "shard-" + hashlib.sha256("\n".join(sha256).encode()).hexdigest()[:24]
+
+
+def _index_of(shard: str) -> str:
+    """The file name of a shard's index."""
+    return shard.removesuffix(".tfrecord") + ".json"
+
+
+def _read_index(path: str) -> Shard | None:
+    """The shard of an index; None where it is gone, or damaged.
+
+    A shard's name follows from its pictures: so an index vouches for itself, and can name no file elsewhere.
+    """
+    known = _read_json(path)
+    try:
+        shard, name = Shard(**known), _name(known["sha256"])
+    except (TypeError, ValueError):  # some other JSON
+        return None
+    return shard if (shard.file, os.path.basename(path)) == (f"{name}.tfrecord", f"{name}.json") else None
+
+
+def _read_json(path: str) -> Any:
+    """What is in a small file; None where it is gone or no JSON, as a crash of the machine may leave it."""
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return json.load(file)
+    except (tf.errors.NotFoundError, ValueError):
+        return None
+
+
+def _size_and_time(path: str) -> tuple[int, float]:
+    """Bytes of a file or of all in a directory, and when it was last written to, in seconds since 1970."""
+    paths = [path, *(os.path.join(place, name) for place, _, names in tf.io.gfile.walk(path) for name in names)]
+    try:
+        found = [tf.io.gfile.stat(each) for each in paths]
+    except tf.errors.NotFoundError:  # another was faster
+        return 0, float("inf")
+    return sum(each.length for each in found if not each.is_directory), max(each.mtime_nsec for each in found) / 1e9
 
 
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])

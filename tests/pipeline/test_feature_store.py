@@ -1,14 +1,21 @@
 import io
+import json
 import os
+import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 from tfx.orchestration import metadata
 
+from components import records
 from components.feature_extractor.store import FeatureStore
+from components.features import Manifest
 from pipeline import feature_store
+from pipeline.feature_store import Need
+from tests.past import Past
 
 DAY = 24 * 3600
 
@@ -19,7 +26,10 @@ def store(tmp_path):
     for name, backbone in (("print-a", "InceptionV3"), ("print-b", "MobileNet")):
         directory = tmp_path / "features" / name
         directory.mkdir(parents=True)
-        (directory / "backbone.json").write_text(f'{{"name": "{backbone}", "size": 32, "weights": "random"}}')
+        known = {"name": backbone, "size": 32, "weights": "random", "saved_model": "backbone-0a"}
+        (directory / "backbone.json").write_text(json.dumps(known))
+        (directory / "backbone-0a").mkdir()
+        (directory / "backbone-0a" / "saved_model.pb").touch()
     one, other = FeatureStore(str(tmp_path / "features/print-a")), FeatureStore(str(tmp_path / "features/print-b"))
     feature = np.zeros((1, 4, 3), np.float16)
     for features, sha256 in ((one, "old"), (one, "young"), (other, "alone")):
@@ -30,8 +40,8 @@ def store(tmp_path):
     return str(tmp_path / "features")
 
 
-def found(store, needed=()):
-    return list(feature_store.holdings(store, needed, DAY))
+def found(store, needed=None):
+    return list(feature_store.holdings(store, needed or Need(), DAY))
 
 
 def test_what_no_run_needs_is_told_from_what_is_young_or_needed(store):
@@ -39,10 +49,13 @@ def test_what_no_run_needs_is_told_from_what_is_young_or_needed(store):
     assert [shard.sha256 for shard in one.needed] == [{"young"}]
     assert [shard.sha256 for shard in one.unneeded] == [{"old"}]
     assert other.backbone == "MobileNet 32 px, random"
-    path = os.path.join(other.store.directory, other.unneeded[0].file)
-    [_, other] = found(store, {path})
-    assert [shard.sha256 for shard in other.needed] == [{"alone"}]
-    assert not other.unneeded
+    name = other.unneeded[0].file
+    for need in (Need(frozenset({("print-b", name)})), Need(pictures=frozenset({"alone"}))):
+        [_, other] = found(store, need)
+        assert [shard.sha256 for shard in other.needed] == [{"alone"}]
+        assert not other.unneeded
+    [_, other] = found(store, Need(frozenset({("print-a", name)})))  # of another fingerprint
+    assert other.unneeded
 
 
 def test_dropping_keeps_what_is_needed_and_renews_the_identity(store):
@@ -54,6 +67,20 @@ def test_dropping_keeps_what_is_needed_and_renews_the_identity(store):
     assert [set(holding.store.index()) for holding in after] == [{"young"}, set()]
     assert not {holding.store.identity() for holding in after} & set(identities)
     assert feature_store.drop(after) == 0
+
+
+def test_leftovers_are_counted_and_dropped(store, tmp_path):
+    for directory in ("print-a", "print-c"):  # the last was killed when it exported its backbone
+        (tmp_path / "features" / directory).mkdir(exist_ok=True)
+        (tmp_path / "features" / directory / "identity").write_text("x")
+        leftover = tmp_path / "features" / directory / ".shard-1.tfrecord.0a.partial"
+        leftover.write_bytes(bytes(1000))
+        os.utime(leftover, (1, 1))
+    one, _, last = found(store)
+    assert one.freed == sum(shard.bytes for shard in one.unneeded) + 1000
+    assert (last.freed, last.backbone) == (1000, "none yet")
+    feature_store.drop([one, last])
+    assert not list(tmp_path.glob("features/*/.*"))
 
 
 def test_the_table_counts_pictures_and_bytes(store):
@@ -70,7 +97,88 @@ def test_a_root_where_nothing_has_run_is_said(store, tmp_path):
         feature_store.find(store, [str(tmp_path)], 10)
 
 
+@pytest.mark.parametrize("last", [-1])
+def test_a_number_of_runs_is_wanted(store, tmp_path, last):
+    with pytest.raises(ValueError, match="--last -1"):
+        feature_store.find(store, [str(tmp_path)], last)
+
+
 def test_a_database_without_runs_needs_nothing(store, tmp_path):
     fake = metadata_store_pb2.ConnectionConfig(fake_database=metadata_store_pb2.FakeDatabaseConfig())
     with metadata.Metadata(fake) as handle:
-        assert feature_store.needed_by(handle, 10) == set()
+        assert feature_store.needed_by(handle, 10, time.time()) == Need()
+
+
+class Runs:
+    """Runs that each have features in a shard of the run's name."""
+
+    def __init__(self, root):
+        self.root, self.past = root, Past()
+
+    def extract(self, run):
+        uri = self.root / "artifacts" / run
+        Manifest("print", "/where/it/was", (2, 2), 3, {run: {"a.jpg": "sha"}}).save(str(uri))
+        self.past.execute("FeatureExtractor", {}, {"features": self.past.artifact("captions.Features", str(uri))}, run)
+        time.sleep(0.002)  # the order of runs is that of their milliseconds
+
+    def needed(self, last, after=3600.0):
+        """Of the last runs, so many seconds after they were made."""
+        return feature_store.needed_by(self.past, last, time.time() + after)
+
+    def shards(self, last, after=3600.0):
+        return {shard for _, shard in self.needed(last, after).shards}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    made = Runs(tmp_path)
+    for run in ("one", "two", "three"):
+        made.extract(run)
+    return made
+
+
+def test_the_last_runs_need_what_their_manifests_name_wherever_the_store_is_now(runs):
+    assert runs.needed(2) == Need(frozenset({("print", "two"), ("print", "three")}))
+    assert runs.shards(0) == set()
+
+
+def test_a_run_whose_trainer_runs_counts_however_many_came_after_it(runs):
+    runs.past.execute("Trainer", {}, {}, "one", metadata_store_pb2.Execution.RUNNING)
+    assert runs.shards(1) == {"one", "three"}
+    assert runs.shards(1, after=8 * DAY) == {"three"}  # it was killed
+
+
+def test_a_run_between_two_steps_counts(runs):
+    assert runs.shards(1, after=1) == {"one", "two", "three"}
+
+
+def test_what_an_extraction_needs_that_goes_on_is_kept_however_old(runs, tmp_path):
+    split = tmp_path / "examples" / "Split-train"
+    split.mkdir(parents=True)
+    example = tf.train.Example()
+    example.features.feature[records.SHA256].bytes_list.value.append(b"wanted")
+    with tf.io.TFRecordWriter(str(split / "part"), "GZIP") as writer:
+        writer.write(example.SerializeToString())
+    examples = runs.past.artifact("Examples", str(tmp_path / "examples"))
+    running = metadata_store_pb2.Execution.RUNNING
+    runs.past.execute("FeatureExtractor", {"examples": examples}, {}, "four", running)
+    assert runs.needed(1).pictures == {"wanted"}
+    assert runs.needed(1, after=8 * DAY).pictures == set()  # it was killed
+
+
+def test_a_run_that_has_lost_a_shard_still_needs_the_others(runs):
+    # `Manifest.load` refuses it; a run that goes on from there computes what is lost, and takes the rest
+    manifest = Manifest("print", "/where/it/was", (2, 2), 3, {"lost": {"a.jpg": "sha"}, "kept": {"b.jpg": "sha b"}})
+    manifest.save(str(runs.root / "artifacts" / "three"))
+    assert runs.shards(1) == {"lost", "kept"}
+
+
+def test_an_artifact_that_somebody_has_removed_needs_nothing(runs):
+    tf.io.gfile.rmtree(str(runs.root / "artifacts" / "three"))
+    assert runs.shards(2) == {"two"}
+
+
+def test_where_all_artifacts_are_gone_nothing_is_taken_for_unneeded(runs):
+    os.rename(runs.root / "artifacts", runs.root / "moved")
+    with pytest.raises(ValueError, match=r"none of the features artifacts of mine is there"):
+        runs.needed(3)

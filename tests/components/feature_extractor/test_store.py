@@ -1,4 +1,6 @@
 import json
+import os
+import time
 
 import numpy as np
 import pytest
@@ -18,6 +20,11 @@ def features(tmp_path):
 
 def shards(features, suffix="tfrecord"):
     return sorted(tf.io.gfile.glob(f"{features.directory}/*.{suffix}"))
+
+
+def write(path, text=""):
+    with open(path, "w") as file:
+        file.write(text)
 
 
 def test_what_is_added_can_be_read(features):
@@ -79,6 +86,128 @@ def test_a_shard_with_a_broken_record_is_removed(features):
     assert len(shards(features)) == len(shards(features, "json")) == 1
 
 
+@pytest.fixture
+def one_shard(features):
+    """The paths of a shard of two pictures and of its index."""
+    features.add(["one", "two"], FEATURES)
+    return shards(features)[0], shards(features, "json")[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: b"",  # what a crash of the machine can leave
+        lambda index: json.dumps(index).encode()[:-5],
+        lambda index: b"\xff\xfe",
+        lambda index: b"null",
+        lambda index: b"[1, 2]",
+        lambda index: json.dumps({**index, "sha256": 3}).encode(),
+        lambda index: json.dumps({**index, "sha256": [["one"], "two"]}).encode(),
+        lambda index: json.dumps({**index, "sha256": ["\ud800"]}).encode(),
+        lambda index: json.dumps({**index, "sha256": [*index["sha256"], "three"]}).encode(),
+        lambda index: json.dumps({**index, "file": "../precious.tfrecord"}).encode(),
+        lambda index: json.dumps({**index, "more": 1}).encode(),
+    ],
+)
+def test_a_damaged_or_forged_index_does_not_count_and_touches_nothing_elsewhere(features, one_shard, change):
+    shard, path = one_shard
+    with open(shard, "rb") as file, open(f"{features.directory}/../precious.tfrecord", "wb") as precious:
+        precious.write(file.read())
+    with open(path, "rb") as file:
+        index = json.load(file)
+    with open(path, "wb") as file:
+        file.write(change(index))
+    assert features.index() == {}
+    assert features.check(["one", "two", "three"]) == []
+    features.identity()
+    features.clear(features.leftovers(time.time() + 1))
+    assert tf.io.gfile.listdir(features.directory) == ["identity"]
+    assert os.path.exists(f"{features.directory}/../precious.tfrecord")
+
+
+def test_an_index_of_another_name_does_not_count(features, one_shard):
+    os.rename(one_shard[1], f"{features.directory}/shard-other.json")
+    assert features.index() == {}
+
+
+def test_what_another_run_removes_while_it_is_read_does_not_count(features, one_shard, monkeypatch):
+    monkeypatch.setattr(store.tf.io.gfile, "glob", lambda pattern: [f"{features.directory}/shard-gone.json"])
+    assert features.index() == {}
+
+
+def test_a_shard_that_is_removed_while_it_is_checked_is_to_be_computed_again(features, one_shard, monkeypatch):
+    [name] = {features.index()["one"]}
+    length = FeatureStore._length
+
+    def remove_after(self, shard):
+        found = length(self, shard)
+        tf.io.gfile.remove(one_shard[0])
+        return found
+
+    monkeypatch.setattr(FeatureStore, "_length", remove_after)
+    assert features.check(["one"]) == [name]
+
+
+def test_of_a_broken_shard_that_another_run_has_mended_meanwhile_the_new_one_stays(features, monkeypatch):
+    names = []
+    for sha256 in ("one", "two"):
+        features.add([sha256], FEATURES[:1])
+        names.append(features.index()[sha256])
+        with open(f"{features.directory}/{names[-1]}", "r+b") as file:
+            file.write(b"broken")
+    sound = FeatureStore._are_sound
+
+    def mend(self, used):
+        if [shard.file for shard in used] == sorted(names)[1:]:  # the first was found broken and is removed
+            for sha256, name in zip(("one", "two"), names, strict=True):
+                if name == sorted(names)[0]:
+                    self.add([sha256], FEATURES[:1])
+        return sound(self, used)
+
+    monkeypatch.setattr(FeatureStore, "_are_sound", mend)
+    assert features.check(["one", "two"]) == sorted(names)
+    assert set(features.index().values()) == {sorted(names)[0]}
+
+
+@pytest.mark.parametrize("damage", ["cut", "remove"])
+def test_a_shard_that_was_cut_or_removed_renews_the_identity(features, one_shard, damage):
+    first = features.identity()
+    if damage == "cut":
+        os.truncate(one_shard[0], 20)
+    else:
+        os.remove(one_shard[0])
+    second = features.identity()
+    assert second != first  # or a cached manifest would send the Trainer to it
+    assert features.identity() == second
+
+
+def test_leftovers_of_killed_runs_are_told_from_what_counts_and_what_is_young(features, one_shard, exported):
+    features.prepare_backbone(SETTINGS)
+    features.identity()
+    for name in (
+        ".shard-1.tfrecord.0a.partial",
+        ".shard-1.json.0a.partial",
+        ".backbone.json.0a.partial",
+        ".identity.0a.partial",
+        "shard-1.tfrecord",
+        "shard-2.json",
+        "notes.txt",
+        ".notes.partial",
+    ):
+        write(f"{features.directory}/{name}", "12345")
+    for name in (".backbone-0a.partial", "backbone-0a"):
+        os.makedirs(f"{features.directory}/{name}/variables")
+        write(f"{features.directory}/{name}/variables/index", "12345678")
+    assert features.leftovers(time.time() - 60) == {}
+    found = features.leftovers(time.time() + 60)
+    assert set(found.values()) == {5, 8}
+    features.clear(found)
+    features.clear(found)  # another was faster
+    kept = {"notes.txt", ".notes.partial", "identity", "backbone.json", known(features)["saved_model"]}
+    kept |= {os.path.basename(path) for path in one_shard}
+    assert set(os.listdir(features.directory)) == kept
+
+
 def test_what_another_run_has_removed_can_be_removed(features):
     features.add(["one"], FEATURES[:1])
     [name] = {features.index()["one"]}
@@ -113,6 +242,7 @@ def exported(monkeypatch):
     def export(settings, directory):
         directories.append(directory)
         tf.io.gfile.makedirs(directory)
+        write(f"{directory}/saved_model.pb")
         for step in meanwhile:
             step()
         return (2, 2), 3
@@ -143,6 +273,18 @@ def test_a_backbone_whose_run_was_killed_before_it_was_named_does_not_count(feat
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert len(exported[0]) == 2
     assert known(features)["saved_model"] in saved_models(features)
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"saved_model": "../elsewhere"}', '{"saved_model": "backbone-gone"}'])
+def test_what_a_crash_has_left_of_a_backbone_is_exported_again(features, exported, left):
+    features.prepare_backbone(SETTINGS)
+    elsewhere = f"{features.directory}/../elsewhere"
+    tf.io.gfile.makedirs(elsewhere)
+    write(f"{elsewhere}/saved_model.pb")
+    write(f"{features.directory}/backbone.json", left)
+    assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
+    assert len(exported[0]) == 2
+    assert features.backbone() == known(features)
 
 
 def test_of_two_runs_that_export_at_once_the_second_takes_the_firsts(features, exported):
