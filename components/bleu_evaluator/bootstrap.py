@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.bleu_evaluator.metrics import Measurement
+from components.bleu_evaluator.metrics import DISTINCT, Measurement
 
 LEVEL = (2.5, 97.5)  # percentiles: 95 %
 NORMAL = 1.959964  # the normal distribution's 97.5th percentile
@@ -45,7 +45,8 @@ def draw(measurement: Measurement, sampling: Sampling) -> dict[str, np.ndarray]:
 def summarize(measurement: Measurement, sampling: Sampling) -> dict[str, dict[str, float]]:
     """The figures with their intervals.
 
-    Distinct words and captions get a normal interval by the jackknife (Heltshe and Forrester 1983), cut at 0.
+    Distinct words and captions get a normal interval by the jackknife (Heltshe and Forrester 1983), cut where the
+    figure can't be: at 0, and a share at 1.
 
     Returns:
       metric -> {value, low, high}.
@@ -56,7 +57,8 @@ def summarize(measurement: Measurement, sampling: Sampling) -> dict[str, dict[st
     for name, (value, without_one) in measurement.counted().items():
         n = len(measurement)
         error = np.sqrt((n - 1) / n * np.sum((without_one - without_one.mean()) ** 2))
-        found[name] = _figure(value, max(0.0, value - NORMAL * error), value + NORMAL * error)
+        most = 1.0 if name == DISTINCT else np.inf
+        found[name] = _figure(value, max(0.0, value - NORMAL * error), min(most, value + NORMAL * error))
     return found
 
 

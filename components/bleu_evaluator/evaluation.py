@@ -127,8 +127,9 @@ class Evaluation:
 
 
 def cause_of(error: Exception) -> str:
-    """An error in one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """An error in one line; the message of a KeyError, say, is the key alone and would tell nobody anything."""
+    said = str(error).strip()
+    return f"{type(error).__name__}: {said.splitlines()[0]}" if said else type(error).__name__
 
 
 def not_measured(baseline_dir: str, error: Exception) -> Verdict:

@@ -26,7 +26,7 @@ def cut(field: str, records: Sequence[Record], references: Sequence[Sequence[str
       references: of each picture.
 
     Returns:
-      the slice's name -> rows of its pictures; pictures that lack the field are in none.
+      the slice's name -> rows of its pictures; pictures that lack the field, or have no number in it, are in none.
 
     Raises:
       ValueError: no record has the field.
@@ -47,9 +47,10 @@ def cut(field: str, records: Sequence[Record], references: Sequence[Sequence[str
 def _value(values: Sequence[int | float | str]) -> int | float | str | None:
     if not values:
         return None
-    if len(values) == 1:
-        return values[0]
-    return len(values) if isinstance(values[0], str) else float(np.mean([float(value) for value in values]))
+    if isinstance(values[0], str):
+        return values[0] if len(values) == 1 else len(values)
+    mean = np.mean([float(value) for value in values])
+    return float(mean) if np.isfinite(mean) else None
 
 
 def _by_text(values: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -60,13 +61,21 @@ def _by_text(values: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
 
 def _by_number(values: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     different = np.unique(values)
-    if len(different) <= FEW:
-        return {f"{value:g}": rows[values == value] for value in different}
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, PARTS + 1)[1:-1]))
-    part = np.searchsorted(edges, values)  # a value that is an edge belongs to the part below it
-    slices = {}
+    if len(different) > FEW:
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, PARTS + 1)[1:-1]))
+        part = np.searchsorted(edges, values)  # a value that is an edge belongs to the part below it
+    else:
+        part = np.searchsorted(different, values)
+    slices: dict[str, np.ndarray] = {}
     for number in np.unique(part):
         within = values[part == number]
-        label = f"{within.min():g}" if within.min() == within.max() else f"{within.min():g} to {within.max():g}"
-        slices[label] = rows[part == number]
+        least, most = _told(within.min()), _told(within.max())
+        label = least if least == most else f"{least} to {most}"
+        # fractions that are told alike are one slice
+        slices[label] = np.union1d(slices.get(label, rows[:0]), rows[part == number])
     return slices
+
+
+def _told(value: float) -> str:
+    """A number for people; a whole one in full, as a year or an id is."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"

@@ -58,6 +58,12 @@ def test_the_jackknife_knows_words_that_all_pictures_share_for_sure():
     assert words["value"] == 3 and words["low"] < 3 < words["high"]  # one word less without the first
 
 
+def test_no_interval_leaves_what_a_share_can_be():
+    found = summarize(measure(["a dog", "a cat", "a cow", "a cat"], [["a dog"]] * 4), Sampling(10))
+    assert found["distinct"]["value"] == 0.75 and found["distinct"]["high"] == 1.0
+    assert found["vocabulary"]["high"] > 4
+
+
 @pytest.mark.parametrize(("ours", "theirs", "least", "most"), [(0, 12, 0, 0.01), (12, 0, 0.99, 1), (6, 6, 1, 1)])
 def test_p_tells_a_sure_gain_from_none(ours, theirs, least, most):
     gain = compare(captions(ours), captions(theirs), Sampling(500))["bleu_4"]

@@ -115,6 +115,7 @@ def evaluate(given, tmp_path):
         properties |= {records.ROLLED_BACK: rolled_back, TO_COMPARE: to_compare}
         properties["settings"] = json.dumps({"resamples": 100, "meteor": False, **settings})
         Executor().Do(inputs, outputs, {**properties, "baseline_test_set": test_set_before})
+        run.evaluation = artifact_utils.get_single_instance(outputs["evaluation"])
         result = json.loads((out / "evaluation" / "evaluation.json").read_text())
         return result, artifact_utils.get_single_instance(outputs["blessing"]), out
 
@@ -202,6 +203,31 @@ def test_a_baseline_that_does_not_load_is_a_refusal_that_says_what_to_do(evaluat
     # the candidate's own figures are there
     assert result["metrics"]["bleu_4"] == pytest.approx(1.0) and result["baseline_metrics"] is None
     assert set(result["models"]) == {"candidate"}
+
+
+def test_a_baseline_of_another_make_is_a_refusal_that_names_what_it_lacks(evaluate, model):
+    other = model(5)
+    (pathlib.Path(other.uri) / "Format-Serving" / "assets.extra" / "captioner.json").write_text("{}")
+    result, _, _ = evaluate(model(6), other)
+    assert result["decision"] == "refused"
+    assert "can't be measured (KeyError: 'feature_fingerprint')" in result["reasons"][1]
+
+
+def test_a_link_to_nowhere_in_the_baseline_does_not_stop_the_run(tmp_path):
+    before = files_of(str(tmp_path))
+    (tmp_path / "saved_model.pb").symlink_to(tmp_path / "nowhere")
+    assert files_of(str(tmp_path)) != before
+
+
+def test_decision_rules_and_figures_are_properties_of_the_evaluation(evaluate, model):
+    result, _, _ = evaluate(model(6, WORSE), model(5), max_loss={"cider": 0.1}, max_p=0.05)
+    found = evaluate.evaluation
+    assert found.get_string_custom_property(records.DECISION) == "refused"
+    rules = json.loads(found.get_string_custom_property(records.RULES))
+    assert rules == result["rules"] and [rule["met"] for rule in rules] == [True, False, False, False]
+    assert all(isinstance(rule["value"], float) for rule in rules)
+    assert found.get_float_custom_property("bleu_4") == pytest.approx(result["metrics"]["bleu_4"])
+    assert found.get_string_custom_property(records.TEST_SET) == result["test_set"]
 
 
 def test_a_baseline_that_is_put_back_is_measured_again(model, tmp_path, monkeypatch):

@@ -39,6 +39,25 @@ def test_many_numbers_are_cut_into_four_parts():
     assert sorted(row for rows in found.values() for row in rows) == list(range(40))
 
 
+def test_large_whole_numbers_are_told_in_full_and_none_is_lost():
+    assert slices("id", [{"id": [16_000_000 + row % 3]} for row in range(4)]) == {
+        "16000000": [0, 3],
+        "16000001": [1],
+        "16000002": [2],
+    }
+    found = slices("id", [{"id": [16_000_000 + row]} for row in range(40)])
+    assert next(iter(found)) == "16000000 to 16000009" and len(found) == 4
+
+
+def test_fractions_that_are_told_alike_are_one_slice():
+    assert slices("size", [{"size": [0.1 + row * 1e-9]} for row in range(4)]) == {"0.1": [0, 1, 2, 3]}
+
+
+def test_what_is_no_number_is_in_no_slice():
+    values = [float("nan"), 2.0, float("inf"), 2.0]
+    assert slices("score", [{"score": [value]} for value in values]) == {"2": [1, 3]}
+
+
 def test_rare_texts_are_one_part():
     found = slices("name", [{"name": [str(row)]} for row in range(12)])
     assert len(found) == 11 and len(found["others"]) == 2
