@@ -1,5 +1,6 @@
 """What ML Metadata knows of a model's past."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,20 +39,26 @@ def _latest_about(store: MetadataStore, type_name: str, model_id: int) -> metada
     return max(found, key=lambda artifact: artifact.id, default=None)
 
 
-def ancestry(store: MetadataStore, artifact_ids: Iterable[int]) -> list[dict[str, Any]]:
+def ancestry(store: MetadataStore, artifact_ids: Iterable[int], most: float = math.inf) -> list[dict[str, Any]]:
     """The executions that made some artifacts, and all that these were made from.
+
+    A model that began with another's weights has that one's ancestors, too, which with retraining every night are
+    without end; the nearest ones are found first.
 
     Args:
       store: ML Metadata.
       artifact_ids: where to begin.
+      most: executions after which no further ones are looked for; as many more may be found as ran side by side.
 
     Returns:
-      [{execution, node, run, started (seconds since 1970), seconds, parameters, commit, inputs, outputs}] in the order
-      in which they ran, JSON-serializable; inputs and outputs are {key: [{id, type, uri}]}.
+      [{execution, node, run, distance, started (seconds since 1970), seconds, parameters, commit, inputs, outputs}] in
+      the order in which they ran, JSON-serializable; distance is how many steps lie between, 0 for what made the
+      artifacts; inputs and outputs are {key: [{id, type, uri}]}.
     """
     waiting, seen = set(artifact_ids), set[int]()
     found: dict[int, tuple[metadata_store_pb2.Execution, list[metadata_store_pb2.Event]]] = {}
-    while waiting:
+    distances: dict[int, int] = {}
+    while waiting and len(found) < most:
         seen |= waiting
         outputs = _events(store.get_events_by_artifact_ids(sorted(waiting)), metadata_store_pb2.Event.OUTPUT)
         # an artifact that the cache answered with was put out again later; the first execution made it
@@ -59,12 +66,16 @@ def ancestry(store: MetadataStore, artifact_ids: Iterable[int]) -> list[dict[str
         for event in sorted(outputs, key=lambda event: event.execution_id):
             makers.setdefault(event.artifact_id, event.execution_id)
         executions = set(makers.values()) - found.keys()
+        distances |= dict.fromkeys(executions, max(distances.values(), default=-1) + 1)
         events = store.get_events_by_execution_ids(sorted(executions)) if executions else []
         for execution in store.get_executions_by_id(sorted(executions)) if executions else []:
             found[execution.id] = (execution, [event for event in events if event.execution_id == execution.id])
         waiting = {event.artifact_id for event in _events(events, metadata_store_pb2.Event.INPUT)} - seen
     artifacts = _artifacts(store, [event for _, events in found.values() for event in events])
-    return [_described(store, *found[execution_id], artifacts) for execution_id in sorted(found)]
+    return [
+        _described(store, *found[execution_id], artifacts) | {"distance": distances[execution_id]}
+        for execution_id in sorted(found)
+    ]
 
 
 def _events(events: Iterable[metadata_store_pb2.Event], kind: int) -> list[metadata_store_pb2.Event]:

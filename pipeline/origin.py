@@ -16,6 +16,7 @@ from components import history, records
 from pipeline import lineage
 
 DATABASE = "metadata.sqlite"
+SHOWN = 3  # versions that are named where a path is none
 
 
 class UnknownModel(ValueError):
@@ -63,15 +64,15 @@ def find(store: MetadataStore, model_dir: str) -> Origin:
     """
     model = _model_at(store, os.path.realpath(model_dir))
     if model is None:
-        raise UnknownModel(f"{model_dir}: no model that ML Metadata knows; give a version below serving/")
+        raise UnknownModel(f"{model_dir}: no model that ML Metadata knows; {_known(store)}")
     steps = history.ancestry(store, [model.id])
     evaluation, measured = None, history.evaluation_of(store, model.id)
     if measured:
         decision = measured.custom_properties[records.DECISION].string_value
         figures = lineage.evaluation_in(measured.uri).get("models", {}).get("candidate", {})
         evaluation = {"id": measured.id, "uri": measured.uri, "decision": decision, "metrics": figures}
-    ingests = [step["outputs"] for step in steps if step["node"] == "CaptionIngest"]
-    examples = [artifact["id"] for outputs in ingests for artifact in outputs.get("examples", [])]
+    ingest = _nearest(steps).get("CaptionIngest", {"outputs": {}})
+    examples = [artifact["id"] for artifact in ingest["outputs"].get("examples", [])]
     counts = {}
     for artifact in store.get_artifacts_by_id(examples) if examples else []:
         counts = json.loads(artifact.custom_properties[records.COUNTS].string_value or "{}")
@@ -92,6 +93,14 @@ def _model_at(store: MetadataStore, path: str) -> metadata_store_pb2.Artifact | 
     return None
 
 
+def _known(store: MetadataStore) -> str:
+    """What to give instead: the versions that were pushed last."""
+    pushes = sorted(store.get_artifacts_by_type("PushedModel"), key=lambda artifact: artifact.id)
+    places = dict.fromkeys(pushed.custom_properties["pushed_destination"].string_value for pushed in pushes)
+    last = ", ".join(list(filter(None, places))[-SHOWN:])
+    return f"give one that was pushed, as {last}" if last else "none has been pushed so far"
+
+
 def pushed_model(store: MetadataStore, pushed: metadata_store_pb2.Artifact) -> metadata_store_pb2.Artifact | None:
     """The model that a push was of."""
     outputs = [
@@ -103,6 +112,11 @@ def pushed_model(store: MetadataStore, pushed: metadata_store_pb2.Artifact) -> m
         if event.type == metadata_store_pb2.Event.INPUT and event.path.steps[0].key == "model":
             return store.get_artifacts_by_id([event.artifact_id])[0]
     return None
+
+
+def _nearest(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Node -> its step that had a part in this model; those of the model that it began with are farther off."""
+    return {step["node"]: step for step in sorted(steps, key=lambda step: -step["distance"])}
 
 
 def tables(origin: Origin) -> Group:
@@ -123,7 +137,7 @@ def tables(origin: Origin) -> Group:
 
 
 def _facts(origin: Origin) -> list[tuple[str, str]]:
-    by_node = {step["node"]: step for step in origin.steps}
+    by_node = _nearest(origin.steps)
 
     def settings(node: str, *names: str) -> str:
         known = by_node.get(node, {}).get("parameters", {})

@@ -15,7 +15,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components import records
 from components.driver import FingerprintDriver
 from components.history import ancestry, evaluation_of, report_of, says_something
-from components.report import executor
+from components.report import executor, page
 from components.source import source_hash
 
 
@@ -46,9 +46,10 @@ class Driver(FingerprintDriver):
         [evaluation] = execution_info.input_dict["evaluation"]
         with self._mlmd_connection as handle:
             measured = self._to_report(handle.store, evaluation)
+            lineage = ancestry(handle.store, [measured.id], page.MOST_STEPS) if measured else []
             found = {
                 executor.EVALUATION_URI: measured.uri if measured else "",
-                executor.LINEAGE: json.dumps(ancestry(handle.store, [measured.id]) if measured else []),
+                executor.LINEAGE: json.dumps(lineage),
             }
         output = super().run(execution_info)
         for name, value in found.items():

@@ -33,6 +33,7 @@ QUALITY = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor")
 WHOLE = ("vocabulary",)  # counts
 IN_SLICES = ("bleu_1", "bleu_4", "cider", "rouge_l")
 EXAMPLES = 3  # of each reason for a reject
+MOST_STEPS = 100  # of the lineage: with retraining every night from the model before, it has no end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ def render(material: Material) -> str:
         counts=material.counts,
         rejects=_by_reason(material.rejects),
         lineage=material.lineage,
+        lineage_is_cut=len(material.lineage) >= MOST_STEPS,
         run=material.lineage[-1]["run"] if material.lineage else "",
         data=_data(material),
         shown=len(material.pictures),

@@ -28,6 +28,25 @@ def test_the_ancestry_is_all_that_an_artifact_was_made_from(past):
     assert json.loads(json.dumps(found)) == found
 
 
+def test_the_nearest_ancestors_are_found_first_and_as_many_as_are_wanted(past):
+    models = [past.artifact("Model")]
+    for _ in range(5):  # each model begins with the weights of the one before
+        data, model = past.artifact("Examples"), past.artifact("Model")
+        past.execute("Ingest", {}, {"examples": data})
+        past.execute("Trainer", {"examples": data, "base_model": models[-1]}, {"model": model})
+        models.append(model)
+    found = history.ancestry(past.store, [models[-1]])
+    assert [(step["node"], step["distance"]) for step in found[-4:]] == [
+        ("Ingest", 2),
+        ("Trainer", 1),
+        ("Ingest", 1),
+        ("Trainer", 0),
+    ]
+    assert len(found) == 10
+    for most in (2, 3):
+        assert history.ancestry(past.store, [models[-1]], most) == found[-3:]
+
+
 def test_what_nothing_made_has_no_ancestry(past):
     assert history.ancestry(past.store, [past.artifact()]) == []
 

@@ -29,7 +29,7 @@ def past(tmp_path) -> Past:
         directory.mkdir(parents=True)
         (directory / "saved_model.pb").touch()
     (tmp_path / "metadata.sqlite").touch()
-    made.model = model
+    made.model, made.examples = model, examples
     return made
 
 
@@ -56,6 +56,21 @@ def test_the_origin_is_told_in_full(past, tmp_path):
     json.dumps(dataclasses.asdict(origin.find(past.store, str(tmp_path / "serving"))))
 
 
+def test_what_is_told_is_the_models_own_and_not_of_the_one_that_it_began_with(past, tmp_path):
+    # the data is that of the first run again, answered by the cache; in between another model was trained
+    counts = json.dumps({"images": {"train": 8}, "captions": 40})
+    between, began = past.artifact("Examples", counts=counts), past.artifact("Model")
+    past.execute("CaptionIngest", {}, {"examples": between}, data_dir="/other", fingerprint="other print")
+    past.execute("Trainer", {"examples": between}, {"model": began}, custom_config="of the other")
+    model = past.artifact("Model", str(tmp_path / "warm"))
+    (tmp_path / "warm").mkdir()
+    past.execute("Trainer", {"examples": past.examples, "base_model": began}, {"model": model}, custom_config="own")
+    found = origin.find(past.store, str(tmp_path / "warm"))
+    assert found.counts["captions"] == 25 and len(found.steps) == 4
+    facts = [value for _, value in origin._facts(found)]
+    assert "data_dir /data, fingerprint print of the data" in facts and "custom_config own" in facts
+
+
 def test_the_database_is_found_above_the_model(past, tmp_path):
     assert origin.database_above(str(tmp_path / "serving" / "17")) == str(tmp_path / "metadata.sqlite")
     assert origin.database_above("/nowhere/at/all") is None
@@ -63,5 +78,9 @@ def test_the_database_is_found_above_the_model(past, tmp_path):
 
 def test_a_directory_without_a_known_model_is_said(past, tmp_path):
     for place in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(origin.UnknownModel, match="no model that ML Metadata knows; give a version below serving/"):
+        with pytest.raises(
+            origin.UnknownModel, match=r"that ML Metadata knows; give one that was pushed, as .*/serving/17$"
+        ):
             origin.find(past.store, str(place))
+    with pytest.raises(origin.UnknownModel, match="no model that ML Metadata knows; none has been pushed so far"):
+        origin.find(Past().store, str(tmp_path))

@@ -123,6 +123,11 @@ def test_on_a_phone(page, keep, scheme, background):
     page.set_viewport_size({"width": 360, "height": 780})
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == background
     keep(page)
+    lines = page.locator("#controls label").evaluate_all(
+        "labels => labels.map(label => { const range = document.createRange();"
+        " range.selectNodeContents(label.firstChild); return range.getClientRects().length })"
+    )
+    assert lines == [1, 1]  # no word is broken
     page.locator("summary").last.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 360  # nothing sticks out
     page.locator(".card button").first.click()

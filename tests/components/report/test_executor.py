@@ -1,15 +1,18 @@
 import json
 import pathlib
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
 from components import records
 from components.features import Manifest
-from components.report import executor
+from components.report import component, executor, page
 from tests.components.report.material import jpeg, material, picture
+from tests.past import Past
 
 
 def artifact(kind, uri: pathlib.Path, artifact_id: int = 0):
@@ -55,9 +58,9 @@ def write(inputs: dict, tmp_path: pathlib.Path, uri: str) -> records.Report:
 
 def test_the_report_is_gathered_and_written(inputs, tmp_path):
     report = write(inputs, tmp_path, inputs["evaluation"][0].uri)
-    page = (tmp_path / "report" / "report.html").read_text()
-    assert page.count('"jpeg"') == 2 and page.count('"caption":') == 9  # of three models
-    assert "train 400" in page and "bad_line" in page and "commit 0123abc" in page
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert html.count('"jpeg"') == 2 and html.count('"caption":') == 9  # of three models
+    assert "train 400" in html and "bad_line" in html and "commit 0123abc" in html
     assert report.get_int_custom_property(records.CANDIDATE_ID) == 7
     assert report.get_string_custom_property(records.DECISION) == ""
 
@@ -72,8 +75,8 @@ def test_models_trained_side_by_side_have_their_curves_in_one_chart(inputs, tmp_
             for epoch in range(3):
                 tf.summary.scalar("epoch_loss", 3.0 - epoch, step=epoch)
     write(inputs, tmp_path, inputs["evaluation"][0].uri)
-    page = (tmp_path / "report" / "report.html").read_text()
-    assert "transformer train 1</span>" in page and "attention train 1</span>" in page
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert "transformer train 1</span>" in html and "attention train 1</span>" in html
 
 
 def test_where_there_is_a_report_about_the_model_it_is_left_as_it_is(inputs, tmp_path):
@@ -82,11 +85,30 @@ def test_where_there_is_a_report_about_the_model_it_is_left_as_it_is(inputs, tmp
     assert not list((tmp_path / "report").iterdir())
 
 
+def test_the_driver_hands_over_the_lineage_but_no_more_of_it_than_fits(monkeypatch):
+    monkeypatch.setattr(page, "MOST_STEPS", 5)
+    past = Past()
+    models = [past.artifact("Model")]
+    for _ in range(10):  # each begins with the weights of the one before
+        models.append(past.artifact("Model"))
+        past.execute("Trainer", {"base_model": models[-2]}, {"model": models[-1]})
+    evaluation = past.artifact("ModelEvaluation", decision="refused", candidate_id=models[-1])
+    past.execute("BleuEvaluator", {"model": models[-1]}, {"evaluation": evaluation})
+    given = standard_artifacts.ModelEvaluation()
+    given.set_mlmd_artifact(past.store.get_artifacts_by_id([evaluation])[0])
+    handle = mock.MagicMock()
+    handle.__enter__.return_value.store = past.store
+    info = data_types.ExecutionInfo(input_dict={"evaluation": [given]}, exec_properties={})
+    component.Driver(handle).run(info)
+    nodes = [step["node"] for step in json.loads(info.exec_properties[executor.LINEAGE])]
+    assert nodes == ["Trainer"] * 4 + ["BleuEvaluator"]
+
+
 def test_without_the_driver_the_lineage_is_missing_alone(inputs, tmp_path):
     report = artifact(records.Report, tmp_path / "report")
     executor.Executor().Do(inputs, {"report": [report]}, {})
-    page = (tmp_path / "report" / "report.html").read_text()
-    assert page.count('"jpeg"') == 2 and "Execution" not in page
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert html.count('"jpeg"') == 2 and "Execution" not in html
 
 
 def test_too_many_pictures_are_chosen_by_hash(monkeypatch):

@@ -4,7 +4,7 @@ import re
 
 from components.report import executor
 from components.report.attention import Maps
-from components.report.page import render
+from components.report.page import MOST_STEPS, render
 from tests.components.report.material import HOSTILE, figure, figures, material
 
 
@@ -85,6 +85,13 @@ def test_a_metric_that_one_model_lacks_leaves_its_cell_empty():
     page = render(dataclasses.replace(made, evaluation={**made.evaluation, "models": models}))
     [row] = re.findall(r"<tr><td>METEOR</td>(.*?)</tr>", page, re.DOTALL)
     assert row.count("<b>0.200</b>") == 1 == row.count("<b>")
+
+
+def test_a_lineage_without_end_is_cut_and_that_is_said():
+    made = material(2)
+    assert "tells them all" not in render(made)
+    page = render(dataclasses.replace(made, lineage=list(made.lineage) * MOST_STEPS))
+    assert f"The nearest {MOST_STEPS} steps" in page
 
 
 def test_maps_that_are_left_out_are_said():
