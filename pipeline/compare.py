@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -71,13 +72,14 @@ def find(store: MetadataStore, pipeline_name: str, names: Sequence[str]) -> list
     contexts = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
     contexts = sorted(contexts, key=lambda context: context.create_time_since_epoch)
     if not contexts:
-        raise NoRun(f"no run of {pipeline_name} so far")
+        raise NoRun(f"no run of {pipeline_name} so far{lineage.other_pipelines(store, pipeline_name)}")
     if names:
         return [_read(store, _named(contexts, name)) for name in names]
-    evaluated = [run for run in (_read(store, context) for context in contexts) if run.decision]
-    if not evaluated:
+    evaluated = (run for run in (_read(store, context) for context in reversed(contexts)) if run.decision)
+    last = list(itertools.islice(evaluated, DEFAULT))  # after years of runs, the earlier ones are not even read
+    if not last:
         raise NoRun(f"no run of {pipeline_name} has come to the evaluation so far")
-    return evaluated[-DEFAULT:]
+    return last[::-1]
 
 
 def table(runs: Sequence[Run], everything: bool = False) -> Table:

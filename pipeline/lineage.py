@@ -17,6 +17,13 @@ from tfx.types.artifact import Artifact
 from components.records import DECISION, EVALUATION_FILE, UNCHANGED
 
 
+def other_pipelines(store: MetadataStore, pipeline_name: str) -> str:
+    """What to say where a pipeline is not known: which ones are; empty where there are none."""
+    names = sorted(context.name for context in store.get_contexts_by_type(constants.PIPELINE_CONTEXT_TYPE_NAME))
+    others = ", ".join(name for name in names if name != pipeline_name)
+    return f"; there are runs of {others}: name the settings of one with --config, or --set name=…" if others else ""
+
+
 def outputs_of(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
     """The artifacts that an execution made or took from the cache: output name -> artifact."""
     events = [

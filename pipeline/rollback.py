@@ -11,6 +11,7 @@ from tfx.utils import path_utils
 
 from components import records
 from components.pusher import push
+from pipeline import lineage
 
 EXECUTION_TYPE = "captions.Rollback"
 
@@ -69,6 +70,9 @@ def roll_back(store: MetadataStore, pipeline_name: str, serving_dir: str, to: st
     if newest is None:
         raise CannotRollBack(f"nothing is served in {serving_dir}")
     pushes = pushes_of(store, pipeline_name)
+    if not pushes:
+        others = lineage.other_pipelines(store, pipeline_name)
+        raise CannotRollBack(f"{pipeline_name} has pushed nothing to {serving_dir} that one could go back to{others}")
     present = next((one for one in pushes if one.version == newest), None)
     target = _target(pushes, present, newest, to)
     source = _files(serving_dir, target)

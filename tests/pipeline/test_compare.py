@@ -1,6 +1,7 @@
 import io
 import json
 import pathlib
+from unittest import mock
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -102,6 +103,16 @@ def test_names_that_are_not_clear_are_said(past, name, said):
         compare.find(past.store, "mine", [name])
 
 
-def test_no_run_at_all_is_said():
-    with pytest.raises(compare.NoRun, match="no run of mine so far"):
+def test_no_run_at_all_is_said(past):
+    with pytest.raises(compare.NoRun, match=r"no run of mine so far$"):
         compare.find(Past().store, "mine", [])
+    with pytest.raises(compare.NoRun, match="no run of sample so far; there are runs of mine: name the settings of"):
+        compare.find(past.store, "sample", [])
+
+
+def test_of_many_runs_only_the_last_are_read(past, monkeypatch):
+    monkeypatch.setattr(compare, "DEFAULT", 2)
+    read = mock.Mock(wraps=compare._read)
+    monkeypatch.setattr(compare, "_read", read)
+    assert [run.name for run in compare.find(past.store, "mine", [])] == ["20261124-b", "20261125-c"]
+    assert read.call_count == 3  # the last has failed

@@ -109,3 +109,8 @@ def test_nothing_served_and_a_version_of_others_are_said(served, tmp_path):
         served.back()
     served.back("1")
     assert served.content() == "model 1"
+
+
+def test_another_pipelines_root_is_said(served):
+    with pytest.raises(CannotRollBack, match=r"sample has pushed nothing to .*; there are runs of mine: name the"):
+        roll_back(served.store, "sample", str(served.serving))
