@@ -123,16 +123,20 @@ def fingerprint(settings: Settings) -> str:
     """Fingerprint of all that `read` and the pictures' decoding depend on, without opening a picture.
 
     Returns:
-      SHA-256 (hexadecimal) over the caption files, the lists, and split, uri, size and modification time of the
-      pictures taken.
+      SHA-256 (hexadecimal) over the caption files, the lists, split, uri, size and modification time of the pictures
+      taken, and what is said of those that are not.
     """
     digest = hashlib.sha256()
     for path in layout.find(settings.data_dir, settings.captions).files():
         digest.update(_sha256(path))
-    for entry in read(settings).entries:
+    data = read(settings)
+    for entry in data.entries:
         file = entry.file
         # the split says which list is which: a list that is only renamed has the same bytes
         digest.update(f"{entry.image_id}\0{entry.split}\0{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
+    # why a picture is not taken depends on files that are no picture's
+    for reject in data.rejects:
+        digest.update(f"{reject.to_json()}\n".encode())
     return digest.hexdigest()
 
 
@@ -232,7 +236,7 @@ def _users(gathered: Iterable[Gathered]) -> dict[str, list[str]]:
 def _find(each: Gathered, users: Mapping[str, Sequence[str]]) -> PictureFile | Reject:
     """The file of a picture that captions name: where they say, or elsewhere if it can be no other picture's."""
     name, file = each.image_id, each.file
-    if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+    if os.path.isabs(name) or pathlib.PureWindowsPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/"):
         return each.reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
     if each.namesakes:
         several = f"{', '.join(each.namesakes[:3])}{', …' if len(each.namesakes) > 3 else ''}"

@@ -135,6 +135,8 @@ def gather(found: Layout, data_dir: str, files: Files) -> tuple[list[Gathered], 
 def _picture(item: Caption, source: str, files: Files) -> Gathered:
     """The picture that a caption names: by a path from where the captions stand, or from the top, or by its name."""
     name = item.image_id.removeprefix("./")
+    if name not in files.by_path:  # it may come from Windows
+        name = name.replace("\\", "/").removeprefix("./")
     directory = pathlib.PurePosixPath(source).parent
     for path in ((directory / name).as_posix(), name):
         if path in files.by_path:

@@ -92,7 +92,7 @@ def told_apart(path: pathlib.Path) -> Format | None:
         return None
     if lines[0].lstrip().startswith("{"):
         return readers.JSON_LINES if _is_record(lines[0]) else _kind_of_document(path)
-    if any(re.match(r"[^\t#]+#\d+ *\t", line) for line in lines):
+    if any(re.match(r"[^\t]+#\d+ *\t", line) for line in lines):
         return readers.TOKENS
     return readers.TABLE if len(lines[0]) < 1024 and readers.table_header(lines[0]) else None
 

@@ -26,6 +26,7 @@ SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
 IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
 _BOM = b"\xef\xbb\xbf"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # line ends among them; joiners are part of some scripts
 _CELL = re.compile(r' *(?:"(?:[^"]|"")*"|[^,]*),')  # of a CSV row, with the comma after it
 
 
@@ -39,7 +40,7 @@ class Caption:
 
     Attributes:
       image_id: the picture's name, or its path.
-      text: as it is in the file, without line ends.
+      text: as it is in the file, with blanks for line ends and other control characters.
       split: what the file itself says; None where it says nothing.
       line: number of the line; of the element, from 1, where the file is one JSON document.
     """
@@ -291,7 +292,7 @@ def _checked(image_id: Any, text: Any, split: Any, number: int) -> Caption | Rej
     known = SPLIT_NAMES.get(str(split).strip().lower()) if split not in (None, "") else None
     if split not in (None, "") and known is None:  # it could be test, which must not be learnt
         return Reject(name, number, Reason.BAD_LINE, f"unknown split {str(split)[:40]!r}")
-    return Caption(name, " ".join(text.strip().splitlines()), known, number)
+    return Caption(name, _CONTROLS.sub(" ", text).strip(), known, number)
 
 
 def _check_size(path: pathlib.Path, most: int) -> None:

@@ -44,7 +44,7 @@ def test_a_missing_picture_loses_all_its_captions(data_dir):
     assert (reject.image_id, reject.reason, reject.line, reject.rows) == ("gone.jpg", Reason.MISSING_IMAGE, 9, 2)
 
 
-@pytest.mark.parametrize("name", ["../../x.jpg", "/etc/passwd", "images/../../x.jpg", "..\\x.jpg"])
+@pytest.mark.parametrize("name", ["../../x.jpg", "/etc/passwd", "images/../../x.jpg", "..\\x.jpg", "C:\\x.jpg"])
 def test_no_name_leads_out_of_the_directory(tmp_path, name):
     write_data_set(tmp_path / "data", f"{name}#0\tA secret\n")
     [reject] = dataset.read(Settings(str(tmp_path / "data"))).rejects
@@ -231,6 +231,30 @@ def test_the_fingerprint_sees_every_change_that_matters(data_dir):
         file.write("a.jpg#2\tone more\n")
     seen.append(fingerprint())
     assert len(set(seen)) == len(seen)
+
+
+def test_the_fingerprint_sees_why_a_picture_is_not_taken(data_dir):
+    seen = [dataset.fingerprint(Settings(str(data_dir)))]
+    for name in ("one", "two"):  # first another picture may be meant, then several
+        (data_dir / name).mkdir()
+        (data_dir / name / "gone.jpg").write_bytes(name.encode() * (1 if name == "one" else 2))
+        seen.append(dataset.fingerprint(Settings(str(data_dir))))
+    (data_dir / "three").mkdir()
+    (data_dir / "three" / "gone.jpg").write_bytes(b"")
+    [reject] = dataset.read(Settings(str(data_dir))).rejects
+    assert (reject.reason, reject.detail[:7]) == (Reason.AMBIGUOUS_NAME, "3 files")
+    seen.append(dataset.fingerprint(Settings(str(data_dir))))
+    assert len(set(seen)) == len(seen)
+
+
+def test_names_may_be_written_as_on_windows(data_dir):
+    (data_dir / "captions.token.txt").write_text("images\\a.jpg#0\tA dog\n.\\images\\a.jpg#1\tA hound\n")
+    [entry] = dataset.read(Settings(str(data_dir))).entries
+    assert (entry.image_id, entry.split, entry.captions) == ("images/a.jpg", "train", ("A dog", "A hound"))
+    (data_dir / "b\\c.jpg").write_bytes(b"")  # a name that has such a letter
+    (data_dir / "captions.token.txt").write_text("b\\c.jpg#0\tA cat\n")
+    [entry] = dataset.read(Settings(str(data_dir))).entries
+    assert entry.file.uri == "b\\c.jpg"
 
 
 def test_the_fingerprint_tells_the_lists_apart(data_dir):

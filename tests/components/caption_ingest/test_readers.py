@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies
@@ -28,9 +29,31 @@ def test_flickr_tokens(tmp_path):
     assert layout.told_apart(path) == readers.TOKENS
     assert list(readers.read_tokens(path)) == [
         Caption("a.jpg", "A dog .", None, 1),
-        Caption("b.jpg", "Two\tcats", None, 3),
+        Caption("b.jpg", "Two cats", None, 3),
         Caption("ü.png", "狗", None, 4),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("A dog\x1b[2J\0 runs\x7f .", "A dog [2J  runs  ."),
+        ("A dog\r\n\u2028runs\x85\x9b\n", "A dog runs"),
+        (
+            "\u0645\u06cc\u200c\u062f\u0648\u062f",
+            "\u0645\u06cc\u200c\u062f\u0648\u062f",
+        ),  # Persian is spelt with such a joiner
+    ],
+)
+def test_no_control_character_gets_past_the_door(tmp_path, text, taken):
+    path = written(tmp_path, json.dumps({"image": "a.jpg", "caption": text}))
+    assert [item.text for item in readers.read_json_lines(path)] == [taken]
+
+
+def test_a_hash_in_a_name_does_not_hide_the_format(tmp_path):
+    path = written(tmp_path, "a#1.jpg#0\tA dog\n")
+    assert layout.told_apart(path) == readers.TOKENS
+    assert list(readers.read_tokens(path)) == [Caption("a#1.jpg", "A dog", None, 1)]
 
 
 def test_flickr8ks_own_odd_name_is_that_of_the_file(tmp_path):
@@ -274,5 +297,6 @@ def test_no_bytes_crash_a_reader(tmp_path, data):
             assert item.line >= 1
             if isinstance(item, Caption):
                 assert item.image_id.isprintable() and item.text.encode() and item.split in (None, *SPLITS)
+                assert not any(unicodedata.category(character) == "Cc" for character in item.text)
             else:
                 assert item.to_json().encode()
