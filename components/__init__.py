@@ -1,1 +1,7 @@
 """The steps of the pipeline, a folder each, and the files that they share."""
+
+import os
+
+# TensorFlow reads it once, when it is first imported, and leaves its fast kernels off on many processors (all of AMD's
+# without AVX-512): there products of matrices take twice as long. Set here, it is the same in every process of a run.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

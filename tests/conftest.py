@@ -7,6 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 from PIL import Image
 
+import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
+
 
 @pytest.fixture
 def picture() -> Image.Image:
