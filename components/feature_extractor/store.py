@@ -115,10 +115,12 @@ class FeatureStore:
         """
         name = _name(sha256)
         path = os.path.join(self.directory, f"{name}.tfrecord")
-        with whole_file(path) as partial, tf.io.TFRecordWriter(partial) as writer:
-            for sha, feature in zip(sha256, features, strict=True):
-                writer.write(serialize(sha, feature))
-        index = {"file": f"{name}.tfrecord", "bytes": tf.io.gfile.stat(path).length, "sha256": list(sha256)}
+        with whole_file(path) as partial:
+            with tf.io.TFRecordWriter(partial) as writer:
+                for sha, feature in zip(sha256, features, strict=True):
+                    writer.write(serialize(sha, feature))
+            length = tf.io.gfile.stat(partial).length  # now: under its name another may remove it
+        index = {"file": f"{name}.tfrecord", "bytes": length, "sha256": list(sha256)}
         write_text(os.path.join(self.directory, f"{name}.json"), json.dumps(index))
 
     def prepare_backbone(self, settings: backbones.BackboneSettings) -> tuple[tuple[int, int], int]:

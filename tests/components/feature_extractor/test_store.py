@@ -148,6 +148,19 @@ def test_a_shard_that_is_removed_while_it_is_checked_is_to_be_computed_again(fea
     assert features.check(["one"]) == [name]
 
 
+def test_a_shard_that_is_removed_while_it_is_committed_does_not_count(features, monkeypatch):
+    rename = tf.io.gfile.rename
+
+    def remove_after(partial, path, overwrite=False):
+        rename(partial, path, overwrite=overwrite)
+        if path.endswith(".tfrecord"):
+            tf.io.gfile.remove(path)
+
+    monkeypatch.setattr(store.tf.io.gfile, "rename", remove_after)
+    features.add(["one", "two"], FEATURES)
+    assert features.index() == {}
+
+
 def test_of_a_broken_shard_that_another_run_has_mended_meanwhile_the_new_one_stays(features, monkeypatch):
     names = []
     for sha256 in ("one", "two"):
