@@ -8,6 +8,8 @@ machines, but that everything listens on the loopback address.
 """
 
 import argparse
+import collections
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -31,9 +33,10 @@ POM = pathlib.Path(__file__).parent / "pom.xml"
 SPARK = "pyspark==3.5.4"  # its wheel is the whole distribution
 BEAM = "2.56.0"  # of the job server; it must be the pipeline's
 JAVA = 17
-PROGRAMS = {"java": "openjdk-17-jre-headless", "mvn": "maven"}  # and their packages
+PACKAGES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
 HOST = "127.0.0.1"
 MASTER, MASTER_PAGE, JOBS, ARTIFACTS, EXPANSION, POOL = 7077, 7078, 8099, 8098, 8097, 50000  # ports
+PORTS = {"master": (MASTER, MASTER_PAGE), "python-workers": (POOL,), "job-server": (JOBS, ARTIFACTS, EXPANSION)}
 WORKERS, CORES, MEMORY = 2, 1, "3g"
 # what Spark uses of Java's own; its launcher opens these for its own classes (JavaModuleOptions)
 OPENED = (
@@ -63,10 +66,14 @@ def up() -> None:
     """Installs what is missing, starts what does not run, and waits until it is ready.
 
     Raises:
-      ClusterError: something to install, or a part that did not start.
+      ClusterError: something to install, a port that is in use, or a part that did not start.
     """
     _check_system()
     _install()
+    for file in _pid_files():
+        if not _is_ours(_group_in(file)):  # of a machine that went down, say
+            file.unlink()
+    _check_ports()
     spark_class = str(_distribution() / "bin" / "spark-class")
     master = f"spark://{HOST}:{MASTER}"
     deploy = "org.apache.spark.deploy"
@@ -80,7 +87,8 @@ def up() -> None:
     _start("python-workers", [sys.executable, *pool])
     jobs = [f"--job-host={HOST}", f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
     places = [f"--spark-master-url={master}", f"--artifacts-dir={HOME / 'run' / 'artifacts'}"]
-    _start("job-server", [spark_class, "org.apache.beam.runners.spark.SparkJobServerDriver", *jobs, *places])
+    driver = "org.apache.beam.runners.spark.SparkJobServerDriver"
+    _start("job-server", [spark_class, driver, *jobs, *places])
     _wait(f"worker-{WORKERS - 1}", lambda: _workers_alive() == WORKERS)
     _wait("python-workers", lambda: _listens(POOL))
     _wait("job-server", lambda: _listens(JOBS))
@@ -88,24 +96,47 @@ def up() -> None:
 
 def down() -> None:
     """Stops every part, the last that was started first."""
-    for file in sorted((HOME / "run").glob("*.pid"), key=lambda file: file.stat().st_mtime, reverse=True):
-        group = int(file.read_text())
+    for file in sorted(_pid_files(), key=lambda file: file.stat().st_mtime, reverse=True):
+        group = _group_in(file)
         for signal_number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             if _is_ours(group):
-                os.killpg(group, signal_number)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.killpg(group, signal_number)
                 _until(functools.partial(_is_gone, group), patience)
         file.unlink()
 
 
-def executors() -> list[int]:
-    """Process ids of the executors that run at the moment."""
-    return [each.pid for each in psutil.process_iter(["cmdline"]) if "CoarseGrainedExecutorBackend" in _said(each)]
+def executors() -> dict[str, int]:
+    """The executors of this cluster that run at the moment: number in their application -> process id."""
+    found = {}
+    for process in psutil.process_iter(["cmdline"]):
+        said = _said(process)
+        if "CoarseGrainedExecutorBackend" in said and str(HOME) in said:
+            found[said.partition("--executor-id ")[2].split()[0]] = process.pid
+    return found
 
 
-def tasks_run() -> list[int]:
-    """How many tasks each executor has finished since the cluster was started, by its log; an entry an executor."""
-    logs = sorted((HOME / "run").glob("worker-*/app-*/*/stderr"))
-    return [len(re.findall(r"Finished task", log.read_text(errors="replace"))) for log in logs]
+def tasks(application: str = "*") -> dict[tuple[str, str], tuple[int, int]]:
+    """What the executors have done since the cluster was started, by their logs.
+
+    Args:
+      application: Spark's name for a job; all jobs if left out.
+
+    Returns:
+      (worker, executor's number) -> tasks that it has started, and finished.
+    """
+    found: dict[tuple[str, str], tuple[int, int]] = collections.defaultdict(lambda: (0, 0))
+    for log in (HOME / "run").glob(f"worker-*/{application}/*/stderr"):
+        said = log.read_text(errors="replace")
+        key = log.parts[-4], log.parts[-2]
+        started, finished = found[key]
+        found[key] = started + said.count("Running task"), finished + said.count("Finished task")
+    return dict(found)
+
+
+def last_application() -> str:
+    """Spark's name for the job that began last; empty where there was none."""
+    return max((path.name for path in (HOME / "run").glob("worker-*/app-*")), default="")
 
 
 def _check_system() -> None:
@@ -115,13 +146,25 @@ def _check_system() -> None:
             f"the pipeline's Beam is {beam}, and Spark's job server is to be had for {BEAM} alone: make the other "
             "environment, `make clean set-up TFX=1.16`"
         )
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else "java"  # as Spark does it
+    programs = {java: PACKAGES["java"], "mvn": PACKAGES["mvn"]}
+    missing = [package for program, package in programs.items() if shutil.which(program) is None]
     if missing:
-        raise ClusterError(f"Java or Maven is missing; on Debian and Ubuntu: apt install {' '.join(missing)}")
-    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+        where = f" (JAVA_HOME is {home})" if home else ""
+        raise ClusterError(f"Java or Maven is missing{where}; on Debian and Ubuntu: apt install {' '.join(missing)}")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) != JAVA:
-        raise ClusterError(f"Spark wants Java {JAVA}, and `java -version` says: {said.splitlines()[0]}")
+        raise ClusterError(f"Spark wants Java {JAVA}, and `{java} -version` says: {said.strip().partition(chr(10))[0]}")
+
+
+def _check_ports() -> None:
+    """Looks before anything is started, since Spark's master would quietly take the next port."""
+    for part, ports in PORTS.items():
+        if not (HOME / "run" / f"{part}.pid").exists():
+            for port in filter(_listens, ports):
+                raise ClusterError(f"port {port} of {HOST}, which {part} needs, is in use; stop what listens there")
 
 
 def _install() -> None:
@@ -130,6 +173,7 @@ def _install() -> None:
     wanted = f"{SPARK} {BEAM}"
     if stamp.is_file() and stamp.read_text() == wanted:
         return
+    down()  # or parts of the old one would go on, and nobody would know their numbers
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir()
     print(f"Spark and Beam's job server go into {HOME.name}, about a minute", flush=True)
@@ -142,7 +186,11 @@ def _install() -> None:
 
 
 def _run(command: Sequence[str]) -> None:
-    if subprocess.run(command, cwd=HOME, check=False).returncode:
+    try:
+        status = subprocess.run(command, cwd=HOME, check=False).returncode
+    except OSError as error:
+        raise ClusterError(f"{command[0]} can't be run ({error.strerror}): `make set-up` brings it") from error
+    if status:
         raise ClusterError(f"{' '.join(command)} failed; what it said stands above")
 
 
@@ -155,7 +203,7 @@ def _start(part: str, command: Sequence[str]) -> None:
     run = HOME / "run"
     run.mkdir(exist_ok=True)
     file = run / f"{part}.pid"
-    if file.exists() and _is_ours(int(file.read_text())):
+    if file.exists():
         return
     binaries = os.path.dirname(sys.executable)  # Beam's pool starts `python`
     environment = {
@@ -177,11 +225,30 @@ def _start(part: str, command: Sequence[str]) -> None:
 
 
 def _wait(part: str, is_ready: Callable[[], bool]) -> None:
-    group = int((HOME / "run" / f"{part}.pid").read_text())
-    if not _until(lambda: is_ready() or not _is_ours(group), PATIENCE) or not is_ready():
-        log = HOME / "run" / f"{part}.log"
+    """Waits until a part is ready; a part that has ended meanwhile is the one to be told of."""
+    ended: list[str] = []
+
+    def has_ended() -> bool:
+        ended[:] = [file.stem for file in _pid_files() if not _is_ours(_group_in(file))]
+        return bool(ended)
+
+    _until(lambda: is_ready() or has_ended(), PATIENCE)
+    if ended or not is_ready():
+        log = HOME / "run" / f"{(ended or [part])[0]}.log"
         last = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-        raise ClusterError(f"{part} did not start; {log} ends with\n{last}")
+        how = "has ended" if ended else f"was not ready in {PATIENCE:.0f} s"
+        raise ClusterError(f"{log.stem} {how}; `make spark-down` stops the others; {log} ends with\n{last}")
+
+
+def _pid_files() -> list[pathlib.Path]:
+    """A file a part that was started, with the number of its process group."""
+    return sorted((HOME / "run").glob("*.pid"))
+
+
+def _group_in(file: pathlib.Path) -> int:
+    """The number of a part's process group; -1, which no group has, where its start was broken off."""
+    said = file.read_text()
+    return int(said) if said.isdecimal() and int(said) > 1 else -1  # 0 would be this process's own
 
 
 def _until(condition: Callable[[], bool], patience: float) -> bool:

@@ -1,5 +1,7 @@
 """The Beam steps on a real Spark cluster: `make test-spark`."""
 
+import dataclasses
+import hashlib
 import os
 import pathlib
 import signal
@@ -25,6 +27,7 @@ from tests.material import ROOT
 
 OVERLAY = ROOT / "pipeline" / "configs" / "overlays" / "spark.yaml"
 BEAM_ARGS = yaml.safe_load(OVERLAY.read_text())["beam"]["args"]
+WORKERS = {f"worker-{number}" for number in range(cluster.WORKERS)}
 SMALL = [
     "data.sample.images=40",
     "feature_extractor.backbone=MobileNet",
@@ -47,7 +50,7 @@ def spark():
         yield
     finally:
         cluster.down()
-    assert cluster.executors() == []
+    assert not cluster.executors()
 
 
 def run(root: pathlib.Path, *configs: pathlib.Path, to: str = "Trainer") -> None:
@@ -81,7 +84,7 @@ def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) 
 def test_all_beam_steps_run_there_on_both_executors_with_the_same_features(tmp_path):
     sample = ROOT / "pipeline" / "configs" / "sample.yaml"
     run(tmp_path / "spark", sample, OVERLAY)
-    assert sum(tasks > 0 for tasks in cluster.tasks_run()) >= cluster.WORKERS
+    assert {worker for (worker, _), (_, finished) in cluster.tasks().items() if finished} == WORKERS
     run(tmp_path / "here", sample, to="FeatureExtractor")
     assert_equal(features_of(tmp_path / "spark"), features_of(tmp_path / "here"))
 
@@ -93,12 +96,13 @@ def test_an_executor_that_is_killed_costs_no_feature(tmp_path):
         data = scenes.jpeg(1, index)
         path = tmp_path / f"{index}.jpg"
         path.write_bytes(data)
-        wanted[path.name] = Picture(str(path), extract.hashlib.sha256(data).hexdigest())
+        wanted[path.name] = Picture(str(path), hashlib.sha256(data).hexdigest())
     found = []
+    kill = Kill(after=cluster.last_application())
     for name, arguments in (("spark", BEAM_ARGS), ("here", ["--direct_num_workers=1"])):
         store = FeatureStore(str(tmp_path / name))
         grid, channels = store.prepare_backbone(settings)
-        killer = threading.Thread(target=kill_an_executor_during, args=[store])
+        killer = threading.Thread(target=kill.wait_and_do, args=[store])
         if name == "spark":
             killer.start()
         extract.extract_missing(
@@ -107,19 +111,37 @@ def test_an_executor_that_is_killed_costs_no_feature(tmp_path):
         if name == "spark":
             killer.join()
         found.append(features_in(Manifest("f", store.directory, grid, channels, extract.shards_of(wanted, store))))
-    assert KILLED
+    assert kill.executor, "no moment came at which both executors were at work"
+    assert 0 < kill.committed < len(wanted)
+    assert f"Lost executor {kill.executor} " in (cluster.HOME / "run" / "job-server.log").read_text(errors="replace")
+    done = cluster.tasks(cluster.last_application())
+    assert {worker for (worker, _), (started, _) in done.items() if started} == WORKERS
     assert_equal(*found)
 
 
-KILLED: list[int] = []
+@dataclasses.dataclass
+class Kill:
+    """The end of an executor in the middle of a job.
 
+    Attributes:
+      after: the job before the one that is meant.
+      executor: its number, once it was killed.
+      committed: pictures whose features were in the store at that moment.
+    """
 
-def kill_an_executor_during(store: FeatureStore) -> None:
-    """Waits for the first shard, and kills an executor."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        if store.index() and (running := cluster.executors()):
-            os.kill(running[0], signal.SIGKILL)
-            KILLED.append(running[0])
-            return
-        time.sleep(0.1)
+    after: str
+    executor: str = ""
+    committed: int = 0
+
+    def wait_and_do(self, store: FeatureStore) -> None:
+        """Waits until all executors are at work and something is committed, and kills one."""
+        end = time.monotonic() + 300
+        while time.monotonic() < end and not self.executor:
+            time.sleep(0.1)
+            application = cluster.last_application()
+            tasks = cluster.tasks(application) if application > self.after else {}
+            busy = [number for (_, number), (started, finished) in tasks.items() if started > finished]
+            running, committed = cluster.executors(), len(store.index())
+            if committed and len(busy) == cluster.WORKERS and busy[0] in running:
+                os.kill(running[busy[0]], signal.SIGKILL)
+                self.executor, self.committed = busy[0], committed
