@@ -41,11 +41,12 @@ class Run:
     Attributes:
       name: its id.
       started: seconds since 1970.
-      settings: "Step.setting" -> value.
+      settings: "Step.setting" -> value, of the steps that it came to.
       data: fingerprint of the captions and pictures.
       commit: of the code that trained the model; "" where it is not known.
       evaluation: content of `evaluation.json`, of the run that measured the model; empty if it did not come so far.
-      decision: of this run.
+      decision: of this run; "" where it did not come so far.
+      failed: the steps that failed.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Run:
     commit: str
     evaluation: dict[str, Any]
     decision: str
+    failed: tuple[str, ...] = ()
 
 
 def find(store: MetadataStore, pipeline_name: str, names: Sequence[str]) -> list[Run]:
@@ -92,7 +94,7 @@ def table(runs: Sequence[Run], everything: bool = False) -> Table:
     made = Table(Column(no_wrap=True), *(run.name for run in runs), box=None, pad_edge=False)
     times = [datetime.datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M") for run in runs]
     made.add_row("started", *times)
-    made.add_row("decision", *(run.decision or "–" for run in runs))
+    made.add_row("decision", *(_outcome(run) for run in runs))
     for metric in METRICS:
         _add_figures(made, runs, "candidate", metric)
     beside = {name for run in runs for name in run.evaluation.get("models", {})} - {"candidate", "baseline"}
@@ -105,10 +107,16 @@ def table(runs: Sequence[Run], everything: bool = False) -> Table:
     made.add_row("test set", *tests, style="bold red" if len(set(tests) - {"–"}) > 1 else "")
     made.add_section()
     for setting in sorted({name for run in runs for name in run.settings}):
-        values = [run.settings.get(setting) for run in runs]
-        if everything or any(value != values[0] for value in values):
+        # what a run that failed before has no value for is no difference
+        told = [run.settings.get(setting) for run in runs if setting in run.settings or run.decision]
+        if everything or any(value != told[0] for value in told):
+            values = [run.settings.get(setting) for run in runs]
             made.add_row(setting, *(Text("–" if value is None else str(value)) for value in values))
     return made
+
+
+def _outcome(run: Run) -> str:
+    return ", ".join(filter(None, [run.decision, *(f"{step} failed" for step in run.failed)])) or "–"
 
 
 def _add_figures(made: Table, runs: Sequence[Run], model: str, metric: str) -> None:
@@ -132,7 +140,7 @@ def _read(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
     settings: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
     decision = ""
-    steps = _steps(store, context)
+    steps, failed = _steps(store, context)
     for node, execution in steps.items():
         settings |= {f"{node}.{name}": value for name, value in _settings(execution).items()}
         for artifact in _outputs(store, execution.id):
@@ -144,21 +152,32 @@ def _read(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
                 measured = history.evaluation_of(store, artifact.custom_properties[records.CANDIDATE_ID].int_value)
             evaluation = lineage.evaluation_in(measured.uri) if measured else {}
     data, commit = _property(steps, "CaptionIngest", records.FINGERPRINT), _property(steps, "Trainer", history.COMMIT)
-    return Run(context.name, context.create_time_since_epoch / 1000, settings, data, commit, evaluation, decision)
+    started = context.create_time_since_epoch / 1000
+    return Run(context.name, started, settings, data, commit, evaluation, decision, failed)
 
 
 def _property(steps: dict[str, metadata_store_pb2.Execution], node: str, name: str) -> str:
     return steps[node].custom_properties[name].string_value if node in steps else ""
 
 
-def _steps(store: MetadataStore, context: metadata_store_pb2.Context) -> dict[str, metadata_store_pb2.Execution]:
-    """Step -> the execution that made its outputs, in this run or in the one that the cache had it from."""
-    steps = {}
+def _steps(
+    store: MetadataStore, context: metadata_store_pb2.Context
+) -> tuple[dict[str, metadata_store_pb2.Execution], tuple[str, ...]]:
+    """Step -> the execution that made its outputs, in this run or in the one that the cache had it from.
+
+    Steps that failed are there, too, for their settings, and named besides.
+    """
+    steps: dict[str, metadata_store_pb2.Execution] = {}
+    failed: dict[str, metadata_store_pb2.Execution] = {}
     for execution in sorted(store.get_executions_by_context(context.id), key=lambda execution: execution.id):
-        nodes = [c.name for c in store.get_contexts_by_execution(execution.id) if c.type == "node"]
-        if execution.last_known_state in ENDED and nodes:
-            steps[nodes[0].rpartition(".")[2]] = _maker(store, execution)
-    return steps
+        nodes = [c.name.rpartition(".")[2] for c in store.get_contexts_by_execution(execution.id) if c.type == "node"]
+        for node in nodes:
+            if execution.last_known_state in ENDED:
+                steps[node] = _maker(store, execution)
+            elif execution.last_known_state == metadata_store_pb2.Execution.FAILED:
+                failed[node] = execution
+    failed = {node: execution for node, execution in failed.items() if node not in steps}
+    return steps | failed, tuple(failed)
 
 
 def _maker(store: MetadataStore, execution: metadata_store_pb2.Execution) -> metadata_store_pb2.Execution:

@@ -34,7 +34,7 @@ def past(tmp_path) -> Past:
         made.execute("BleuEvaluator", {"model": model}, {"evaluation": evaluation}, run)
     unchanged = made.artifact("ModelEvaluation", decision="unchanged", candidate_id=2)
     made.execute("BleuEvaluator", {}, {"evaluation": unchanged}, "20261125-c")
-    made.execute("CaptionIngest", {}, {"examples": examples}, "20261126-d", mlmd.Execution.FAILED)
+    made.execute("CaptionIngest", {}, {"examples": examples}, "20261126-d", mlmd.Execution.FAILED, limit="7")
     return made
 
 
@@ -92,6 +92,16 @@ def test_an_unchanged_run_has_the_figures_of_the_model(past):
 def test_a_run_that_did_not_get_far_has_dashes(past):
     rows = shown(compare.table(compare.find(past.store, "mine", ["-d", "-a"])))
     assert rows["bleu_4"] == ["–", "0.250 (0.125 to 0.375)"]
+    assert rows["decision"] == ["CaptionIngest failed", "blessed"]
+    # the settings of what failed are there; those of the steps that it did not come to are no difference
+    assert rows["CaptionIngest.limit"] == ["7", "–"]
+    assert not [name for name in rows if name.startswith("Trainer.")]
+
+
+def test_a_step_that_one_run_has_and_another_has_not_is_a_difference(past):
+    past.execute("AttentionTrainer", {}, {}, "20261124-b", epochs="3")
+    rows = shown(compare.table(compare.find(past.store, "mine", ["-a", "-b"])))
+    assert rows["AttentionTrainer.epochs"] == ["–", "3"]
 
 
 @pytest.mark.parametrize(
