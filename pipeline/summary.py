@@ -71,6 +71,10 @@ def _evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[
     if evaluation is None:
         return dict.fromkeys(keys)
     result = lineage.evaluation_in(evaluation.uri)
+    if not result:  # the cache does not look whether the files of what it answers with are still there
+        gone = f"{evaluation.uri} is gone, and with it the figures: run --from BleuEvaluator --no-cache measures again"
+        known = {"decision": evaluation.get_string_custom_property(records.DECISION), "reasons": [gone]}
+        return dict.fromkeys(keys) | known | {"baseline": _model(None)}
     measured = result
     if "metrics" not in result:  # the figures are those of the run that blessed it
         earlier = history.evaluation_of(handle.store, evaluation.get_int_custom_property(records.CANDIDATE_ID))

@@ -85,6 +85,15 @@ def test_each_rule_has_its_line():
     assert shown({**FULL, "notes": []})[""] == "met: bleu_4 0.5000, at least 0.4000 wanted"
 
 
+def test_an_evaluation_whose_files_are_gone_is_said_and_crashes_nothing(tmp_path):
+    evaluation = standard_artifacts.ModelEvaluation()
+    evaluation.uri = str(tmp_path / "gone")
+    evaluation.set_string_custom_property("decision", "blessed")
+    rows = shown({**dict.fromkeys(FULL), **summary._evaluation(None, evaluation)})
+    assert (rows["decision"], rows["baseline"]) == ("blessed", "not measured")
+    assert "gone is gone, and with it the figures: run --from BleuEvaluator --no-cache measures again" in rows[""]
+
+
 def test_brackets_in_a_reason_are_shown_as_they_are():
     assert shown({**FULL, "reasons": ["at /srv/a[/b]/m [x]"], "notes": None})[""] == "at /srv/a[/b]/m [x]"
 
