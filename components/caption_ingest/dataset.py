@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from components.caption_ingest import layout, splits
@@ -51,7 +51,17 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One picture with all its captions; `source` and `line` are where the first of them stands."""
+    """One picture with all its captions.
+
+    Attributes:
+      image_id: as in `Gathered`.
+      split: which it is in.
+      file: where it is.
+      captions: all of them.
+      source: the file with the first of them, below the data directory.
+      line: of the first of them.
+      copies: other files of its name and size, which have to be the same picture, see `part_namesakes`.
+    """
 
     image_id: str
     split: str
@@ -59,6 +69,7 @@ class Entry:
     captions: tuple[str, ...]
     source: str
     line: int
+    copies: tuple[PictureFile, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +107,8 @@ def read(settings: Settings) -> DataSet:
     listed, split_of = [], []
     for each in gathered:
         uri, alone = each.file.uri if each.file else None, len(files.named(each.image_id)) == 1
-        listed.append(lists.split_of(each.image_id, uri, alone))
+        is_one = alone or bool(each.file and each.namesakes)
+        listed.append(lists.split_of(each.image_id, uri, is_one))
         split_of.append(each.split(listed[-1]))
     official = {*found.lists, *filter(None, split_of)}
     users = _users(gathered)
@@ -112,7 +124,8 @@ def read(settings: Settings) -> DataSet:
         if isinstance(file, Reject):
             rejects.append(file)
         else:
-            entries.append(Entry(each.image_id, assigned, file, tuple(each.captions), each.source, each.line))
+            copies = tuple(files.by_path[path] for path in each.namesakes if path != file.uri)
+            entries.append(Entry(each.image_id, assigned, file, tuple(each.captions), each.source, each.line, copies))
     doubts = lists.doubts(listed, gathered[0].image_id) if gathered else []
     return DataSet(
         _first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped, warnings=tuple(doubts)
@@ -131,9 +144,10 @@ def fingerprint(settings: Settings) -> str:
         digest.update(_sha256(path))
     data = read(settings)
     for entry in data.entries:
-        file = entry.file
         # the split says which list is which: a list that is only renamed has the same bytes
-        digest.update(f"{entry.image_id}\0{entry.split}\0{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
+        digest.update(f"{entry.image_id}\0{entry.split}\n".encode())
+        for file in (entry.file, *entry.copies):
+            digest.update(f"{file.uri}\0{file.size}\0{file.mtime_ns}\n".encode())
     # why a picture is not taken depends on files that are no picture's
     for reject in data.rejects:
         digest.update(f"{reject.to_json()}\n".encode())
@@ -147,6 +161,29 @@ def _sha256(path: pathlib.Path) -> bytes:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.digest()
+
+
+def part_namesakes(
+    entries: Iterable[Entry], look: Callable[[PictureFile], Inspected | None]
+) -> tuple[list[Entry], list[Reject]]:
+    """Parts the pictures that one file is, or several equal ones, from those that may be any of several.
+
+    Args:
+      entries: pictures.
+      look: file -> what was found, None for a file that could not be read.
+
+    Returns:
+      the entries that stay, and the rejects.
+    """
+    stay, rejects = [], []
+    for entry in entries:
+        found = [look(file) for file in (entry.file, *entry.copies)]
+        if len({each and each.sha256 for each in found}) == 1:
+            stay.append(entry)
+        else:
+            paths = [file.uri for file in (entry.file, *entry.copies)]
+            rejects.append(_reject(entry, Reason.AMBIGUOUS_NAME, _several(paths)))
+    return stay, rejects
 
 
 def sift(entries: Iterable[Entry], inspected: Mapping[str, Inspected | None]) -> tuple[list[Entry], list[Reject]]:
@@ -224,11 +261,15 @@ def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:
     return Reject(entry.image_id, entry.line, reason, detail, len(entry.captions), entry.source)
 
 
-def _users(gathered: Iterable[Gathered]) -> dict[str, list[str]]:
+def _users(gathered: Sequence[Gathered]) -> dict[str, list[str]]:
     """Path of a file -> the pictures that it is to be, first the one that is named by this path."""
     users: dict[str, list[str]] = {}
     for each in gathered:
-        if each.file:
+        if each.file and not each.namesakes:
+            users.setdefault(each.file.uri, []).append(each.image_id)
+    taken = set(users)
+    for each in gathered:
+        if each.file and each.namesakes and taken.isdisjoint(each.namesakes):
             users.setdefault(each.file.uri, []).append(each.image_id)
     return {path: sorted(ids, key=lambda image_id: image_id != path) for path, ids in users.items()}
 
@@ -238,14 +279,15 @@ def _find(each: Gathered, users: Mapping[str, Sequence[str]]) -> PictureFile | R
     name, file = each.image_id, each.file
     if os.path.isabs(name) or pathlib.PureWindowsPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/"):
         return each.reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
-    if each.namesakes:
-        several = f"{', '.join(each.namesakes[:3])}{', …' if len(each.namesakes) > 3 else ''}"
+    if each.namesakes and file is None:
         if "/" in name and not each.namesakes[0].endswith(f"/{name}"):
-            return each.reject(Reason.MISSING_IMAGE, f"no such file; others of this name: {several}")
-        detail = f"{len(each.namesakes)} files may be meant: {several}; the captions have to say the directory"
-        return each.reject(Reason.AMBIGUOUS_NAME, detail)
+            detail = f"no such file; others of this name: {_first_three(each.namesakes)}"
+            return each.reject(Reason.MISSING_IMAGE, detail)
+        return each.reject(Reason.AMBIGUOUS_NAME, _several(each.namesakes))
     if file is None:
         return each.reject(Reason.MISSING_IMAGE, "no such file in the data directory")
+    if each.namesakes and users.get(file.uri) != [name]:
+        return each.reject(Reason.AMBIGUOUS_NAME, _several(each.namesakes))
     first, *others = users[file.uri]
     if file.uri == first != name:
         return each.reject(Reason.MISSING_IMAGE, f"no such file; {file.uri} is another picture of the captions")
@@ -255,6 +297,14 @@ def _find(each: Gathered, users: Mapping[str, Sequence[str]]) -> PictureFile | R
     if file.outside:
         return each.reject(Reason.OUTSIDE_DATA_DIR, f"{file.uri} is a link that leads out of the data directory")
     return file
+
+
+def _several(paths: Sequence[str]) -> str:
+    return f"{len(paths)} files may be meant: {_first_three(paths)}; the captions have to say the directory"
+
+
+def _first_three(paths: Sequence[str]) -> str:
+    return f"{', '.join(paths[:3])}{', …' if len(paths) > 3 else ''}"
 
 
 def _first(entries: Sequence[Entry], limit: int | None) -> tuple[Entry, ...]:

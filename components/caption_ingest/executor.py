@@ -34,13 +34,14 @@ class Executor(BaseBeamExecutor):
         data = dataset.read(settings)
         memory = PictureMemory(exec_properties["memory_dir"], settings.data_dir)
         memory.load()
-        files = [entry.file for entry in data.entries]
+        files = [file for entry in data.entries for file in (entry.file, *entry.copies)]
         inspect_unknown(files, memory, settings.data_dir, self._make_beam_pipeline)
 
         inspected = {entry.image_id: memory.get(entry.file) for entry in data.entries}
-        sound, faulty = dataset.sift(data.entries, inspected)
+        clear, several = dataset.part_namesakes(data.entries, memory.get)
+        sound, faulty = dataset.sift(clear, inspected)
         usable, twins = dataset.part_twins(sound, inspected, data.official)
-        faulty += twins
+        faulty += several + twins
         all_rejects = sorted([*data.rejects, *faulty], key=lambda reject: (reject.source, reject.line))
         for reject in all_rejects:
             logging.warning("rejected: %s", reject.to_json())

@@ -27,7 +27,7 @@ class Gathered:
 
     Attributes:
       image_id: its path below the data directory where the captions name that, else the name that they use.
-      file: its file, if the name says which.
+      file: its file, if the name says which; the first of the namesakes, if they may be copies of one picture.
       namesakes: paths of the files that it may be, if the name does not say which.
       source: the file with its first caption, below the data directory.
       line: of the first caption.
@@ -142,5 +142,13 @@ def _picture(item: Caption, source: str, files: Files) -> Gathered:
         if path in files.by_path:
             return Gathered(path, files.by_path[path], (), source, item.line)
     namesakes = files.named(name)
-    file = files.by_path[namesakes[0]] if len(namesakes) == 1 else None
+    file = files.by_path[namesakes[0]] if len(namesakes) == 1 or _may_be_copies(name, namesakes, files) else None
     return Gathered(name, file, namesakes if len(namesakes) > 1 else (), source, item.line)
+
+
+def _may_be_copies(name: str, namesakes: Sequence[str], files: Files) -> bool:
+    """Whether the files that a name may mean can be copies: there are archives that have a directory twice."""
+    if "/" in name and not all(path.endswith(f"/{name}") for path in namesakes):
+        return False  # they are others, of the same file name
+    found = [files.by_path[path] for path in namesakes]
+    return len({file.size for file in found}) == 1 and not any(file.outside for file in found)

@@ -91,11 +91,12 @@ def test_a_missing_picture_does_not_get_a_namesake(tmp_path):
     assert (reject.image_id, reject.reason) == ("val/0.png", Reason.MISSING_IMAGE)
 
 
-def test_one_name_in_captions_of_two_directories_is_not_one_picture(tmp_path):
+@pytest.mark.parametrize("sizes_differ", [True, False])
+def test_one_name_in_captions_of_two_directories_is_not_one_picture(tmp_path, sizes_differ):
     for split in ("train", "test"):
         for path in (f"images/{split}/0.png", f"images/{split}/{split}.png"):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_bytes(b"")
+            (tmp_path / path).write_bytes(split.encode() if sizes_differ else b"")
         (tmp_path / split).mkdir()
         names = ("0.png", "0.png", f"{split}.png", f"{split}/0.png")
         lines = "".join(f'{{"file_name": "{name}", "text": "in {split}"}}\n' for name in names)
@@ -113,6 +114,44 @@ def test_one_name_in_captions_of_two_directories_is_not_one_picture(tmp_path):
     ]
     where = "2 files may be meant: images/test/0.png, images/train/0.png; the captions have to say the directory"
     assert data.rejects[0].detail == where
+
+
+def test_files_of_one_name_may_be_copies_of_one_picture(tmp_path):
+    for path in ("pictures/a.jpg", "pictures/pictures/a.jpg", "pictures/b.jpg", "pictures/pictures/b.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"1234")
+    lists = {"train": ["b.jpg"], "test": ["pictures/pictures/a.jpg"]}
+    write_data_set(tmp_path, "a.jpg#0\tA dog\na.jpg#1\tA hound\nb.jpg#0\tA cat\nval/a.jpg#0\tAnother\n", lists)
+    data = dataset.read(Settings(str(tmp_path)))
+    assert [(entry.image_id, entry.file.uri, entry.split) for entry in data.entries] == [
+        ("a.jpg", "pictures/a.jpg", "test"),
+        ("b.jpg", "pictures/b.jpg", "train"),
+    ]
+    assert [[file.uri for file in entry.copies] for entry in data.entries] == [
+        ["pictures/pictures/a.jpg"],
+        ["pictures/pictures/b.jpg"],
+    ]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [("val/a.jpg", Reason.MISSING_IMAGE)]
+
+    found = {"pictures/a.jpg": "same", "pictures/pictures/a.jpg": "same", "pictures/b.jpg": "one"}
+    look = {path: Inspected(sha256) for path, sha256 in found.items()}
+    [a], [b] = dataset.part_namesakes(data.entries, lambda file: look.get(file.uri))  # the copy of b can't be read
+    assert (a.image_id, b.image_id, b.reason, b.rows) == ("a.jpg", "b.jpg", Reason.AMBIGUOUS_NAME, 1)
+    assert b.detail.startswith("2 files may be meant: pictures/b.jpg, pictures/pictures/b.jpg;")
+
+    before = dataset.fingerprint(Settings(str(tmp_path)))
+    os.utime(tmp_path / "pictures" / "pictures" / "b.jpg", ns=(7, 7))
+    assert dataset.fingerprint(Settings(str(tmp_path))) != before
+
+
+def test_a_link_that_leads_out_is_no_copy(tmp_path):
+    (tmp_path / "data" / "x").mkdir(parents=True)
+    for path in ("a.jpg", "data/x/a.jpg"):
+        (tmp_path / path).write_bytes(b"1234")
+    (tmp_path / "data" / "y").symlink_to(tmp_path)
+    write_data_set(tmp_path / "data", "a.jpg#0\tA dog\n")
+    [reject] = dataset.read(Settings(str(tmp_path / "data"))).rejects
+    assert reject.reason == Reason.AMBIGUOUS_NAME
 
 
 def test_two_pictures_do_not_share_a_file_that_neither_names(tmp_path):
@@ -240,7 +279,7 @@ def test_the_fingerprint_sees_why_a_picture_is_not_taken(data_dir):
         (data_dir / name / "gone.jpg").write_bytes(name.encode() * (1 if name == "one" else 2))
         seen.append(dataset.fingerprint(Settings(str(data_dir))))
     (data_dir / "three").mkdir()
-    (data_dir / "three" / "gone.jpg").write_bytes(b"")
+    (data_dir / "three" / "gone.jpg").write_bytes(b"3")
     [reject] = dataset.read(Settings(str(data_dir))).rejects
     assert (reject.reason, reject.detail[:7]) == (Reason.AMBIGUOUS_NAME, "3 files")
     seen.append(dataset.fingerprint(Settings(str(data_dir))))
