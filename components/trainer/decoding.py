@@ -85,6 +85,7 @@ class Beams:
     alive_score: Any  # float32 [P, K], their log-probabilities, the best first
     ended_ids: Any  # int32 [P, L], the best caption that has ended
     ended_score: Any  # float32 [P], its log-probability divided by the length penalty
+    ended_number: Any  # int32 [P], captions that have ended
     last: Any  # int32 [P·K], the last tokens of those that go on
     past: Any  # of the model, for those that go on
 
@@ -103,8 +104,9 @@ def beam_search(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The caption of the best score among those that a beam of the likeliest beginnings leads to; see `decode`.
 
-    The score of a caption is its log-probability divided by the length penalty. The search is over when no picture has
-    a caption that goes on and can come to a better score than the best that has ended.
+    The score of a caption is its log-probability divided by the length penalty. The search for a picture is over when
+    no caption that goes on can come to a better score than the best that has ended; or, once as many captions as there
+    are beams have ended, when none would if it ended now. What its company still does changes nothing.
     """
     batch = tf.shape(features)[0]
     past, memories = model.start(model.encode(features), beams)
@@ -116,15 +118,14 @@ def beam_search(
         alive_score=alone,
         ended_ids=tf.fill([batch, length], PAD_ID),
         ended_score=tf.fill([batch], 2 * NEVER),
+        ended_number=tf.zeros([batch], tf.int32),
         last=tf.fill([batch * beams], START_ID),
         past=past,
     ).to_tuple()
 
     def goes_on(*state):
         now = Beams(*state)
-        # a log-probability only falls, and the penalty favours length: no caption can come to more than this
-        possible = now.alive_score[:, 0] / length_penalty(length, max(alpha, 0.0))
-        return (now.position < length) & tf.reduce_any(possible > now.ended_score)
+        return (now.position < length) & tf.reduce_any(_searches(now, length, alpha))
 
     def body(*state):
         return _one_word_more(model, Beams(*state), memories, length, least, alpha).to_tuple()
@@ -134,6 +135,15 @@ def beam_search(
     return found.ended_ids, found.ended_score * length_penalty(lengths, alpha)
 
 
+def _searches(now: Beams, length: int, alpha: float) -> tf.Tensor:
+    """Whether the search for a picture is not over: bool [P]."""
+    best = now.alive_score[:, 0]
+    # a log-probability only falls, and the penalty favours length: no caption can come to more than this
+    is_possible = best / length_penalty(length, max(alpha, 0.0)) > now.ended_score
+    is_likely = best / length_penalty(now.position + 1, alpha) > now.ended_score  # if it ended with the next word
+    return is_possible & (is_likely | (now.ended_number < now.alive_ids.shape[1]))
+
+
 def _one_word_more(model: Any, now: Beams, memories: Any, length: int, least: int, alpha: float) -> Beams:
     """Looks at the 2K likeliest continuations: at most K of them end, so that K go on.
 
@@ -141,11 +151,13 @@ def _one_word_more(model: Any, now: Beams, memories: Any, length: int, least: in
     """
     beams = now.alive_ids.shape[1]
     logits, past = model.step(now.last, now.position, now.past, memories)  # (P·K, V)
-    words = logits.shape[-1]
-    before = tf.reshape(now.alive_score, [-1, 1]) - tf.reduce_logsumexp(logits, axis=1, keepdims=True)  # (P·K, 1)
-    scores = logits + (before + _barrier(logits, now.position, length, least))  # (P·K, V)
-    scores, choice = tf.math.top_k(tf.reshape(scores, (-1, beams * words)), 2 * beams)  # (P, 2K)
-    beam, word = choice // words, choice % words
+    chances = tf.nn.log_softmax(logits) + _barrier(logits, now.position, length, least)  # (P·K, V)
+    # no beam has more than 2K of the 2K likeliest: (P·K, c)
+    chances, word = tf.math.top_k(chances, min(2 * beams, logits.shape[-1]))
+    scores = tf.reshape(now.alive_score, [-1, 1]) + chances
+    of_a_beam = chances.shape[-1]
+    scores, choice = tf.math.top_k(tf.reshape(scores, (-1, beams * of_a_beam)), 2 * beams)  # (P, 2K)
+    beam, word = choice // of_a_beam, tf.gather(tf.reshape(word, (-1, beams * of_a_beam)), choice, batch_dims=1)
     ids = tf.gather(now.alive_ids, beam, batch_dims=1)  # (P, 2K, L)
     ids += (word - PAD_ID)[..., None] * tf.one_hot(now.position, length, dtype=tf.int32)
     ends = word == END_ID  # (P, 2K)
@@ -153,15 +165,18 @@ def _one_word_more(model: Any, now: Beams, memories: Any, length: int, least: in
     ended = tf.where(ends, scores, 2 * NEVER)[:, :beams] / length_penalty(now.position + 1, alpha)  # (P, K)
     best = tf.argmax(ended, axis=1)  # (P,)
     ended_score, ended_ids = tf.gather(ended, best, batch_dims=1), tf.gather(ids, best, batch_dims=1)  # (P,), (P, L)
-    is_better = ended_score > now.ended_score
+    is_better = (ended_score > now.ended_score) & _searches(now, length, alpha)
     ended_score = tf.where(is_better, ended_score, now.ended_score)
     ended_ids = tf.where(is_better[:, None], ended_ids, now.ended_ids)
+
+    newly = tf.math.count_nonzero((ends & (scores > NEVER / 2))[:, :beams], axis=1, dtype=tf.int32)  # (P,)
 
     alive_score, kept = tf.math.top_k(tf.where(ends, 2 * NEVER, scores), beams)  # (P, K)
     alive_ids, last = tf.gather(ids, kept, batch_dims=1), tf.gather(word, kept, batch_dims=1)
     rows = tf.gather(beam, kept, batch_dims=1) + beams * tf.range(tf.shape(beam)[0])[:, None]
     past = model.reorder(past, tf.reshape(rows, [-1]))
-    return Beams(now.position + 1, alive_ids, alive_score, ended_ids, ended_score, tf.reshape(last, [-1]), past)
+    number, last = now.ended_number + newly, tf.reshape(last, [-1])
+    return Beams(now.position + 1, alive_ids, alive_score, ended_ids, ended_score, number, last, past)
 
 
 def _barrier(logits: tf.Tensor, position: tf.Tensor, length: int, least: int) -> tf.Tensor:

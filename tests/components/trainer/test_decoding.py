@@ -203,6 +203,14 @@ def test_beam_search_waits_while_something_better_may_come():
     assert float(score[0]) == pytest.approx(np.log(0.5), abs=1e-4)
 
 
+def test_beam_search_stops_when_as_many_as_its_beams_have_ended():
+    # "4 <end>" and "5 <end>" have ended; "6 6 6 …" might still come to more, by the length penalty alone
+    goes_on = {(6,) * n: {6: 1.0} for n in range(1, 19)}
+    model = Scripted({(): {4: 0.4, 5: 0.35, 6: 0.25}} | goes_on)
+    ids, _ = beam_search(model, FEATURES, 19, 1, 2, 0.6)
+    assert ids[0, :2].numpy().tolist() == [4, END_ID] and model.steps == 2
+
+
 def test_beam_search_finds_what_greedy_misses():
     model = Scripted({(): {4: 0.6, 5: 0.4}, (4,): {5: 0.3, 6: 0.3, 4: 0.4}, (5,): {END_ID: 1.0}})
     assert greedy(model, FEATURES, 19)[0][0, 0] == 4
