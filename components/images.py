@@ -19,6 +19,9 @@ MAX_BYTES = 64 * 2**20  # of one encoded picture
 MAX_PIXELS = 64_000_000  # of one decoded picture, against decompression bombs
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _FOR_PILLOW = (b"RIFF", b"BM")  # how WebP and BMP begin
+# the BMPs that TensorFlow decodes rightly have no palette but this one, and no channel masks but these
+_GREY_PALETTE = b"".join(bytes([value, value, value, 0]) for value in range(256))
+_USUAL_MASKS = b"".join(mask.to_bytes(4, "little") for mask in (0xFF0000, 0xFF00, 0xFF))
 _BROKEN = (UnidentifiedImageError, OSError, SyntaxError, ValueError)  # what Pillow raises at bytes that are broken
 MIN_SIDE = 8  # pixels; anything smaller is a tracking pixel or an icon, not a picture to describe
 MAX_SIDE = 65_535  # pixels; JPEG has no longer ones
@@ -79,29 +82,44 @@ def decode_within_bounds(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """As `decode_and_resize`, for pictures that nobody has looked at before.
 
     Raises:
-      tf.errors.InvalidArgumentError: as `decode`, or the picture is larger than `MAX_BYTES` or `MAX_PIXELS`.
+      tf.errors.InvalidArgumentError: as `decode`, or the picture is larger than `MAX_BYTES` or `MAX_PIXELS`, or a BMP
+        that only `for_tensorflow` reads rightly.
     """
     tf.debugging.assert_less_equal(tf.strings.length(encoded), MAX_BYTES)
     tf.debugging.assert_less_equal(_claimed_pixels(encoded), tf.constant(MAX_PIXELS, tf.int64))
+    is_bmp = tf.strings.substr(encoded, 0, 2) == b"BM"
+    tf.debugging.assert_equal(tf.cond(is_bmp, lambda: _is_plain_bmp(encoded), lambda: tf.constant(True)), True)
     return decode_and_resize(encoded, size)
+
+
+def _is_plain_bmp(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether TensorFlow gives a BMP its colours, bool []: it takes a palette for grey, and any masks for the usual."""
+    header = _number(encoded, 14, tf.int32)
+    bits, compression = _number(encoded, 28, tf.uint16), _number(encoded, 30, tf.int32)
+    is_colour = (compression == 0) & ((bits == 24) | (bits == 32))
+    has_masks = (compression == 3) & (bits == 32) & (tf.strings.substr(encoded, 54, 12) == _USUAL_MASKS)
+    palette = tf.strings.substr(encoded, 14 + tf.cast(header, tf.int32), len(_GREY_PALETTE))
+    is_grey = (compression == 0) & (bits == 8) & (palette == _GREY_PALETTE)
+    return (header >= 40) & (is_colour | has_masks | is_grey)
 
 
 def _claimed_pixels(encoded: tf.Tensor) -> tf.Tensor:
     """How many pixels a picture's header tells of, int64 []; 0 where there is no header that TensorFlow reads."""
-
-    def number(place: int, dtype: tf.DType, little_endian: bool = True) -> tf.Tensor:
-        field = tf.io.decode_raw(tf.strings.substr(encoded, place, dtype.size), dtype, little_endian)[0]
-        return tf.abs(tf.cast(field, tf.int64))
-
     sizes = [
         (b"\xff\xd8", lambda: tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64))),
-        (b"\x89PNG", lambda: number(16, tf.int32, False) * number(20, tf.int32, False)),
-        (b"GIF8", lambda: number(6, tf.uint16) * number(8, tf.uint16)),
-        (b"BM", lambda: number(18, tf.int32) * number(22, tf.int32)),
+        (b"\x89PNG", lambda: _number(encoded, 16, tf.int32, False) * _number(encoded, 20, tf.int32, False)),
+        (b"GIF8", lambda: _number(encoded, 6, tf.uint16) * _number(encoded, 8, tf.uint16)),
+        (b"BM", lambda: _number(encoded, 18, tf.int32) * _number(encoded, 22, tf.int32)),
     ]
     begins = [tf.strings.substr(encoded, 0, len(begin)) == begin for begin, _ in sizes]
     cases = [(is_so, size) for is_so, (_, size) in zip(begins, sizes, strict=True)]
     return tf.case(cases, default=lambda: tf.constant(0, tf.int64))
+
+
+def _number(encoded: tf.Tensor, place: int, dtype: tf.DType, little_endian: bool = True) -> tf.Tensor:
+    """An integer in a header, without its sign: int64 []."""
+    field = tf.io.decode_raw(tf.strings.substr(encoded, place, dtype.size), dtype, little_endian)[0]
+    return tf.abs(tf.cast(field, tf.int64))
 
 
 class PixelBudget:

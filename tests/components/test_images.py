@@ -102,6 +102,26 @@ def test_a_bmp_with_masks_of_its_own_has_the_right_colours(picture):
         expected = np.asarray(opened.convert("RGB"))
     np.testing.assert_array_equal(images.decode(tf.constant(images.for_tensorflow(whole))), expected)
     assert not np.array_equal(expected, np.asarray(picture))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        images.decode_within_bounds(tf.constant(whole), 16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "taken"),
+    [
+        *((kind, mode, True) for kind, mode in (("JPEG", "CMYK"), ("PNG", "P"), ("PNG", "RGBA"), ("GIF", "P"))),
+        *(("BMP", mode, True) for mode in ("RGB", "RGBA", "L")),
+        *(("BMP", mode, False) for mode in ("P", "1")),
+    ],
+)
+def test_the_served_model_sees_the_extractors_pixels_or_refuses(kind, mode, taken):
+    data = encode(noise(mode), kind)
+    expected = images.decode_and_resize(tf.constant(images.for_tensorflow(data)), 16)
+    if taken:
+        np.testing.assert_array_equal(images.decode_within_bounds(tf.constant(data), 16), expected)
+    else:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            images.decode_within_bounds(tf.constant(data), 16)
 
 
 def test_sixteen_bits_become_eight():
