@@ -83,7 +83,7 @@ def render(material: Material) -> str:
         chart_size=(WIDTH, HEIGHT),
         counts=material.counts,
         rejects=_by_reason(material.rejects),
-        lineage=material.lineage,
+        lineage=[{**step, "made": _made(step, material.evaluation)} for step in material.lineage],
         lineage_is_cut=len(material.lineage) >= MOST_STEPS,
         run=material.lineage[-1]["run"] if material.lineage else "",
         data=_data(material),
@@ -116,6 +116,14 @@ def _by_reason(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, lis
         groups.setdefault(str(reject["reason"]), []).append(reject)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
     return [(reason, len(found), found[:EXAMPLES]) for reason, found in ordered]
+
+
+def _made(step: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """Which of the models a step made, as the baseline has a Trainer's run of its own; empty for other steps."""
+    places = [artifact["uri"].rstrip("/") + "/" for made in step["outputs"].values() for artifact in made]
+    return ", ".join(
+        name for name in ("candidate", "baseline") if (evaluation.get(name) or "").startswith(tuple(places))
+    )
 
 
 def _title(model: str, evaluation: Mapping[str, Any]) -> str:

@@ -87,6 +87,17 @@ def test_a_metric_that_one_model_lacks_leaves_its_cell_empty():
     assert row.count("<b>0.200</b>") == 1 == row.count("<b>")
 
 
+def test_the_trainings_of_candidate_and_baseline_are_told_apart():
+    made = material(2)
+    trainer, before = (
+        made.lineage[0],
+        {**made.lineage[0], "outputs": {"model": [{"id": 3, "type": "Model", "uri": "/b"}]}},
+    )
+    evaluation = {**made.evaluation, "candidate": "/root/model/8/Format-Serving", "baseline": "/b/Format-Serving"}
+    page = render(dataclasses.replace(made, evaluation=evaluation, lineage=[before, trainer]))
+    assert re.findall(r"<b>Trainer</b>([^<]*)", page) == [" of the baseline ", " of the candidate "]
+
+
 def test_a_lineage_without_end_is_cut_and_that_is_said():
     made = material(2)
     assert "tells them all" not in render(made)
