@@ -210,6 +210,7 @@ def _start(part: str, command: Sequence[str]) -> None:
         **os.environ,
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # as `components` sets it
         "SPARK_HOME": str(_distribution()),
         "SPARK_LOCAL_IP": HOST,
         # after Spark's own jars, or two versions of Jackson meet

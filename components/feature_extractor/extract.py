@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+import random
 from collections.abc import Callable, Iterable, Mapping
 
 import apache_beam as beam
@@ -81,13 +82,17 @@ class ExtractShards(beam.DoFn):
         self._pool.shutdown(cancel_futures=True)
 
     def _extract(self, pictures: list[Picture]) -> None:
+        wanted = [picture.sha256 for picture in pictures]
+        if self._store.holds(wanted):  # by another run, or by a worker that was lost before it could tell
+            self._progress.advance(len(wanted))
+            return
         batches = []
         for start in range(0, len(pictures), self._batch_size):
             chosen = pictures[start : start + self._batch_size]
             encoded = [images.for_tensorflow(read_checked(picture)) for picture in chosen]
             batches.append(self._backbone(tf.constant(encoded)).numpy())  # float16 (batch, positions, channels)
             self._progress.advance(len(encoded))
-        self._store.add([picture.sha256 for picture in pictures], np.concatenate(batches))
+        self._store.add(wanted, np.concatenate(batches))
 
 
 def extract_missing(
@@ -102,7 +107,7 @@ def extract_missing(
       make_pipeline: gives a new Beam pipeline.
 
     Returns:
-      number of pictures that were computed.
+      number of pictures that the store lacked.
     """
     wanted = {picture.sha256: picture for picture in pictures.values()}
     for shard in store.check(wanted):
@@ -113,6 +118,7 @@ def extract_missing(
         return 0
     size = min(max(len(missing) // SHARDS, SMALLEST_SHARD), LARGEST_SHARD)
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    random.shuffle(chunks)  # two runs at once then share the work: each finds what the other has done
     with make_pipeline() as pipeline:
         _ = (
             pipeline

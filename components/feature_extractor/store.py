@@ -78,6 +78,12 @@ class FeatureStore:
         """The committed shards that are there in their full length, by name."""
         return [shard for shard in self._committed() if self._length(shard.file) == shard.bytes]
 
+    def holds(self, sha256: Sequence[str]) -> bool:
+        """Whether a shard of just these pictures, in this order, is committed."""
+        name = _name(sha256)
+        shard = _read_index(os.path.join(self.directory, f"{name}.json"))
+        return shard is not None and self._length(shard.file) == shard.bytes
+
     def check(self, wanted: Collection[str]) -> list[str]:
         """Reads the shards that hold certain pictures, and removes those whose records are broken.
 

@@ -145,6 +145,19 @@ RUNNERS = {
 }
 
 
+def test_what_another_run_has_committed_meanwhile_is_not_computed(store, tmp_path, monkeypatch):
+    wanted = list(pictures(tmp_path, range(3)).values())
+    step = extract.ExtractShards(store, 2, total=6)
+    step.setup()
+    step._extract(wanted)
+    monkeypatch.setattr(step, "_backbone", None)  # which can't be called
+    step._extract(wanted)
+    with pytest.raises(TypeError):
+        step._extract(wanted[:2])
+    step.teardown()
+    assert sum(map(len, (shard.sha256 for shard in store.shards()))) == 3
+
+
 def test_features_are_the_same_to_the_bit_with_any_number_of_workers(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(extract, "SMALLEST_SHARD", 2)
     wanted = pictures(tmp_path, range(6))
