@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import caption, decode, evaluate, extract, ingest, run, train
+from benchmarks import caption, decode, evaluate, extract, ingest, run, serve, train
 
 BENCHMARKS = {
     "run": run.cached_run,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "train": train.over_naive,
     "reading": train.reading,
     "decode": decode.decoding,
+    "serve": serve.one_picture,
 }
 
 

@@ -34,7 +34,7 @@ def captioning_over_extraction() -> Iterator[Result]:
     """A thousand pictures from features, as the evaluator captions them, against their extraction by InceptionV3."""
     with tempfile.TemporaryDirectory() as directory:
         place = pathlib.Path(directory)
-        models = {name: _trained(place / "root", size) for name, size in SIZES.items()}
+        models = {name: trained(place / "root", size) for name, size in SIZES.items()}
         manifest = _many(next((place / "root").glob("artifacts/FeatureExtractor/features/*")), place / "many")
         examples = ingest(data_set(place / "data", PICTURES), fresh=True, outputs=str(place / "all"))
         store = place / "store"
@@ -61,7 +61,7 @@ def _captioning(name: str, model: str, manifest: Manifest, extracted: float) -> 
     return Result(f"caption.{name}_over_extraction", took / extracted, "ratio", detail)
 
 
-def _trained(root: pathlib.Path, size: list[str]) -> str:
+def trained(root: pathlib.Path, size: list[str]) -> str:
     """The SavedModel of a run that ends with the training, by the pipeline itself."""
     settings = [*TRAINED, *(f"trainer.{setting}" for setting in size)]
     command = [sys.executable, "local_runner.py", "run", "--root", str(root), "--to", "Trainer", "--set", *settings]

@@ -25,7 +25,7 @@ METRICS_BESIDE = ("bleu_4", "cider")  # of models that were trained beside the c
 # what drivers have found, and where things lie
 NOT_SETTINGS = {
     "lineage", "evaluation_uri", "baseline_test_set", "baseline_files", "to_compare", "rolled_back",
-    "previous_statistics", "memory_dir", "store_dir", history.COMMIT,
+    "previous_statistics", "memory_dir", "store_dir", "checkpoint_dir", history.COMMIT,
 }  # fmt: skip
 ENDED = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
