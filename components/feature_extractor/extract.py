@@ -19,8 +19,8 @@ from components.feature_extractor.store import FeatureStore
 from components.features import Backbone
 from components.progress import Progress
 
-# pictures a shard, of which a killed run can lose CONCURRENT a worker: little of a small run, few files of a large one
-SMALLEST_SHARD, LARGEST_SHARD, SHARDS = 8, 512, 80
+SMALLEST_SHARD, LARGEST_SHARD = 4, 512  # pictures
+FEW_SHARDS, MANY_SHARDS = 25, 80  # of a small run, and of one whose shards are whole batches
 CONCURRENT = 2  # shards a worker process computes at a time: one is decoded or written while the other is multiplied
 LOGGER = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def extract_missing(
     missing = [picture for sha256, picture in wanted.items() if sha256 not in held]
     if not missing:
         return 0
-    size = min(max(len(missing) // SHARDS, SMALLEST_SHARD), LARGEST_SHARD)
+    size = shard_size(len(missing), batch_size)
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
     random.shuffle(chunks)  # two runs at once then share the work: each finds what the other has done
     with make_pipeline() as pipeline:
@@ -126,6 +126,18 @@ def extract_missing(
             | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, len(missing)))
         )
     return len(missing)
+
+
+def shard_size(pictures: int, batch_size: int) -> int:
+    """Pictures a shard: as many as a batch, so that none is cut short, but few enough that little is lost.
+
+    A run that is killed loses CONCURRENT shards a worker: of a small run less than a tenth.
+
+    >>> [shard_size(pictures, 16) for pictures in (50, 300, 1000, 8000, 100_000)]
+    [4, 12, 16, 100, 512]
+    """
+    size = max(min(pictures // FEW_SHARDS, batch_size), pictures // MANY_SHARDS)
+    return min(max(size, SMALLEST_SHARD), LARGEST_SHARD)
 
 
 def shards_of(pictures: Mapping[str, Picture], store: FeatureStore) -> dict[str, dict[str, str]]:

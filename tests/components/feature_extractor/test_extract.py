@@ -100,6 +100,7 @@ def test_a_picture_that_has_changed_since_the_ingest_is_noticed(tmp_path, change
 
 def test_what_was_committed_before_a_failure_is_kept(store, tmp_path, monkeypatch):
     monkeypatch.setattr(extract, "SMALLEST_SHARD", 1)
+    monkeypatch.setattr(extract.random, "shuffle", lambda chunks: None)
     wanted = pictures(tmp_path, range(3))
     (tmp_path / "2.jpg").write_bytes(b"other")
     with pytest.raises(Exception, match="has changed since it was ingested"):
@@ -156,6 +157,12 @@ def test_what_another_run_has_committed_meanwhile_is_not_computed(store, tmp_pat
         step._extract(wanted[:2])
     step.teardown()
     assert sum(map(len, (shard.sha256 for shard in store.shards()))) == 3
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 4), (50, 4), (300, 12), (1000, 16), (8000, 100), (100_000, 512)])
+def test_shards_are_whole_batches_of_which_a_killed_run_loses_less_than_a_tenth(count, size):
+    assert extract.shard_size(count, 16) == size
+    assert extract.CONCURRENT * size <= count / 10 or count < 80
 
 
 def test_features_are_the_same_to_the_bit_with_any_number_of_workers(exported, tmp_path, monkeypatch):
