@@ -37,6 +37,10 @@ class PictureChanged(RuntimeError):
     """The file is not the one that was ingested."""
 
 
+class FeaturesGone(RuntimeError):
+    """Somebody has removed shards that a run had found, or committed."""
+
+
 def read_checked(picture: Picture) -> bytes:
     """Reads a picture's bytes.
 
@@ -141,11 +145,17 @@ def shard_size(pictures: int, batch_size: int) -> int:
 
 
 def shards_of(pictures: Mapping[str, Picture], store: FeatureStore) -> dict[str, dict[str, str]]:
-    """Which shard holds which picture of the run: file name -> {image id: sha256}."""
+    """Which shard holds which picture of the run: file name -> {image id: sha256}.
+
+    Raises:
+      FeaturesGone: the store lacks some.
+    """
     held = store.index()
     shards: dict[str, dict[str, str]] = {}
     for image_id in sorted(pictures):
         sha256 = pictures[image_id].sha256
+        if sha256 not in held:
+            raise FeaturesGone(f"{store.directory} has lost the features of {image_id} during this run; run again")
         shards.setdefault(held[sha256], {})[image_id] = sha256
     return {shard: shards[shard] for shard in sorted(shards)}
 

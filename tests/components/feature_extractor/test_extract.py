@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components import scenes
 from components.feature_extractor import backbones, extract
-from components.feature_extractor.extract import Picture, PictureChanged
+from components.feature_extractor.extract import FeaturesGone, Picture, PictureChanged
 from components.feature_extractor.store import FeatureStore
 from components.features import Backbone, Manifest
 
@@ -109,6 +109,11 @@ def test_what_was_committed_before_a_failure_is_kept(store, tmp_path, monkeypatc
     wanted |= pictures(tmp_path, [2])
     assert extract.extract_missing(wanted, store, 32, beam.Pipeline) == 3 - kept
     assert set(store.index()) == {picture.sha256 for picture in wanted.values()}
+
+
+def test_features_that_vanish_during_the_run_are_named(store, tmp_path):
+    with pytest.raises(FeaturesGone, match=r"lost the features of 0\.jpg during this run; run again"):
+        extract.shards_of(pictures(tmp_path, [0]), store)
 
 
 def test_a_damaged_shard_is_computed_again(store, tmp_path, monkeypatch):
