@@ -164,7 +164,7 @@ def _settings(args: argparse.Namespace, to_run: bool) -> "Config | None":
         if to_run:
             configs.check_paths(config)
     except configs.ConfigError as error:
-        print(f"local_runner.py: {error}", file=sys.stderr)
+        _refuse(error)
         return None
     return config
 
@@ -191,8 +191,7 @@ def _caption(args: argparse.Namespace) -> int:
         with console.without_chatter():
             model = captioning.load(args.model)
     except captioning.NoModel as error:
-        print(f"local_runner.py: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     for picture, sentence, fault in captioning.caption(model, args.pictures):
         if sentence is None:
             failed = True
@@ -220,8 +219,7 @@ def _stats(args: argparse.Namespace) -> int:
             with console.without_chatter():
                 tables = data_report.write(handle, config, path)
         except data_report.NoData as error:
-            print(f"local_runner.py: {error}", file=sys.stderr)
-            return 2
+            return _refuse(error)
     Console(highlight=False, width=None if sys.stdout.isatty() else data_report.WIDTH).print(tables)
     print(f"\nwith TFDV's picture: {path}")
     return 0
@@ -244,8 +242,7 @@ def _store(args: argparse.Namespace) -> int:
         with console.without_chatter():
             found = feature_store.find(config.feature_store_dir, roots, args.last)
     except ValueError as error:
-        print(f"local_runner.py: {error}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(feature_store.table(found, args.last))
     if args.drop:
         print(f"{feature_store.drop(found) / 2**20:.1f} MiB freed")
@@ -271,11 +268,17 @@ def _metadata(database: str) -> "Iterator[metadata.Metadata | None]":
     try:
         databases.prepare(connection)
     except databases.DatabaseError as error:
-        print(f"local_runner.py: {error}", file=sys.stderr)
+        _refuse(error)
         yield None
         return
     with metadata.Metadata(connection) as handle:
         yield handle
+
+
+def _refuse(why: object) -> int:
+    """Says why a command can't be carried out; returns the exit status."""
+    print(f"local_runner.py: {why}", file=sys.stderr)
+    return 2
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -290,8 +293,7 @@ def _compare(args: argparse.Namespace) -> int:
         try:
             table = compare.table(compare.find(handle.store, config.name, args.runs), args.all)
         except compare.NoRun as error:
-            print(f"local_runner.py: {error}", file=sys.stderr)
-            return 2
+            return _refuse(error)
     _show(table)
     return 0
 
@@ -304,16 +306,14 @@ def _lineage(args: argparse.Namespace) -> int:
 
     database = os.path.join(args.root, origin.DATABASE) if args.root else origin.database_above(args.model)
     if database is None:
-        print(f"local_runner.py: {args.model} lies in no root (no {origin.DATABASE} above it)", file=sys.stderr)
-        return 2
+        return _refuse(f"{args.model} lies in no root (no {origin.DATABASE} above it)")
     with _metadata(database) as handle:
         if handle is None:
             return 2
         try:
             found = origin.find(handle.store, args.model)
         except origin.UnknownModel as error:
-            print(f"local_runner.py: {error}", file=sys.stderr)
-            return 2
+            return _refuse(error)
     if args.json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     else:
@@ -334,8 +334,7 @@ def _rollback(args: argparse.Namespace) -> int:
             serving = os.path.join(config.root_dir, "serving")
             done = rollback.roll_back(handle.store, config.name, serving, args.to)
         except rollback.CannotRollBack as error:
-            print(f"local_runner.py: {error}", file=sys.stderr)
-            return 2
+            return _refuse(error)
     print(f"{os.path.join(serving, done.new)} is version {done.back} again; {done.gone} will not be blessed once more")
     return 0
 

@@ -97,6 +97,18 @@ class Report(Artifact):
     TYPE_NAME = "captions.Report"
 
 
+# the figures that say how good captions are, by their names in an evaluation, as people call them
+QUALITY = {
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "cider": "CIDEr",
+    "rouge_l": "ROUGE-L",
+    "meteor": "METEOR",
+}
+
+
 def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> Iterator[dict[str, tf.Tensor]]:
     """Reads GZIP TFRecords of tf.Examples in batches.
 

@@ -15,15 +15,6 @@ from pipeline import lineage
 from pipeline.steps import Step
 
 BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
-WITH_INTERVAL = {
-    "bleu_1": "BLEU-1",
-    "bleu_2": "BLEU-2",
-    "bleu_3": "BLEU-3",
-    "bleu_4": "BLEU-4",
-    "cider": "CIDEr",
-    "rouge_l": "ROUGE-L",
-    "meteor": "METEOR",
-}
 
 
 def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Sequence[Step]) -> dict[str, Any]:
@@ -145,7 +136,7 @@ def _figures(metrics: dict[str, float]) -> str:
 def _with_intervals(model: dict[str, Any]) -> str:
     """The figures of quality, each with its interval."""
     texts = []
-    for name, label in WITH_INTERVAL.items():
+    for name, label in records.QUALITY.items():
         if name in model["metrics"]:
             low, high = model["intervals"][name]
             texts.append(f"{label} {lineage.figure_text({'value': model['metrics'][name], 'low': low, 'high': high})}")

@@ -12,24 +12,17 @@ from typing import Any
 import jinja2
 import markupsafe
 
+from components import records
 from components.report.attention import Maps
 from components.report.curves import HEIGHT, WIDTH, Chart
 
 HERE = pathlib.Path(__file__).parent
-METRICS = {
-    "bleu_1": "BLEU-1",
-    "bleu_2": "BLEU-2",
-    "bleu_3": "BLEU-3",
-    "bleu_4": "BLEU-4",
-    "cider": "CIDEr",
-    "rouge_l": "ROUGE-L",
-    "meteor": "METEOR",
+METRICS = records.QUALITY | {
     "length": "words a caption",
     "vocabulary": "vocabulary used",
     "distinct": "share of distinct captions",
     "copied": "share copied from train",
 }
-QUALITY = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor")  # the more the better
 WHOLE = ("vocabulary",)  # counts
 IN_SLICES = ("bleu_1", "bleu_4", "cider", "rouge_l")
 EXAMPLES = 3  # of each reason for a reject
@@ -76,7 +69,7 @@ def render(material: Material) -> str:
         evaluation=material.evaluation,
         models={name: _title(name, material.evaluation) for name in models},
         metrics={name: label for name, label in METRICS.items() if name in material.evaluation["models"][models[0]]},
-        quality=QUALITY,
+        quality=list(records.QUALITY),
         with_maps=len(material.maps),
         in_slices={name: METRICS[name] for name in IN_SLICES},
         charts=material.charts,

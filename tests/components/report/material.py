@@ -84,8 +84,8 @@ def material(pictures: int = 100, with_maps: bool = True) -> Material:
             "seconds": 116.2,
             "commit": "0123abc",
             "parameters": {"epochs": 3, "source": "feed", "custom_config": '{"d_model": 128}', "other": HOSTILE},
-            "inputs": {"features": [{"id": 6, "type": "captions.Features", "uri": "/root/features/6"}]},
-            "outputs": {"model": [{"id": 9, "type": "Model", "uri": "/root/model/8"}]},
+            "inputs": {"features": [{"id": 6, "type": "captions.Features", "uri": "/captions/features/6"}]},
+            "outputs": {"model": [{"id": 9, "type": "Model", "uri": "/captions/model/8"}]},
         }
     ]
     curve = {

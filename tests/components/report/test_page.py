@@ -93,7 +93,7 @@ def test_the_trainings_of_candidate_and_baseline_are_told_apart():
         made.lineage[0],
         {**made.lineage[0], "outputs": {"model": [{"id": 3, "type": "Model", "uri": "/b"}]}},
     )
-    evaluation = {**made.evaluation, "candidate": "/root/model/8/Format-Serving", "baseline": "/b/Format-Serving"}
+    evaluation = {**made.evaluation, "candidate": "/captions/model/8/Format-Serving", "baseline": "/b/Format-Serving"}
     page = render(dataclasses.replace(made, evaluation=evaluation, lineage=[before, trainer]))
     assert re.findall(r"<b>Trainer</b>([^<]*)", page) == [" of the baseline ", " of the candidate "]
 
