@@ -120,7 +120,7 @@ class Cluster:
         chosen = ["--param", *params] if params else []
         return self.client("run", "--config", str(self.config), *chosen).split()[-1]
 
-    def wait(self, run_id: str, seconds: int = 600) -> str:
+    def wait(self, run_id: str, seconds: int = 1800) -> str:
         return self.server.wait(run_id, seconds).state
 
     def logs(self, run_id: str, *step: str) -> str:
@@ -159,7 +159,7 @@ class Cluster:
         indices = (self.root / "store" / "features").glob("*/shard-*.json")
         return sum(len(json.loads(index.read_text())["sha256"]) for index in indices)
 
-    def until(self, true: object, what: str, seconds: float = 120) -> None:
+    def until(self, true: object, what: str, seconds: float = 300) -> None:
         """Looks until something is so: a cluster tells no one when it is done."""
         end = time.monotonic() + seconds
         while not true():  # type: ignore[operator]

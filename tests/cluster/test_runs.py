@@ -36,7 +36,7 @@ def two(cluster, first) -> tuple[list[str], list[str]]:
         [(number, state)] = cluster.executions(killed).get("Trainer", [(0, "")])
         return state == "running" and (cluster.root / "artifacts" / "Trainer" / "model_run" / str(number)).is_dir()
 
-    cluster.until(trains, "the Trainer", 300)
+    cluster.until(trains, "the Trainer", 900)
     [pod] = cluster.pods(killed, "Trainer")
     environment = {**os.environ, "RUN_ID": killed, "POD": pod}
     subprocess.run(os.environ["KILL_TRAINER"], shell=True, check=True, env=environment)

@@ -51,7 +51,7 @@ def test_what_came_between_two_firings_is_extracted_alone_and_nothing_without_ne
 
     schedule(cluster, "--name", "often", "--cron", "* * * * *", "--param", *PARAMETERS)
     try:
-        cluster.until(fired, "the first firing", 150)
+        cluster.until(fired, "the first firing", 300)
         [one] = fired()
         assert cluster.wait(one) == "SUCCEEDED", cluster.logs(one)
         known.add(one)
@@ -64,7 +64,7 @@ def test_what_came_between_two_firings_is_extracted_alone_and_nothing_without_ne
             "Report",
         }  # these look for a newer baseline
         assert cluster.features() == held
-        cluster.until(fired, "the second firing", 150)
+        cluster.until(fired, "the second firing", 300)
         schedule(cluster, "--name", "often", "--pause")
         two = fired()[-1]
         assert cluster.wait(two) == "SUCCEEDED", cluster.logs(two)
