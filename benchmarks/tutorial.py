@@ -32,7 +32,7 @@ class TutorialTransformer(keras.Model):
         for layer in self.encoder:
             x = layer(x, training=training)
         memory = self.encoder_norm(x)
-        x = self.embed_words(tokens) * self.settings.d_model**0.5 + self.line[: tokens.shape[1]]
+        x = self.embed_words(tokens) * self.settings.d_model**0.5 + self.line[: tf.shape(tokens)[1]]
         x = self.dropout(x, training=training)
         for layer in self.decoder:
             x = layer(x, memory, training=training)

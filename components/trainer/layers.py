@@ -58,13 +58,15 @@ class Dense(layers.Layer):
     Keras's own makes many small products, and some of rank 4, (60, 1, 16, 256), crash oneDNN in TensorFlow 2.16.
     """
 
-    def __init__(self, units: int, precision: str, activation=None):
+    def __init__(self, units: int, precision: str, activation=None, gain: float = 1.0):
         super().__init__()
         self.units, self.precision, self.activation = units, precision, activation
+        # that of Glorot and Bengio 2010, formula 16, times the gain
+        self.initializer = keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
         self.cast_kernel = None  # see `kernels_cast_once`
 
     def build(self, shape):
-        self.kernel = self.add_weight(shape=(shape[-1], self.units), initializer="glorot_uniform", name="kernel")
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), initializer=self.initializer, name="kernel")
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
     def call(self, x):

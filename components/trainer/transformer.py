@@ -38,6 +38,14 @@ class TransformerSettings:
     tie_weights: bool = False  # one matrix embeds words and scores them (Press and Wolf 2017, arXiv 1608.05859)
     precision: str = "float32"  # of the products of matrices; "bfloat16" halves what they read. The rest is float32
 
+    def gain(self, parts: int) -> float:
+        """What the first weights of each of so many parts' outputs, which are summed, are multiplied by.
+
+        As in Radford et al. 2019 (GPT-2), section 2.3: so the sum is no larger in a deeper model, and training starts
+        from what the words alone say. A layer norm after each sum has the same effect.
+        """
+        return parts**-0.5 if self.norm == "pre" else 1.0
+
 
 def positions_1d(length: int, depth: int) -> np.ndarray:
     """Sinusoidal positions, Vaswani et al. 2017, section 3.5: float32 [length, depth], sines first, then cosines."""
@@ -93,10 +101,11 @@ class Attend(layers.Layer):
 class SelfAttention(layers.Layer):
     """Multi-head attention of a sequence to itself; query, key and value are projected in one product."""
 
-    def __init__(self, settings: TransformerSettings):
+    def __init__(self, settings: TransformerSettings, gain: float):
         super().__init__()
         self.heads, depth = settings.heads, settings.d_model
-        self.project, self.out = Dense(3 * depth, settings.precision), Dense(depth, settings.precision)
+        self.project = Dense(3 * depth, settings.precision)
+        self.out = Dense(depth, settings.precision, gain=gain)
         self.attend = Attend(settings)
 
     def call(self, x, training=False):
@@ -120,11 +129,11 @@ class SelfAttention(layers.Layer):
 class CrossAttention(layers.Layer):
     """Multi-head attention of words to a picture, whose keys and values are projected in one product."""
 
-    def __init__(self, settings: TransformerSettings):
+    def __init__(self, settings: TransformerSettings, gain: float):
         super().__init__()
         self.heads, depth = settings.heads, settings.d_model
         self.query, self.memory = Dense(depth, settings.precision), Dense(2 * depth, settings.precision)
-        self.out = Dense(depth, settings.precision)
+        self.out = Dense(depth, settings.precision, gain=gain)
         self.attend = Attend(settings)
 
     def keys_and_values(self, memory):
@@ -152,10 +161,10 @@ class CrossAttention(layers.Layer):
 class FeedForward(layers.Layer):
     """Two dense layers with a ReLU between them (Vaswani et al. 2017, section 3.3)."""
 
-    def __init__(self, settings: TransformerSettings):
+    def __init__(self, settings: TransformerSettings, gain: float):
         super().__init__()
         self.widen = Dense(settings.feed_forward, settings.precision, tf.nn.relu)
-        self.narrow = Dense(settings.d_model, settings.precision)
+        self.narrow = Dense(settings.d_model, settings.precision, gain=gain)
 
     def call(self, x):
         return self.narrow(self.widen(x))  # (..., D) -> (..., feed_forward) -> (..., D)
@@ -184,7 +193,8 @@ class EncoderLayer(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.attention, self.feed_forward = SelfAttention(settings), FeedForward(settings)
+        gain = settings.gain(2 * settings.encoder_layers)
+        self.attention, self.feed_forward = SelfAttention(settings, gain), FeedForward(settings, gain)
         self.residuals = [Residual(settings) for _ in range(2)]
 
     def call(self, x, training=False):
@@ -199,8 +209,9 @@ class DecoderLayer(layers.Layer):
 
     def __init__(self, settings: TransformerSettings):
         super().__init__()
-        self.self_attention, self.cross_attention = SelfAttention(settings), CrossAttention(settings)
-        self.feed_forward = FeedForward(settings)
+        gain = settings.gain(3 * settings.decoder_layers)
+        self.self_attention, self.cross_attention = SelfAttention(settings, gain), CrossAttention(settings, gain)
+        self.feed_forward = FeedForward(settings, gain)
         self.residuals = [Residual(settings) for _ in range(3)]
 
     def call(self, x, memory, packing, training=False):
