@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from benchmarks.measuring import Result, in_turns, peak_memory
 from benchmarks.tutorial import TutorialTransformer, masked_loss
+from components.datasets import without_autotuning
 from components.feature_extractor.store import FeatureStore
 from components.features import Manifest
 from components.records import END_ID, RESERVED_TOKENS, START_ID
@@ -119,6 +120,6 @@ def _theirs(features: np.ndarray, tokens: np.ndarray) -> tuple[Callable[[], floa
         make_optimizer(OptimizerSettings(warmup=100), SETTINGS.d_model, 1), loss=masked_loss, jit_compile=False
     )
     pairs = tf.data.Dataset.from_tensor_slices(((features, tokens[:, :-1]), tokens[:, 1:]))
-    few = pairs.batch(CAPTIONS).take(STEPS).cache()
-    mixed = pairs.shuffle(len(tokens), seed=0).batch(CAPTIONS)
+    few = without_autotuning(pairs.batch(CAPTIONS).take(STEPS).cache())
+    mixed = without_autotuning(pairs.shuffle(len(tokens), seed=0).batch(CAPTIONS))
     return lambda: model.fit(mixed, verbose=0).history["loss"][0], lambda: model.fit(few, verbose=0)

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from components import records
 from components.atomic import write_text
+from components.datasets import without_autotuning
 
 MANIFEST = "manifest.json"
 BACKBONE = "backbone.json"
@@ -106,7 +107,7 @@ class Manifest:
         paths = [os.path.join(self.directory, shard) for shard in shards]
         dataset = tf.data.TFRecordDataset(paths).map(self.parse, tf.data.AUTOTUNE)
         dataset = dataset.filter(lambda sha, feature: wanted.lookup(sha) == 1).batch(batch_size).prefetch(2)
-        for shas, features in dataset:
+        for shas, features in without_autotuning(dataset):
             yield [ids_of[sha] for sha in shas.numpy()], features
 
 

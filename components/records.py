@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 import tensorflow as tf
 from tfx.types.artifact import Artifact
 
+from components.datasets import without_autotuning
+
 # splits; BLEU is reported on TEST, checkpoints are chosen on EVAL
 TRAIN, EVAL, TEST = "train", "eval", "test"
 SPLITS = (TRAIN, EVAL, TEST)
@@ -121,7 +123,7 @@ def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> I
       parsed batches: name -> tensor whose first dimension is the batch.
     """
     dataset = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(batch_size)
-    for serialized in dataset:
+    for serialized in without_autotuning(dataset):
         yield tf.io.parse_example(serialized, spec)
 
 

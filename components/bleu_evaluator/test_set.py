@@ -11,6 +11,7 @@ from tfx.types.artifact import Artifact
 from components import records
 from components.bleu_evaluator import metrics
 from components.bleu_evaluator.slices import Record
+from components.datasets import without_autotuning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,8 @@ def read(examples: Artifact) -> TestSet:
     """Reads the test split of `examples`."""
     root = examples.get_string_custom_property(records.DATA_ROOT)
     files = records.split_files(examples, records.TEST)
-    found = [_fields(serialized) for serialized in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator()]
+    dataset = without_autotuning(tf.data.TFRecordDataset(files, "GZIP"))
+    found = [_fields(serialized) for serialized in dataset.as_numpy_iterator()]
     found.sort(key=lambda fields: str(fields[records.IMAGE_ID][0]))
     return TestSet(
         [str(fields[records.IMAGE_ID][0]) for fields in found],

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.atomic import whole_file, write_text
+from components.datasets import without_autotuning
 from components.feature_extractor import backbones, export
 from components.features import BACKBONE, serialize
 
@@ -263,4 +264,4 @@ def _size_and_time(path: str) -> tuple[int, float]:
 def _count(paths: tf.Tensor) -> tf.Tensor:
     """Reads TFRecords to their ends: their paths -> number of records, int64 []."""
     records = tf.data.TFRecordDataset(paths, buffer_size=READ_BUFFER, num_parallel_reads=PARALLEL_READS)
-    return records.reduce(np.int64(0), lambda total, _: total + 1)
+    return without_autotuning(records).reduce(np.int64(0), lambda total, _: total + 1)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from components import records, scenes
+from components.datasets import without_autotuning
 from components.features import Backbone
 from components.images import decode_within_bounds
 from components.trainer import decoding
@@ -87,7 +88,8 @@ class Captioner(tf.Module):
         pictures = tf.data.Dataset.from_tensor_slices((tf.range(number), image_bytes))
         decoded = pictures.map(decode, tf.data.AUTOTUNE).ignore_errors()
         none = tf.data.Dataset.from_tensors((number, tf.zeros((size, size, 3))))  # so that there is a batch
-        places, pixels = decoded.concatenate(none).batch(number + 1).get_single_element()
+        batch = without_autotuning(decoded.concatenate(none).batch(number + 1))
+        places, pixels = batch.get_single_element()
         places, pixels = places[:-1, None], pixels[:-1]
         ok = tf.scatter_nd(places, tf.ones_like(places[:, 0], tf.int32), number[None]) > 0
         shape = tf.stack([number, size, size, 3])

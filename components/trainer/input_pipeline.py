@@ -7,9 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from components import records
+from components.datasets import without_autotuning
 from components.features import Manifest
 
 CAPTIONS, PICTURES = "captions", "pictures"  # what weighs alike
+PREFETCH = 2  # batches
 SHUFFLE = 512  # pictures in the shuffle buffer: 128 MiB of InceptionV3 features
 
 
@@ -104,7 +106,8 @@ class CaptionedFeatures:
             longest = tf.reduce_max(tf.math.count_nonzero(tokens != records.PAD_ID, axis=-1))
             return {"features": feature, "tokens": tokens[:, :most, :longest], "weights": weights[:, :most]}
 
-        return pictures.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        batches = pictures.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(PREFETCH)
+        return without_autotuning(batches)
 
     def _read(self, shard):
         records_of = tf.data.TFRecordDataset(tf.strings.join([self._manifest.directory, shard], os.sep))
