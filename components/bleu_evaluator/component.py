@@ -103,6 +103,7 @@ class BleuEvaluator(base_component.BaseComponent):
     SOURCE = (
         "components.bleu_evaluator",
         "components.atomic",
+        "components.datasets",
         "components.features",
         "components.images",
         "components.progress",

@@ -48,6 +48,7 @@ class CaptionIngest(base_beam_component.BaseBeamComponent):
     SOURCE = (
         "components.caption_ingest",
         "components.atomic",
+        "components.datasets",
         "components.driver",
         "components.images",
         "components.progress",

@@ -62,7 +62,13 @@ class ExampleValidator(base_component.BaseComponent):
     SPEC_CLASS = ExampleValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
     DRIVER_CLASS = Driver
-    SOURCE = ("components.example_validator", "components.atomic", "components.driver", "components.records")
+    SOURCE = (
+        "components.example_validator",
+        "components.atomic",
+        "components.datasets",
+        "components.driver",
+        "components.records",
+    )
 
     def __init__(self, statistics: BaseChannel, schema: BaseChannel, on_drift: str = "warn"):
         """Constructs the component.

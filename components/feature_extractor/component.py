@@ -36,6 +36,7 @@ class FeatureExtractor(base_beam_component.BaseBeamComponent):
     SOURCE = (
         "components.feature_extractor",
         "components.atomic",
+        "components.datasets",
         "components.driver",
         "components.features",
         "components.images",

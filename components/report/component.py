@@ -79,6 +79,7 @@ class Report(base_component.BaseComponent):
     SOURCE = (
         "components.report",
         "components.atomic",
+        "components.datasets",
         "components.features",
         "components.history",
         "components.images",

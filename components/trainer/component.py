@@ -51,6 +51,7 @@ class Trainer(base_component.BaseComponent):
     SOURCE = (
         "components.trainer",
         "components.atomic",
+        "components.datasets",
         "components.features",
         "components.images",
         "components.progress",

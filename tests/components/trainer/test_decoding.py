@@ -27,9 +27,10 @@ def make(model, sharpness: float):
 
 @pytest.fixture(scope="module", params=["transformer", "attention"])
 def model(request):
-    keras.utils.set_random_seed(3)
     if request.param == "transformer":
-        return make(CaptionTransformer(TRANSFORMER), 3.0)
+        keras.utils.set_random_seed(5)
+        return make(CaptionTransformer(TRANSFORMER), 4.0)
+    keras.utils.set_random_seed(3)
     return make(AttentionCaptioner(AttentionSettings(**SIZES, units=6)), 5.0)
 
 
