@@ -1,6 +1,7 @@
 """Runs the benchmarks: one JSON object a line. `make bench ARGS="run extract"` runs some."""
 
 import argparse
+import gc
 
 from benchmarks import caption, decode, evaluate, extract, ingest, run, serve, train
 
@@ -26,6 +27,7 @@ def main() -> None:
     names = parser.parse_args().names or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    gc.freeze()  # as `pipeline.local_run` does
     for name in names:
         for result in BENCHMARKS[name]():
             print(result.to_json(), flush=True)

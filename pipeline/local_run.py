@@ -1,6 +1,7 @@
 """One run on this machine, from the settings to the summary."""
 
 import datetime
+import gc
 import json
 import logging
 import os
@@ -64,6 +65,7 @@ def _run(
     from pipeline import database, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
+    gc.freeze()  # what was loaded stays: the collector would go through it again and again, a third of a second a time
     pipeline = create_pipeline(config)
     if config.data.dir is None:
         drawn = sample_data.ensure(config.data_dir, config.data.sample.images, config.data.sample.seed)

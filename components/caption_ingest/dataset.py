@@ -235,7 +235,9 @@ def part_twins(
     stay, twins = [], []
     for entry in entries:
         other = first[content(entry)]
-        if entry.split == other.split or not official:
+        if entry.split == other.split:
+            stay.append(entry)
+        elif not official:
             stay.append(dataclasses.replace(entry, split=other.split))
         else:
             twins.append(_reject(entry, Reason.DUPLICATE, f"the same picture as {other.image_id} in {other.split}"))
@@ -277,7 +279,7 @@ def _users(gathered: Sequence[Gathered]) -> dict[str, list[str]]:
 def _find(each: Gathered, users: Mapping[str, Sequence[str]]) -> PictureFile | Reject:
     """The file of a picture that captions name: where they say, or elsewhere if it can be no other picture's."""
     name, file = each.image_id, each.file
-    if os.path.isabs(name) or pathlib.PureWindowsPath(name).is_absolute() or ".." in name.replace("\\", "/").split("/"):
+    if _leads_out(name):
         return each.reject(Reason.OUTSIDE_DATA_DIR, "the name leads out of the data directory")
     if each.namesakes and file is None:
         if "/" in name and not each.namesakes[0].endswith(f"/{name}"):
@@ -297,6 +299,12 @@ def _find(each: Gathered, users: Mapping[str, Sequence[str]]) -> PictureFile | R
     if file.outside:
         return each.reject(Reason.OUTSIDE_DATA_DIR, f"{file.uri} is a link that leads out of the data directory")
     return file
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a name is an absolute path, on Windows or elsewhere, or goes up."""
+    is_from_windows = ("\\" in name or ":" in name) and pathlib.PureWindowsPath(name).is_absolute()
+    return is_from_windows or os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")
 
 
 def _several(paths: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import posixpath
 from collections.abc import Sequence
 
 from components.caption_ingest.files import Files, PictureFile
@@ -137,8 +138,9 @@ def _picture(item: Caption, source: str, files: Files) -> Gathered:
     name = item.image_id.removeprefix("./")
     if name not in files.by_path:  # it may come from Windows
         name = name.replace("\\", "/").removeprefix("./")
-    directory = pathlib.PurePosixPath(source).parent
-    for path in ((directory / name).as_posix(), name):
+    if "//" in name or "/./" in name:
+        name = pathlib.PurePosixPath(name).as_posix()
+    for path in (posixpath.join(posixpath.dirname(source), name), name):
         if path in files.by_path:
             return Gathered(path, files.by_path[path], (), source, item.line)
     namesakes = files.named(name)

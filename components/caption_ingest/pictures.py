@@ -88,14 +88,16 @@ class PictureMemory:
         """
         self._directory, self._data_dir = directory, os.path.abspath(data_dir)
         self._known: dict[tuple[str, int, int], Inspected] = {}
+        self._loaded: set[str] = set()  # files, which never change
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to Beam's workers, which only add."""
-        return {**vars(self), "_known": {}}
+        return {**vars(self), "_known": {}, "_loaded": set()}
 
     def load(self) -> None:
         """Reads what all runs so far have added."""
-        for path in sorted(tf.io.gfile.glob(os.path.join(self._directory, "*.json"))):
+        for path in sorted(set(tf.io.gfile.glob(os.path.join(self._directory, "*.json"))) - self._loaded):
+            self._loaded.add(path)
             with tf.io.gfile.GFile(path) as stream:
                 for name, size, mtime_ns, *inspected in json.load(stream):
                     self._known[name, size, mtime_ns] = Inspected(*inspected)
