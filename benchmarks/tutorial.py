@@ -19,7 +19,8 @@ class TutorialTransformer(keras.Model):
         super().__init__()
         self.settings = settings
         depth = settings.d_model
-        self.grid, self.line = positions_2d(*settings.grid, depth), positions_1d(settings.max_length, depth)
+        self.grid = positions_2d(*settings.grid, depth)
+        self.line = tf.constant(positions_1d(settings.max_length, depth))  # of which a graph takes as much as it needs
         self.embed_features, self.embed_words = layers.Dense(depth), layers.Embedding(settings.vocabulary_size, depth)
         self.encoder = [TutorialLayer(settings, cross=False) for _ in range(settings.encoder_layers)]
         self.decoder = [TutorialLayer(settings, cross=True) for _ in range(settings.decoder_layers)]
