@@ -193,3 +193,22 @@ def test_the_reference_size_is_the_papers_base_with_fewer_layers():
     settings = TransformerSettings(vocabulary_size=5004, grid=(8, 8), channels=2048, max_length=20)
     sizes = (settings.encoder_layers, settings.decoder_layers, settings.d_model, settings.heads, settings.feed_forward)
     assert (*sizes, settings.dropout) == (4, 4, 512, 8, 2048, 0.1)
+
+
+@pytest.mark.parametrize(("norm", "encoder", "decoder"), [("pre", 4**-0.5, 6**-0.5), ("post", 1.0, 1.0)])
+def test_what_the_parts_add_starts_smaller_the_more_of_them_are_summed(norm, encoder, decoder):
+    keras.utils.set_random_seed(1)
+    model = CaptionTransformer(dataclasses.replace(SETTINGS, norm=norm, d_model=32, feed_forward=64))
+    model({"features": FEATURES, "tokens": TOKENS})
+
+    def most(dense) -> float:
+        """The largest weight, where 1 is the largest of Glorot and Bengio 2010, formula 16."""
+        return float(np.abs(dense.kernel).max()) / (6 / sum(dense.kernel.shape)) ** 0.5
+
+    for layer in model.encoder:
+        assert most(layer.attention.project) == pytest.approx(1.0, rel=0.02)
+        for part in (layer.attention.out, layer.feed_forward.narrow):
+            assert most(part) == pytest.approx(encoder, rel=0.02)
+    for layer in model.decoder:
+        for part in (layer.self_attention.out, layer.cross_attention.out, layer.feed_forward.narrow):
+            assert most(part) == pytest.approx(decoder, rel=0.02)
