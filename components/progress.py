@@ -38,6 +38,24 @@ class Progress:
             LOGGER.info("%s", describe(self._what, self._done, self._total, rate))
 
 
+class SparseProgress(logging.Filter):
+    """Lets all lines through, but progress only every so many seconds: for logs, in which every line stays."""
+
+    def __init__(self, seconds: float = 30.0):
+        super().__init__()
+        self._seconds, self._next = seconds, 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        if record.name != LOGGER.name:
+            return True
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
 def describe(what: str, done: int, total: int, rate: float) -> str:
     """One line of progress.
 

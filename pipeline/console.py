@@ -13,7 +13,7 @@ from absl import logging as absl_logging
 from rich.console import Console
 from rich.status import Status
 
-from components.progress import LOGGER
+from components.progress import LOGGER, SparseProgress
 from pipeline.steps import State, Step
 
 QUIET_SECONDS = 10.0  # between two lines of progress where lines can't be overwritten
@@ -148,6 +148,7 @@ def _log_to(*streams: Any) -> list[logging.Handler]:
     handlers: list[logging.Handler] = []
     for stream in filter(None, streams):
         handler = logging.StreamHandler(stream)
+        handler.addFilter(SparseProgress())
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         root.addHandler(handler)
         handlers.append(handler)

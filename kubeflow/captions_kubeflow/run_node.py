@@ -10,6 +10,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from components.progress import SparseProgress
+
 # heavy things are imported after the temporary directory is known
 
 
@@ -23,9 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scratch", help="directory for temporary files, where the system's is read-only")
     parser.add_argument("--executor-input", default="", help="of Kubeflow Pipelines, to show metrics in its UI")
     args = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(SparseProgress())
+    form = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format=form, force=True)
     if args.scratch:
         _use_scratch(args.scratch)
     return _run(args)

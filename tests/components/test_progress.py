@@ -1,7 +1,7 @@
 import logging
 
 from components import progress
-from components.progress import Progress, describe
+from components.progress import Progress, SparseProgress, describe
 
 
 def test_the_rate_and_the_time_left_are_told():
@@ -21,3 +21,18 @@ def test_it_tells_once_an_interval_and_at_the_end(caplog, monkeypatch):
         "8 of 10 pictures",
         "10 of 10 pictures",
     ]
+
+
+def test_a_log_gets_all_lines_but_progress_only_now_and_then(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    sparse = SparseProgress(seconds=30.0)
+
+    def passes(name: str) -> bool:
+        return sparse.filter(logging.LogRecord(name, logging.INFO, "", 0, "", None, None))
+
+    assert passes(progress.LOGGER.name)
+    now[0] = 129.0
+    assert not passes(progress.LOGGER.name) and passes("absl") and passes("absl")
+    now[0] = 130.0
+    assert passes(progress.LOGGER.name) and not passes(progress.LOGGER.name)
