@@ -2,12 +2,14 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
@@ -15,13 +17,14 @@ import tensorflow as tf
 from apache_beam.utils.shared import Shared
 
 from components import images
-from components.feature_extractor.store import FeatureStore
+from components.feature_extractor.store import FeatureStore, index_name
 from components.features import Backbone
 from components.progress import Progress
 
 SMALLEST_SHARD, LARGEST_SHARD = 4, 512  # pictures
 FEW_SHARDS, MANY_SHARDS = 25, 80  # of a small run, and of one whose shards are whole batches
 CONCURRENT = 2  # shards a worker process computes at a time: one is decoded or written while the other is multiplied
+POLL_SECONDS = 1.0  # between two looks at what is committed
 LOGGER = logging.getLogger(__name__)
 
 
@@ -60,14 +63,13 @@ def read_checked(picture: Picture) -> bytes:
 class ExtractShards(beam.DoFn):
     """Computes the features of some pictures and commits them as one shard."""
 
-    def __init__(self, store: FeatureStore, batch_size: int, total: int):
-        self._store, self._batch_size, self._total = store, batch_size, total
+    def __init__(self, store: FeatureStore, batch_size: int):
+        self._store, self._batch_size = store, batch_size
         self._shared = Shared()
 
     def setup(self):
         # once a worker process, however many threads it has
         self._backbone = self._shared.acquire(lambda: Backbone(self._store.directory))
-        self._progress = Progress("pictures", self._total)
         self._pool = concurrent.futures.ThreadPoolExecutor(CONCURRENT)
 
     def start_bundle(self):
@@ -88,14 +90,12 @@ class ExtractShards(beam.DoFn):
     def _extract(self, pictures: list[Picture]) -> None:
         wanted = [picture.sha256 for picture in pictures]
         if self._store.holds(wanted):  # by another run, or by a worker that was lost before it could tell
-            self._progress.advance(len(wanted))
             return
         batches = []
         for start in range(0, len(pictures), self._batch_size):
             chosen = pictures[start : start + self._batch_size]
             encoded = [images.for_tensorflow(read_checked(picture)) for picture in chosen]
             batches.append(self._backbone(tf.constant(encoded)).numpy())  # float16 (batch, positions, channels)
-            self._progress.advance(len(encoded))
         self._store.add(wanted, np.concatenate(batches))
 
 
@@ -123,13 +123,42 @@ def extract_missing(
     size = shard_size(len(missing), batch_size)
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
     random.shuffle(chunks)  # two runs at once then share the work: each finds what the other has done
-    with make_pipeline() as pipeline:
+    sizes = {index_name([picture.sha256 for picture in chunk]): len(chunk) for chunk in chunks}
+    with _telling_progress(store, sizes), make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(chunks, reshuffle=True)
-            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, len(missing)))
+            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size))
         )
     return len(missing)
+
+
+@contextlib.contextmanager
+def _telling_progress(store: FeatureStore, sizes: Mapping[str, int]) -> Iterator[None]:
+    """Tells how many pictures are committed: told here, since the workers may be on other machines.
+
+    Args:
+      store: where they are committed.
+      sizes: file name of a shard's index -> number of its pictures.
+    """
+    progress, is_over = Progress("pictures", sum(sizes.values())), threading.Event()
+
+    def watch() -> None:
+        told, is_last = 0, False
+        while not is_last:
+            is_last = is_over.wait(POLL_SECONDS)
+            committed = sum(sizes.get(name, 0) for name in tf.io.gfile.listdir(store.directory))
+            if committed > told:
+                progress.advance(committed - told)
+                told = committed
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def shard_size(pictures: int, batch_size: int) -> int:

@@ -81,8 +81,7 @@ class FeatureStore:
 
     def holds(self, sha256: Sequence[str]) -> bool:
         """Whether a shard of just these pictures, in this order, is committed."""
-        name = _name(sha256)
-        shard = _read_index(os.path.join(self.directory, f"{name}.json"))
+        shard = _read_index(os.path.join(self.directory, index_name(sha256)))
         return shard is not None and self._length(shard.file) == shard.bytes
 
     def check(self, wanted: Collection[str]) -> list[str]:
@@ -128,7 +127,7 @@ class FeatureStore:
                     writer.write(serialize(sha, feature))
             length = tf.io.gfile.stat(partial).length  # now: under its name another may remove it
         index = {"file": f"{name}.tfrecord", "bytes": length, "sha256": list(sha256)}
-        write_text(os.path.join(self.directory, f"{name}.json"), json.dumps(index))
+        write_text(os.path.join(self.directory, index_name(sha256)), json.dumps(index))
 
     def prepare_backbone(self, settings: backbones.BackboneSettings) -> tuple[tuple[int, int], int]:
         """Exports the backbone into the directory, unless it is there.
@@ -221,6 +220,11 @@ class FeatureStore:
 def _name(sha256: Sequence[str]) -> str:
     """What a shard is called but for the suffix: two runs that compute the same pictures write the same file."""
     return "shard-" + hashlib.sha256("\n".join(sha256).encode()).hexdigest()[:24]
+
+
+def index_name(sha256: Sequence[str]) -> str:
+    """The file name of the index of the shard that holds certain pictures, in this order."""
+    return f"{_name(sha256)}.json"
 
 
 def _index_of(shard: str) -> str:

@@ -1,6 +1,7 @@
 import concurrent.futures
 import hashlib
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from components import scenes
 from components.feature_extractor import backbones, extract
@@ -153,7 +155,7 @@ RUNNERS = {
 
 def test_what_another_run_has_committed_meanwhile_is_not_computed(store, tmp_path, monkeypatch):
     wanted = list(pictures(tmp_path, range(3)).values())
-    step = extract.ExtractShards(store, 2, total=6)
+    step = extract.ExtractShards(store, 2)
     step.setup()
     step._extract(wanted)
     monkeypatch.setattr(step, "_backbone", None)  # which can't be called
@@ -215,3 +217,12 @@ def test_an_extraction_that_was_killed_at_half_does_at_most_a_tenth_again(store,
     again = extract.extract_missing(wanted, store, 8, beam.Pipeline) - total // 2
     assert 0 < again <= total // 10
     assert set(store.index()) == {picture.sha256 for picture in wanted.values()}
+
+
+def test_progress_is_told_here_wherever_the_workers_are(store, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(extract, "POLL_SECONDS", 0.01)
+    caplog.set_level(logging.INFO, "captions.progress")
+    given = pictures(tmp_path, range(6))
+    processes = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    extract.extract_missing(given, store, 2, lambda: beam.Pipeline(options=PipelineOptions(processes)))
+    assert caplog.messages[-1].startswith("6 of 6 pictures, ")
