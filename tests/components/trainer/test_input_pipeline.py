@@ -141,3 +141,9 @@ def test_ids_come_from_the_transformed_examples(tmp_path):
     assert list(loaded) == ["a.jpg"]
     assert loaded["a.jpg"].dtype == np.int32
     assert loaded["a.jpg"].tolist() == [[2, 7, 3], [2, 3, 0]]
+
+
+def test_no_epoch_waits_for_the_autotuner_at_its_end(manifest):
+    data = CaptionedFeatures(manifest[0], IDS, 64)
+    for dataset in (data.in_order(), data.shuffled(0)):
+        assert dataset.options().autotune.enabled is False
