@@ -76,7 +76,10 @@ def create_pipeline(
 
     # stops data that breaks the schema before anything dear is computed
     validator = ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"], on_drift=config.data.on_drift
+        examples=examples,
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        on_drift=config.data.on_drift,
     )
 
     # the tokenizer, whose vocabulary comes from train alone

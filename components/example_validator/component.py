@@ -22,6 +22,7 @@ class ExampleValidatorSpec(ComponentSpec):
         "source": ExecutionParameter(type=str),
     }
     INPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
         "statistics": ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "schema": ChannelParameter(type=standard_artifacts.Schema),
     }
@@ -70,15 +71,19 @@ class ExampleValidator(base_component.BaseComponent):
         "components.records",
     )
 
-    def __init__(self, statistics: BaseChannel, schema: BaseChannel, on_drift: str = "warn"):
+    def __init__(
+        self, examples: BaseChannel, statistics: BaseChannel, schema: BaseChannel, on_drift: str = "warn"
+    ):
         """Constructs the component.
 
         Args:
+          examples: the data; read only to count what is wrong with it.
           statistics: of the examples.
           schema: what they must satisfy.
           on_drift: "warn" or "stop": what becomes of data that is valid, but other than before.
         """
         spec = ExampleValidatorSpec(
+            examples=examples,
             statistics=statistics,
             schema=schema,
             on_drift=on_drift,

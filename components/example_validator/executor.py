@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from absl import logging
@@ -14,8 +15,8 @@ from tfx.types.artifact import Artifact
 from tfx.utils import io_utils
 
 from components.atomic import whole_file
-from components.example_validator import validation
-from components.records import SPLITS, TRAIN, WARNINGS
+from components.example_validator import counting, validation
+from components.records import SPLITS, TRAIN, WARNINGS, split_files
 
 PREVIOUS = "previous_statistics"  # exec property, of the driver: uri, "" if there are none
 
@@ -30,6 +31,7 @@ class Executor(BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
         uri = artifact_utils.get_single_uri(input_dict["statistics"])
         schema = io_utils.SchemaReader().read(
             io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict["schema"]))
@@ -44,7 +46,12 @@ class Executor(BaseExecutor):
             path = os.path.join(artifact.uri, f"Split-{split}", DEFAULT_FILE_NAME)
             with whole_file(path) as partial, fileio.open(partial, "wb") as file:
                 file.write(found.SerializeToString(deterministic=True))
-        problems = validation.problems(anomalies, statistics)
+
+        def count(split: str, names: Collection[str]) -> Mapping[str, int]:
+            features = [feature for feature in schema.feature if feature.name in names]
+            return counting.count_broken(split_files(examples, split), features)
+
+        problems = validation.problems(anomalies, statistics, count)
         validation.check(problems, exec_properties["on_drift"])
         for problem in problems:
             logging.warning("%s", problem)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import tensorflow_data_validation as tfdv
 from rich.console import Console
@@ -29,7 +29,8 @@ class Problem:
       split: where it was found.
       feature: which; "(all)" for the data set.
       what: the kind.
-      detail: what exactly, with the share of the examples where TFDV tells it.
+      detail: what exactly.
+      bad: how many of the split's pictures are at fault; None where none is by itself, as of drift.
       pictures: how many the split has.
       is_error: the data is wrong, and not only other than before.
     """
@@ -38,6 +39,7 @@ class Problem:
     feature: str
     what: str
     detail: str
+    bad: int | None
     pictures: int
     is_error: bool
 
@@ -74,12 +76,15 @@ def validate(
 def problems(
     anomalies: Mapping[str, anomalies_pb2.Anomalies],
     statistics: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
+    count: Callable[[str, Collection[str]], Mapping[str, int]],
 ) -> list[Problem]:
     """All anomalies, errors first.
 
     Args:
       anomalies: split -> what TFDV found.
       statistics: split -> its statistics.
+      count: (split, features) -> for each of the features, how many of the split's pictures break its rules; not asked
+        where there is nothing but drift and skew.
     """
     found = []
     for split in sorted(anomalies):
@@ -87,11 +92,15 @@ def problems(
         infos = sorted(anomalies[split].anomaly_info.items())
         if anomalies[split].HasField("dataset_anomaly_info"):
             infos.append(("(all)", anomalies[split].dataset_anomaly_info))
-        for feature, info in infos:
-            for reason in info.reason:
-                is_error = info.severity == anomalies_pb2.AnomalyInfo.ERROR and reason.type not in _COMPARATORS
-                what, detail = reason.short_description, reason.description
-                found.append(Problem(split, feature, what, detail, int(pictures), is_error))
+        reasons = [(feature, info, reason) for feature, info in infos for reason in info.reason]
+        at_fault = {feature for feature, _, reason in reasons if reason.type not in _COMPARATORS}
+        bad = count(split, at_fault) if at_fault else {}
+        for feature, info, reason in reasons:
+            is_comparison = reason.type in _COMPARATORS
+            is_error = info.severity == anomalies_pb2.AnomalyInfo.ERROR and not is_comparison
+            number = None if is_comparison else bad.get(feature) or None
+            what, detail = reason.short_description, reason.description
+            found.append(Problem(split, feature, what, detail, number, int(pictures), is_error))
     return sorted(found, key=lambda problem: not problem.is_error)
 
 
@@ -119,7 +128,8 @@ def table(found: Sequence[Problem]) -> str:
     """The problems for people."""
     rows = Table("split", "pictures", "feature", "what", "detail", box=None, pad_edge=False)
     for problem in found:
-        cells = problem.split, str(problem.pictures), problem.feature, problem.what, problem.detail
+        pictures = f"{'–' if problem.bad is None else problem.bad} of {problem.pictures}"
+        cells = problem.split, pictures, problem.feature, problem.what, problem.detail
         rows.add_row(*map(Text, cells))
     buffer = io.StringIO()
     Console(file=buffer, width=WIDTH).print(rows)

@@ -4,6 +4,7 @@ python -m captions_kubeflow.run_node --graph TEXT --node Trainer --run-id ID --p
 """
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -48,6 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     from captions_kubeflow import database, graph, ui
     from pipeline import lineage, runner
 
+    gc.freeze()  # as `pipeline.local_run`
     try:
         ir = graph.from_text(args.graph)
         graph.bind(ir, args.run_id, dict(args.param))

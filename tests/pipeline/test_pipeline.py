@@ -43,7 +43,7 @@ def test_the_steps_are_these(nodes):
     ("node", "upstream"),
     [
         ("StatisticsGen", {"CaptionIngest"}),
-        ("ExampleValidator", {"StatisticsGen", "ImportSchemaGen"}),
+        ("ExampleValidator", {"CaptionIngest", "StatisticsGen", "ImportSchemaGen"}),
         ("Transform", {"CaptionIngest", "ImportSchemaGen", "ExampleValidator"}),
         ("FeatureExtractor", {"CaptionIngest", "ExampleValidator"}),
         ("Trainer", {"Transform", "FeatureExtractor"}),

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,8 +50,16 @@ def data_set(width: float, words: float, pictures: int = 300):
     )
 
 
-def found_in(splits, schema, before=None) -> list[Problem]:
-    return problems(validate(splits, schema, before), splits)
+def uncounted(split, features):
+    raise AssertionError(f"{features} of {split} counted, without need")
+
+
+def found_in(splits, schema, before=None, count=uncounted) -> list[Problem]:
+    return problems(validate(splits, schema, before), splits, count)
+
+
+def all_of(number):
+    return lambda split, features: dict.fromkeys(features, number)
 
 
 def test_good_data_passes(schema):
@@ -72,17 +82,23 @@ def test_good_data_passes(schema):
 def test_bad_data_stops_with_split_feature_and_kind(schema, changes, what):
     splits = {"train": statistics(example()), "test": statistics(example(**changes))}
     with pytest.raises(InvalidData) as caught:
-        check(found_in(splits, schema), "warn")
+        check(found_in(splits, schema, count=all_of(1)), "warn")
     first, header, row, *_ = str(caught.value).splitlines()
     assert first == "the data breaks the schema in 1 places:"
     assert header.split() == ["split", "pictures", "feature", "what", "detail"]
-    assert row.split()[:3] == ["test", "1", next(iter(changes))] and what in row
+    assert row.split()[:5] == ["test", "1", "of", "1", next(iter(changes))] and what in row
 
 
-def test_the_share_of_bad_examples_is_told(schema):
+def test_how_many_examples_are_bad_is_told(schema):
     rows = [example()] * 96 + [example(captions=None, caption_words=None)] * 4
-    found = {problem.feature: problem for problem in found_in({"eval": statistics(*rows)}, schema)}
-    assert found["captions"].is_error and "0.96" in found["captions"].detail and found["captions"].pictures == 100
+    found = found_in({"eval": statistics(*rows)}, schema, count=lambda split, features: {"captions": 4})
+    words, captions = found
+    assert captions.is_error and "0.96" in captions.detail and (captions.bad, captions.pictures) == (4, 100)
+    assert words.feature == "caption_words" and words.bad is None  # not known
+    assert re.findall(r"(?m)^eval +(\S+ of 100) +(\w+)", table(found)) == [
+        ("– of 100", "caption_words"),
+        ("4 of 100", "captions"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +113,7 @@ def test_drift_is_seen_between_the_data_and_what_was_before(schema, width, words
     ]
     check(found, "warn")
     if found:
-        with pytest.raises(InvalidData, match=rf"(?s)on_drift=warn goes on.*train +300 +{features[0]} "):
+        with pytest.raises(InvalidData, match=rf"(?s)on_drift=warn goes on.*train +– of 300 +{features[0]} "):
             check(found, "stop")
 
 
@@ -111,15 +127,15 @@ def test_what_tfdv_only_warns_of_passes():
     reason = anomalies_pb2.AnomalyInfo.Reason(short_description="odd", description="somewhat odd")
     info = anomalies_pb2.AnomalyInfo(severity=anomalies_pb2.AnomalyInfo.WARNING, reason=[reason])
     anomalies = {"train": anomalies_pb2.Anomalies(anomaly_info={"captions": info})}
-    found = problems(anomalies, {"train": statistics(example())})
-    assert found == [Problem("train", "captions", "odd", "somewhat odd", 1, False)]
+    found = problems(anomalies, {"train": statistics(example())}, all_of(1))
+    assert found == [Problem("train", "captions", "odd", "somewhat odd", 1, 1, False)]
     check(found, "warn")
 
 
 def test_errors_come_first_and_nothing_in_the_table_is_markup():
     found = [
-        Problem("train", "[bold]width", "skew", "[red]0.4", 9, False),
-        Problem("test", "width", "range", "3", 9, True),
+        Problem("train", "[bold]width", "skew", "[red]0.4", None, 9, False),
+        Problem("test", "width", "range", "3", 2, 9, True),
     ]
     with pytest.raises(InvalidData, match="in 1 places"):
         check(found, "warn")
