@@ -71,9 +71,7 @@ class ExampleValidator(base_component.BaseComponent):
         "components.records",
     )
 
-    def __init__(
-        self, examples: BaseChannel, statistics: BaseChannel, schema: BaseChannel, on_drift: str = "warn"
-    ):
+    def __init__(self, examples: BaseChannel, statistics: BaseChannel, schema: BaseChannel, on_drift: str = "warn"):
         """Constructs the component.
 
         Args:
