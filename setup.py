@@ -18,6 +18,7 @@ setup(
     install_requires=[
         "absl-py>=1.4",
         "apache-beam>=2.56",
+        "h5py>=3.10",
         "jinja2>=3.1",
         "keras>=3.5",
         "markupsafe>=2",

@@ -7,13 +7,15 @@ What changes a feature is in this file, in `export` beside it and in `components
 import dataclasses
 import hashlib
 import inspect
+import itertools
 import json
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
@@ -156,8 +158,45 @@ def _build_from_file(make: Callable[..., keras.Model], settings: BackboneSetting
             model.load_weights(path)
             return model
         except (ValueError, OSError, KeyError) as error:
-            faults.append(" ".join([f"with {variant}:" if variant else "", _without_values(error)]).strip())
+            fault = _first_misfit(path, model) or _without_values(error)
+            faults.append(" ".join([f"with {variant}:" if variant else "", fault]).strip())
     raise ValueError(f"feature_extractor.weights: {path} does not fit {settings.name}: {faults[0]}")
+
+
+def _first_misfit(path: str, model: keras.Model) -> str:
+    """The first layer that does not fit a weights file of Keras 1 and 2, where Keras tells only how many layers it has.
+
+    Those files, which `keras.applications` downloads still, hold the layers' weights in the model's order.
+
+    Returns:
+      a sentence; "" for a file of another kind.
+    """
+    if not h5py.is_hdf5(path):
+        return ""
+    with h5py.File(path) as file:
+        group = file.get("model_weights", file)
+        saved = [(name, _saved_shapes(group[name])) for name in _names(group, "layer_names")]
+    if not saved:
+        return ""
+    wanted = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in model.layers]
+    pairs = itertools.zip_longest(*([one for one in several if one[1]] for several in (wanted, saved)))
+    for ours, theirs in pairs:
+        if ours is None or theirs is None or ours[1] != theirs[1]:
+            has, holds = (f"{one[0]} {_in_words(one[1])}" if one else "no more layer" for one in (ours, theirs))
+            return f"where the backbone has {has}, the file has {holds}"
+    return ""
+
+
+def _saved_shapes(layer: h5py.Group) -> list[tuple[int, ...]]:
+    return [layer[name].shape for name in _names(layer, "weight_names")]
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    return [name if isinstance(name, str) else name.decode() for name in group.attrs.get(attribute, [])]
+
+
+def _in_words(shapes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)
 
 
 def _without_values(error: Exception) -> str:

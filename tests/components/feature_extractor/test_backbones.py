@@ -1,3 +1,6 @@
+import pathlib
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -55,6 +58,51 @@ def test_a_weights_file_that_does_not_fit_names_the_setting_the_backbone_and_the
         backbones.build(BackboneSettings("MobileNetV2", weights_file, 32))
     assert "Conv2D name=Conv1" in str(fault.value)
     assert len(str(fault.value)) < 600
+
+
+def save_as_keras_2(layers: list[keras.Layer], path: pathlib.Path) -> None:
+    """As Keras 2 saved weights, and as `keras.applications` downloads them still."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            group.attrs["weight_names"] = [weight.path.encode() for weight in layer.weights]
+            for weight in layer.weights:
+                group[weight.path] = weight.numpy()
+
+
+@pytest.fixture(scope="module")
+def legacy_weights(tmp_path_factory) -> tuple[keras.Model, str]:
+    """A MobileNet of a quarter's width, and the file of its weights."""
+    model = keras.applications.MobileNet(alpha=0.25, include_top=False, weights=None, input_shape=(32, 32, 3))
+    path = tmp_path_factory.mktemp("weights") / "narrow.h5"
+    save_as_keras_2(model.layers, path)
+    return model, str(path)
+
+
+def test_weights_of_keras_2_are_read(legacy_weights):
+    expected, path = legacy_weights
+    model = backbones.build(BackboneSettings("MobileNet", path, 32))
+    for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "misfit"),
+    [
+        ("MobileNetV2", "where the backbone has Conv1 3x3x3x32, the file has conv1 3x3x3x8$"),
+        ("VGG16", "where the backbone has block1_conv1 3x3x3x64, 64, the file has conv1 3x3x3x8$"),
+    ],
+)
+def test_weights_of_keras_2_that_do_not_fit_name_the_layer(legacy_weights, backbone, misfit):
+    with pytest.raises(ValueError, match=f"does not fit {backbone}: .*{misfit}"):
+        backbones.build(BackboneSettings(backbone, legacy_weights[1], 32))
+
+
+def test_weights_of_keras_2_that_end_early_name_the_layer_that_they_lack(tiny, tmp_path):
+    save_as_keras_2(tiny.layers[:-3], tmp_path / "short.h5")
+    with pytest.raises(ValueError, match=r"has conv_pw_13 1x1x1024x1024, the file has no more layer"):
+        backbones.build(BackboneSettings("MobileNet", str(tmp_path / "short.h5"), 32))
 
 
 def test_a_file_of_something_else_does_not_fit(tmp_path):
