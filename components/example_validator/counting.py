@@ -36,7 +36,7 @@ def breaks(example: tf.train.Example, feature: schema_pb2.Feature) -> bool:
     values = getattr(held, kind).value if kind else []
     if not values:
         return feature.presence.min_fraction > 0
-    return kind != _KINDS[feature.type] or _has_wrong_number(values, feature) or _is_outside(values, feature)
+    return kind != _KINDS.get(feature.type, kind) or _has_wrong_number(values, feature) or _is_outside(values, feature)
 
 
 def _has_wrong_number(values: Sequence, feature: schema_pb2.Feature) -> bool:

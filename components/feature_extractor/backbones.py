@@ -175,7 +175,7 @@ def _first_misfit(path: str, model: keras.Model) -> str:
         return ""
     with h5py.File(path) as file:
         group = file.get("model_weights", file)
-        saved = [(name, _saved_shapes(group[name])) for name in _names(group, "layer_names")]
+        saved = [(name, _saved_shapes(group[name])) for name in _names(group, "layer_names") if name in group]
     if not saved:
         return ""
     wanted = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in model.layers]
@@ -188,7 +188,7 @@ def _first_misfit(path: str, model: keras.Model) -> str:
 
 
 def _saved_shapes(layer: h5py.Group) -> list[tuple[int, ...]]:
-    return [layer[name].shape for name in _names(layer, "weight_names")]
+    return [layer[name].shape for name in _names(layer, "weight_names") if name in layer]
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:

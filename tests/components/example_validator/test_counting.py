@@ -23,6 +23,7 @@ def feature(rules: str) -> schema_pb2.Feature:
     [
         ("type: INT presence { min_fraction: 1.0 }", [[1]], [[]]),
         ("type: INT", [[1], [1, 2], []], [[b"1"], [1.0]]),
+        ("value_count { max: 1 }", [[1], [b"a"]], [[1, 2]]),
         ("type: BYTES shape { }", [[b"a"]], [[b"a", b"b"]]),
         ("type: BYTES shape { dim { size: 2 } }", [[b"a", b"b"]], [[b"a"]]),
         ("type: BYTES value_count { min: 2 max: 3 }", [[b"a"] * 2, [b"a"] * 3], [[b"a"], [b"a"] * 4]),

@@ -105,6 +105,15 @@ def test_weights_of_keras_2_that_end_early_name_the_layer_that_they_lack(tiny, t
         backbones.build(BackboneSettings("MobileNet", str(tmp_path / "short.h5"), 32))
 
 
+def test_weights_of_keras_2_without_those_of_a_layer_do_not_fit(tiny, tmp_path):
+    path = tmp_path / "broken.h5"
+    save_as_keras_2(tiny.layers, path)
+    with h5py.File(path, "a") as file:
+        del file["conv_pw_1"]
+    with pytest.raises(ValueError, match=r"has conv_pw_1 1x1x32x64, the file has conv_pw_1_bn 64, 64, 64, 64"):
+        backbones.build(BackboneSettings("MobileNet", str(path), 32))
+
+
 def test_a_file_of_something_else_does_not_fit(tmp_path):
     (tmp_path / "text.weights.h5").write_text("not HDF5")
     with pytest.raises(ValueError, match=r"text.weights.h5 does not fit MobileNet: .*file signature not found"):
