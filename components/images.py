@@ -29,6 +29,7 @@ MAX_SIDE = 65_535  # pixels; JPEG has no longer ones
 # 8,000 x 8,000 pixels): with these bounds that is up to 1.3 GB in a process, whatever the number of its threads.
 MAX_PIXELS_AT_ONCE = 2 * MAX_PIXELS
 PILLOW_WEIGHT = 3  # pixels of WebP and BMP count so many times
+GIF_STRIDE = 64  # sub-blocks of a GIF that the served model looks at in one go
 BATCH_PIXELS = 16_000_000  # of the pictures in one call of TensorFlow, if there are several
 
 
@@ -108,12 +109,50 @@ def _claimed_pixels(encoded: tf.Tensor) -> tf.Tensor:
     sizes = [
         (b"\xff\xd8", lambda: tf.reduce_prod(tf.cast(tf.image.extract_jpeg_shape(encoded)[:2], tf.int64))),
         (b"\x89PNG", lambda: _number(encoded, 16, tf.int32, False) * _number(encoded, 20, tf.int32, False)),
-        (b"GIF8", lambda: _number(encoded, 6, tf.uint16) * _number(encoded, 8, tf.uint16)),
+        (
+            b"GIF8",
+            lambda: tf.maximum(_number(encoded, 6, tf.uint16) * _number(encoded, 8, tf.uint16), _framed(encoded)),
+        ),
         (b"BM", lambda: _number(encoded, 18, tf.int32) * _number(encoded, 22, tf.int32)),
     ]
     begins = [tf.strings.substr(encoded, 0, len(begin)) == begin for begin, _ in sizes]
     cases = [(is_so, size) for is_so, (_, size) in zip(begins, sizes, strict=True)]
     return tf.case(cases, default=lambda: tf.constant(0, tf.int64))
+
+
+def _framed(encoded: tf.Tensor) -> tf.Tensor:
+    """What `_check_frames` bounds, in a graph: int64 [], the pixels that TensorFlow makes of all frames of a GIF."""
+    data = tf.concat([tf.io.decode_raw(encoded, tf.uint8), tf.zeros(16, tf.uint8)], axis=0)  # a cut block has zeros
+
+    def byte(place):
+        return tf.cast(data[place], tf.int64)
+
+    def colour_table(flags):
+        return tf.where(flags >= 128, tf.bitwise.left_shift(tf.constant(3, tf.int64), flags % 8 + 1), 0)
+
+    def goes_on(position, within, total, widest, highest):
+        del within
+        return (position < tf.strings.length(encoded, "BYTE")) & (tf.maximum(total, widest * highest) <= MAX_PIXELS)
+
+    def next_block(position, within, total, widest, highest):
+        # within sub-blocks, each after its length; full ones, which most are, are stepped over many at a time
+        is_short = data[position : position + 256 * GIF_STRIDE : 256] != 255
+        full = tf.argmax(tf.concat([is_short, [True]], axis=0), output_type=tf.int64)
+        over = tf.where(full > 0, 256 * full, 1 + byte(position))
+        # or at a block: an image's descriptor, an extension, or the end
+        is_image, is_extension = byte(position) == ord(","), byte(position) == ord("!")
+        sizes = [byte(position + place) + 256 * byte(position + place + 1) for place in (5, 7)]
+        width, height = (tf.where(is_image & ~within, size, 0) for size in sizes)
+        image = 11 + colour_table(byte(position + 9))
+        block = tf.where(is_image, image, tf.where(is_extension, tf.constant(2, tf.int64), MAX_BYTES))
+        stays = tf.where(within, (full > 0) | (byte(position) > 0), True)
+        position += tf.cast(tf.where(within, over, block), tf.int32)
+        return position, stays, total + width * height, tf.maximum(widest, width), tf.maximum(highest, height)
+
+    zero = tf.constant(0, tf.int64)
+    start = tf.cast(13 + colour_table(byte(10)), tf.int32)  # after header and logical screen descriptor
+    _, _, total, widest, highest = tf.while_loop(goes_on, next_block, (start, tf.constant(False), zero, zero, zero))
+    return tf.maximum(total, widest * highest)
 
 
 def _number(encoded: tf.Tensor, place: int, dtype: tf.DType, little_endian: bool = True) -> tf.Tensor:

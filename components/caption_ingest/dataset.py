@@ -81,15 +81,13 @@ class DataSet:
       rejects: lines and pictures that are not taken.
       rows: captions in the source, rejected ones included.
       official: the data set says itself which picture is in which split.
-      skipped: how many pictures are left out because no official list names them.
-      warnings: what is odd about the lists.
+      warnings: what is odd about the lists, and how many pictures are left out because none names them.
     """
 
     entries: tuple[Entry, ...]
     rejects: tuple[Reject, ...]
     rows: int
     official: bool
-    skipped: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -126,10 +124,10 @@ def read(settings: Settings) -> DataSet:
         else:
             copies = tuple(files.by_path[path] for path in each.namesakes if path != file.uri)
             entries.append(Entry(each.image_id, assigned, file, tuple(each.captions), each.source, each.line, copies))
-    doubts = lists.doubts(listed, gathered[0].image_id) if gathered else []
-    return DataSet(
-        _first(entries, settings.limit), tuple(rejects), rows, bool(official), skipped, warnings=tuple(doubts)
-    )
+    warnings = lists.doubts(listed, gathered[0].image_id) if gathered else []
+    if skipped:
+        warnings.append(f"{skipped} pictures are in no official list and left out (data.unlisted=skip)")
+    return DataSet(_first(entries, settings.limit), tuple(rejects), rows, bool(official), tuple(warnings))
 
 
 def fingerprint(settings: Settings) -> str:
@@ -266,11 +264,12 @@ def _reject(entry: Entry, reason: Reason, detail: str) -> Reject:
 def _users(gathered: Sequence[Gathered]) -> dict[str, list[str]]:
     """Path of a file -> the pictures that it is to be, first the one that is named by this path."""
     users: dict[str, list[str]] = {}
-    for each in gathered:
+    inside = [each for each in gathered if not _leads_out(each.image_id)]  # others get no file
+    for each in inside:
         if each.file and not each.namesakes:
             users.setdefault(each.file.uri, []).append(each.image_id)
     taken = set(users)
-    for each in gathered:
+    for each in inside:
         if each.file and each.namesakes and taken.isdisjoint(each.namesakes):
             users.setdefault(each.file.uri, []).append(each.image_id)
     return {path: sorted(ids, key=lambda image_id: image_id != path) for path, ids in users.items()}

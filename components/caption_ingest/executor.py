@@ -46,8 +46,6 @@ class Executor(BaseBeamExecutor):
         for reject in all_rejects:
             logging.warning("rejected: %s", reject.to_json())
         logging.info("%d pictures taken, rejects: %s", len(usable), rejects.count(all_rejects))
-        if data.skipped:
-            logging.warning("%d pictures are in no official list and left out (data.unlisted=skip)", data.skipped)
         for warning in data.warnings:
             logging.warning("%s", warning)
         dataset.check_losses(data, faulty, exec_properties["max_reject_fraction"])

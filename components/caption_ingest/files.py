@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
@@ -46,8 +47,8 @@ class Files:
 def scan(data_dir: str) -> Files:
     """Lists the files of a data directory, at any depth, without reading them.
 
-    Hidden files are left out, and, with a warning, what can't be looked at and names that are not UTF-8, which no
-    caption can name.
+    Hidden files are left out, and, with a warning, what can't be looked at and names that are not UTF-8 or have
+    control characters, which no caption can name.
     """
     real_root = os.path.realpath(data_dir)
     by_path, real_paths = {}, {}
@@ -103,11 +104,12 @@ def _is_below(real_path: str, real_root: str) -> bool:
 def readable(directory: str) -> list[os.DirEntry]:
     """The files and directories in a directory.
 
-    Names that are not UTF-8, and a directory that can't be read, as `lost+found`, are left out with a warning.
+    Names that are not UTF-8 or have control characters, and a directory that can't be read, as `lost+found`, are left
+    out with a warning.
     """
     try:
         with os.scandir(directory) as entries:
-            return [entry for entry in entries if _is_utf8(entry) and _is_there(entry)]
+            return [entry for entry in entries if _is_text(entry) and _is_there(entry)]
     except OSError as error:
         logging.warning("left out: %s: %s", os.fsencode(directory), error.strerror)
         return []
@@ -121,11 +123,18 @@ def _is_there(entry: os.DirEntry) -> bool:
         return False
 
 
-def _is_utf8(entry: os.DirEntry) -> bool:
+def _is_text(entry: os.DirEntry) -> bool:
     """Whether a name that the file system gave is text, with no bytes that Python had to escape."""
-    try:
-        entry.name.encode()
-    except UnicodeEncodeError:
-        logging.warning("left out, as its name is not UTF-8: %s", os.fsencode(entry.path))
-        return False
-    return True
+    if is_plain(entry.name):
+        return True
+    logging.warning("left out, as its name is not UTF-8 or has control characters: %s", os.fsencode(entry.path))
+    return False
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name has no characters that steer a terminal, or are none; blanks of all scripts are fine.
+
+    >>> [is_plain(name) for name in ("a b.jpg", "a\N{NARROW NO-BREAK SPACE}b.jpg", "a\x1b[2J.jpg", "\udce9.jpg")]
+    [True, True, False, False]
+    """
+    return all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in name)

@@ -1,15 +1,16 @@
 """Which files of a data directory hold captions, and which the official splits."""
 
+import codecs
 import dataclasses
 import json
 import mmap
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from components.caption_ingest import readers
-from components.caption_ingest.files import readable
+from components.caption_ingest.files import is_plain, readable
 from components.caption_ingest.readers import FORMATS, SPLIT_NAMES, Format
 from components.records import EVAL, TEST, TRAIN
 
@@ -17,8 +18,8 @@ HEAD = 65_536  # bytes that tell a format
 # never opened in search of captions
 _NOT_TEXT = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".tar", ".gz", ".tgz", ".zip", ".7z"}
 _LISTS = {
-    split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|list)?\.txt$", re.IGNORECASE)
-    for split, names in {TRAIN: "train", EVAL: "dev|val", TEST: "test"}.items()
+    split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|image|list|split|set|names|ids)?\.txt$", re.IGNORECASE)
+    for split, names in {TRAIN: "train", EVAL: "dev|val|valid|validation|eval", TEST: "test"}.items()
 }
 _SPLIT_IN_PATH = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_NAMES)})(?![a-z])", re.IGNORECASE)
 
@@ -66,8 +67,11 @@ def find(data_dir: str, wanted: str | None = None) -> Layout:
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
     files = sorted(_candidates(root, depth=2))
     looked_at = _wanted(root, wanted) if wanted else [path for path in files if _is_inside(path, root)]
-    found = {path: kind for path in looked_at if (kind := told_apart(path))}
-    if not found:
+    kinds = {path: told_apart(path) for path in looked_at}
+    found = {path: kind for path, kind in kinds.items() if kind}
+    if found:
+        _check_others(root, found, [path for path, kind in kinds.items() if not kind], bool(wanted))
+    else:
         looks = "\n".join(f"  {each.name}: {each.looks}" for each in FORMATS)
         where = f"in {wanted} of {data_dir}" if wanted else f"in {data_dir}, nor one level below it"
         raise FileNotFoundError(f"data.dir: no captions {where}. Known are\n{looks}")
@@ -85,16 +89,45 @@ def told_apart(path: pathlib.Path) -> Format | None:
     """The format of a file by what is in it; None where it holds no captions."""
     with path.open("rb") as file:
         head = file.read(HEAD)
-    if b"\0" in head:
-        return None
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()][:100]
+    text = codecs.getincrementaldecoder("utf-8-sig")("replace").decode(head)
+    if "\0" in text and "\ufffd" in text:
+        return None  # no text; a control character alone makes none of it
+    lines = [line for line in text.splitlines() if line.strip()][:100]
     if not lines:
         return None
     if lines[0].lstrip().startswith("{"):
-        return readers.JSON_LINES if _is_record(lines[0]) else _kind_of_document(path)
+        if _is_record(lines[0]):
+            return readers.JSON_LINES
+        # whose first line may be broken
+        return _kind_of_document(path) or (readers.JSON_LINES if any(map(_is_record, lines[1:])) else None)
     if any(re.match(r"[^\t]+#\d+ *\t", line) for line in lines):
         return readers.TOKENS
     return readers.TABLE if len(lines[0]) < 1024 and readers.table_header(lines[0]) else None
+
+
+def _check_others(
+    root: pathlib.Path, found: Iterable[pathlib.Path], others: Sequence[pathlib.Path], are_wanted: bool
+) -> None:
+    """Lets no file go unread that is meant: it may be the train captions of which the test captions are left.
+
+    Args:
+      root: the data directory.
+      found: files with captions.
+      others: files that are told to have none.
+      are_wanted: all of them were asked for by name.
+
+    Raises:
+      ValueError: one of the others was asked for, or is called as one with captions but for the split.
+    """
+    names = {_SPLIT_IN_PATH.sub("*", str(path.relative_to(root))): path for path in found}
+    for path in others:
+        alike = names.get(_SPLIT_IN_PATH.sub("*", str(path.relative_to(root))))
+        if are_wanted or alike:
+            why = "data.captions names it" if are_wanted else f"it is called as {alike.name} is"
+            raise ValueError(
+                f"data.dir: {path} has no captions of a known kind, though {why}; see its first lines, or choose the "
+                "files with data.captions=PATTERN"
+            )
 
 
 def _candidates(directory: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
@@ -113,7 +146,7 @@ def _wanted(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
         raise ValueError(f"data.captions: {pattern} leads out of the data directory")
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
     for path in paths:
-        if not str(path).isprintable():
+        if not is_plain(str(path.relative_to(root))):
             raise ValueError(f"data.captions: the name of {path.name!a} is no UTF-8, or has control characters")
         _check_inside(path, root)
     return paths

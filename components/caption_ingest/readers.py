@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from components.caption_ingest.files import is_plain
 from components.caption_ingest.rejects import Reason, Reject
 from components.records import EVAL, TEST, TRAIN
 
@@ -205,13 +206,22 @@ def read_coco(path: pathlib.Path) -> Items:
     `{"images": [{"id": 9, "file_name": NAME}], "annotations": [{"image_id": 9, "caption": TEXT}]}`
     """
     document = _document(path)
-    names = {str(image.get("id")): image.get("file_name") for image in _members(path, document, "images")}
+    names: dict[str, Any] = {}
+    silent: dict[str, int] = {}  # pictures that nothing is said of, with their places
+    for number, image in enumerate(_members(path, document, "images"), start=1):
+        image_id, name = str(image.get("id")), image.get("file_name")
+        if names.setdefault(image_id, name) != name:
+            yield Reject(str(name)[:80], number, Reason.BAD_LINE, f"its id is that of {str(names[image_id])[:80]}")
+        silent[image_id] = number
     for number, annotation in enumerate(_members(path, document, "annotations"), start=1):
         image_id = str(annotation.get("image_id"))
+        silent.pop(image_id, None)
         if image_id not in names:
             yield Reject(image_id[:80], number, Reason.BAD_LINE, f"annotation of picture {image_id[:80]}, unknown")
         else:
             yield _checked(names[image_id], annotation.get("caption"), None, number)
+    for image_id, number in silent.items():
+        yield Reject(str(names[image_id])[:80], number, Reason.EMPTY_CAPTION, "no annotation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,7 +284,7 @@ def _checked(image_id: Any, text: Any, split: Any, number: int) -> Caption | Rej
     name = str(image_id).strip() if type(image_id) in (str, int) else ""
     if not name:
         return Reject("", number, Reason.BAD_LINE, "no name of a picture")
-    if not name.isprintable() or len(name) > 1024:
+    if not is_plain(name) or len(name) > 1024:
         return Reject(ascii(name[:80]), number, Reason.BAD_LINE, "the picture's name has control characters or no end")
     if not isinstance(text, str):
         return Reject(name, number, Reason.BAD_LINE, "no caption")

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from components.caption_ingest import readers
+from components.caption_ingest.files import is_plain
 
 FEW = 0.5  # share of a list's names below which it does not seem to belong to the captions
 MAX_NAME = 1024  # characters of a name
@@ -86,6 +87,8 @@ def _names(path: pathlib.Path) -> Iterator[tuple[int, str]]:
             raise ValueError(f"{path}:{number}: not UTF-8") from None
         if len(name) > MAX_NAME:
             raise ValueError(f"{path}:{number}: {len(name)} characters, which is no name of a picture")
+        if not is_plain(name):
+            raise ValueError(f"{path}:{number}: control characters, which no name of a picture has")
         if name:
             yield number, name
 

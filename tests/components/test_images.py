@@ -332,6 +332,30 @@ def test_a_gif_bomb_behind_a_small_first_frame_is_refused(picture, monkeypatch):
     assert fault_of(bytes(bomb)) == PictureFault.TOO_LARGE
 
 
+@pytest.mark.parametrize("sizes", [[(16, 16)], [(16, 16), (300, 400)], [(1, 60), (60, 1)], [(99, 3)] * 5, []])
+@pytest.mark.parametrize("extensions", [False, True])
+def test_the_served_model_counts_the_same_frames(sizes, extensions):
+    data = gif(*sizes, extensions=extensions)
+    assert images._framed(tf.constant(data)) == images._check_frames(data)
+    assert images._framed(tf.constant(data[:-1] + b"?")) == images._check_frames(data)
+
+
+def test_the_served_model_refuses_a_gif_bomb_undecoded(monkeypatch):
+    bomb = gif((16, 16), (90, 90))
+    assert images.decode_within_bounds(tf.constant(bomb), 16).shape == (16, 16, 3)
+    monkeypatch.setattr(images, "MAX_PIXELS", 16 * 16 + 90 * 90 - 1)
+    monkeypatch.setattr(images, "decode", lambda encoded: pytest.fail("decoded"))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        images.decode_within_bounds(tf.constant(bomb), 16)
+
+
+def test_the_served_models_walk_over_a_broken_gif_ends():
+    data = gif((16, 16), (20, 30), extensions=True)
+    walk = tf.function(images._framed)
+    for end in range(len(data)):
+        assert walk(tf.constant(data[:end])) <= 16 * 16 + 0xFFFF * 30
+
+
 def test_the_walk_over_a_broken_gif_ends_and_leaves_the_verdict_to_the_decoder():
     data = gif((16, 16), (20, 30), extensions=True)
     assert [len(list(images._gif_frames(data[:end]))) for end in (13, 14, 40, len(data) - 1)] == [0, 0, 1, 2]

@@ -1,12 +1,13 @@
 import json
 import os
+import pathlib
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import images
-from components.caption_ingest import dataset, gathering, readers
+from components.caption_ingest import dataset, gathering, readers, splits
 from components.caption_ingest.dataset import Settings
 from components.caption_ingest.pictures import Inspected
 from components.caption_ingest.rejects import Reason, TooManyRejects
@@ -51,6 +52,16 @@ def test_no_name_leads_out_of_the_directory(tmp_path, name):
     assert reject.reason == Reason.OUTSIDE_DATA_DIR
 
 
+@pytest.mark.parametrize("bad", ["../x/0.jpg", "/data/0.jpg"])
+def test_a_name_that_leads_out_takes_no_picture_with_it(tmp_path, bad):
+    write_data_set(tmp_path, f"0.jpg#0\tA dog\n{bad}#0\tA secret\n")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.jpg").write_bytes(b"0")
+    data = dataset.read(Settings(str(tmp_path)))
+    assert [entry.image_id for entry in data.entries] == ["0.jpg"]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [(bad, Reason.OUTSIDE_DATA_DIR)]
+
+
 def test_a_link_out_of_the_directory_is_rejected(tmp_path):
     write_data_set(tmp_path / "data", "link.jpg#0\tA secret\n")
     (tmp_path / "secret.jpg").write_bytes(b"secret")
@@ -62,7 +73,7 @@ def test_a_link_out_of_the_directory_is_rejected(tmp_path):
 def test_unlisted_pictures_can_be_skipped(data_dir):
     data = dataset.read(Settings(str(data_dir), unlisted="skip"))
     assert [entry.image_id for entry in data.entries] == ["a.jpg", "b.jpg", "c.jpg"]
-    assert data.skipped == 1
+    assert data.warnings == ("1 pictures are in no official list and left out (data.unlisted=skip)",)
 
 
 def test_a_skipped_picture_is_no_loss_where_it_is_missing(data_dir):
@@ -247,6 +258,17 @@ def test_a_limit_takes_the_same_pictures_each_time_and_a_larger_one_more(data_di
     chosen = [{entry.image_id for entry in dataset.read(Settings(str(data_dir), limit=n)).entries} for n in (1, 2, 3)]
     assert [len(ids) for ids in chosen] == [1, 2, 3]
     assert chosen[0] < chosen[1] < chosen[2]
+    first, *_ = sorted(("a.jpg", "b.jpg", "c.jpg", "new.jpg"), key=lambda name: splits.unit_hash(name, "limit"))
+    assert chosen[0] == {first} != {"a.jpg"}  # by hash, and not by name
+
+
+def test_the_fingerprint_opens_no_picture(data_dir, monkeypatch):
+    opened = []
+    real = pathlib.Path.open
+    monkeypatch.setattr(pathlib.Path, "open", lambda path, *args, **kw: opened.append(path) or real(path, *args, **kw))
+    monkeypatch.setattr("builtins.open", lambda *args, **kw: pytest.fail(f"{args} opened"))
+    dataset.fingerprint(Settings(str(data_dir)))
+    assert opened and not any("images" in path.parts for path in opened)
 
 
 def test_the_fingerprint_sees_every_change_that_matters(data_dir):

@@ -86,3 +86,10 @@ def test_names_that_are_not_utf_8_are_left_out_with_a_warning(tmp_path, caplog):
         write(tmp_path / os.fsdecode(path))
     assert set(scan(str(tmp_path)).by_path) == {"a.jpg", "ü.jpg"}
     assert "b\\xe9.jpg" in caplog.text and "caf\\xe9" in caplog.text
+
+
+def test_names_that_would_steer_a_terminal_are_left_out_with_a_warning(tmp_path, caplog):
+    for path in ("a.jpg", "b\x1b[2J.jpg", "d\x1b[2J/c.jpg"):
+        write(tmp_path / path)
+    assert set(scan(str(tmp_path)).by_path) == {"a.jpg"}
+    assert "b\\x1b[2J.jpg" in caplog.text and "\x1b" not in caplog.text

@@ -76,6 +76,48 @@ def test_one_of_several_can_be_chosen(tmp_path):
     assert names(found) == [("captions_train2017.json", "train"), ("captions_val2017.json", "eval")]
 
 
+BROKEN = {
+    "a control character": ("csv", TABLE + "b.jpg,a\0cat\n"),
+    "a broken first line": ("jsonl", '{"image": "a.jpg", "cap\n{"image": "b.jpg", "caption": "A dog"}\n'),
+    "a first line about the file": ("jsonl", '{"version": 1}\n{"image": "b.jpg", "caption": "A dog"}\n'),
+}
+
+
+@pytest.mark.parametrize(("suffix", "text"), BROKEN.values(), ids=BROKEN)
+def test_a_bad_line_does_not_hide_a_file(tmp_path, suffix, text):
+    for split, held in {"train": text, "test": TABLE if suffix == "csv" else text.splitlines()[1]}.items():
+        (tmp_path / f"captions_{split}.{suffix}").write_text(held)
+    assert [split for _, split in names(layout.find(str(tmp_path)))] == ["test", "train"]
+
+
+@pytest.mark.parametrize("text", ["Captions of Flickr\n" + TABLE, TABLE.encode("utf-16").decode("latin-1"), ""])
+@pytest.mark.parametrize("wanted", [None, "captions_*.csv"])
+def test_no_split_is_left_out_because_its_file_is_not_understood(tmp_path, text, wanted):
+    (tmp_path / "captions_test.csv").write_text(TABLE)
+    (tmp_path / "captions_train.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"captions_train.csv has no captions of a known kind, though "):
+        layout.find(str(tmp_path), wanted)
+    assert names(layout.find(str(tmp_path), "captions_test.csv")) == [("captions_test.csv", None)]
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("train.txt", "validation.txt", "test.txt"),
+        ("train_split.txt", "valid_split.txt", "test_split.txt"),
+        ("Flickr_8k.trainImages.txt", "Flickr_8k.devImages.txt", "Flickr_8k.testImages.txt"),
+        ("flickr30k_train.txt", "flickr30k_val.txt", "flickr30k_test.txt"),
+        ("train_ids.txt", "eval_ids.txt", "test-list.txt"),
+    ],
+)
+def test_lists_are_found_by_the_usual_names(tmp_path, train, val, test):
+    (tmp_path / "captions.csv").write_text(TABLE)
+    for name in (train, val, test):
+        (tmp_path / name).write_text("a.jpg\n")
+    found = {split: path.name for split, path in layout.find(str(tmp_path)).lists.items()}
+    assert found == {"train": train, "eval": val, "test": test}
+
+
 @pytest.mark.parametrize("wanted", ["../a.csv", "/etc/*", "x/../../a.csv"])
 def test_no_choice_leads_out_of_the_directory(tmp_path, wanted):
     (tmp_path / "a.csv").write_text(TABLE)
@@ -129,7 +171,7 @@ def test_what_is_missing_or_ambiguous_is_said(tmp_path):
 def test_pictures_are_not_opened_in_search_of_captions(tmp_path):
     write_data_set(tmp_path, LINE)
     (tmp_path / "a.jpg").write_text(TABLE)
-    (tmp_path / "weights.bin").write_bytes(b"image,caption\n\0")
+    (tmp_path / "weights.bin").write_bytes(b"image,caption\n\0\xff")
     assert layout.find(str(tmp_path)).format == readers.TOKENS
 
 

@@ -227,6 +227,23 @@ def test_coco(tmp_path):
     assert rejected(bad) == [(2, Reason.BAD_LINE), (3, Reason.BAD_LINE), (4, Reason.BAD_LINE)]
 
 
+def test_no_picture_of_coco_is_lost_in_silence(tmp_path):
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 1, "file_name": "c.jpg"}]
+    annotations = [{"image_id": 1, "caption": "A dog"}]
+    second, good, silent = readers.read_coco(
+        written(tmp_path, json.dumps({"images": images, "annotations": annotations}))
+    )
+    assert good == Caption("a.jpg", "A dog", None, 1)
+    assert (second.image_id, second.line, second.reason) == ("c.jpg", 3, Reason.BAD_LINE)
+    assert (silent.image_id, silent.line, silent.reason) == ("b.jpg", 2, Reason.EMPTY_CAPTION)
+
+
+@pytest.mark.parametrize("blank", ["\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}"])
+def test_a_name_may_have_the_blanks_of_any_script(tmp_path, blank):
+    name = f"Screenshot 10.15{blank}AM.jpg"
+    assert list(readers.read_tokens(written(tmp_path, f"{name}#0\tA dog\n"))) == [Caption(name, "A dog", None, 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

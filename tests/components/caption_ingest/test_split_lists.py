@@ -61,7 +61,12 @@ def test_a_picture_in_two_lists_is_an_error_with_file_and_line(lists):
 
 
 @pytest.mark.parametrize(
-    ("data", "message"), [(b"a.jpg\ncaf\xe9.jpg\n", ":2: not UTF-8"), (b"a/" * 600, ":1: 1200 characters")]
+    ("data", "message"),
+    [
+        (b"a.jpg\ncaf\xe9.jpg\n", ":2: not UTF-8"),
+        (b"a/" * 600, ":1: 1200 characters"),
+        (b"a\x1b[2J.jpg", ":1: control"),
+    ],
 )
 def test_what_is_no_list_is_an_error_with_file_and_line(tmp_path, data, message):
     (tmp_path / "list.txt").write_bytes(data)
