@@ -9,6 +9,7 @@ Features themselves lie in the feature store, a directory for each fingerprint o
 """
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -96,19 +97,73 @@ class Manifest:
         """
         shards = self.shards_of(image_ids)
         ids_of = collections.defaultdict(list)
-        for pictures in shards.values():
+        for shard, pictures in shards.items():
             for image_id, sha in pictures.items():
-                ids_of[sha.encode()].append(image_id)
+                ids_of[f"{shard}/{sha}".encode()].append(image_id)
         if not ids_of:
             return
         wanted = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant(list(ids_of)), tf.ones(len(ids_of), tf.int32)), 0
         )
-        paths = [os.path.join(self.directory, shard) for shard in shards]
-        dataset = tf.data.TFRecordDataset(paths).map(self.parse, tf.data.AUTOTUNE)
-        dataset = dataset.filter(lambda sha, feature: wanted.lookup(sha) == 1).batch(batch_size).prefetch(2)
-        for shas, features in without_autotuning(dataset):
-            yield [ids_of[sha] for sha in shas.numpy()], features
+        dataset = self.records(tf.data.Dataset.from_tensor_slices(list(shards)).flat_map(self.serialized))
+        dataset = dataset.filter(lambda record, feature: wanted.lookup(record) == 1).batch(batch_size).prefetch(2)
+        for found, features in without_autotuning(dataset):
+            yield [ids_of[record] for record in found.numpy()], features
+
+    def serialized(self, shard: tf.Tensor) -> tf.data.Dataset:
+        """What is in a shard, undecoded: its file name, string [] -> (that name, record: string []) of each record."""
+        records_of = tf.data.TFRecordDataset(tf.strings.join([self.directory, shard], os.sep))
+        return records_of.map(lambda record: (shard, record))
+
+    def records(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
+        """Decodes what `serialized` gives: ("SHARD/SHA256": string [], feature: float16 [positions, channels]) of each.
+
+        The shard is part of the name, since a picture may lie in several where runs overlapped: that counts which the
+        manifest names.
+        """
+
+        def parse(shard: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            sha, feature = self.parse(record)
+            return tf.strings.join([shard, sha], "/"), feature
+
+        return serialized.map(parse, tf.data.AUTOTUNE)
+
+    @contextlib.contextmanager
+    def mending(self) -> Iterator[None]:
+        """Removes shards that turn out to be damaged while they are read, so that the next run computes them again.
+
+        The extractor checks what it reads, but a cached one reads nothing.
+
+        Raises:
+          DamagedFeatures: some were.
+        """
+        try:
+            yield
+        except tf.errors.DataLossError as error:
+            paths = [os.path.join(self.directory, shard) for shard in self.shards]
+            damaged = [path for path in paths if not _is_sound(path)]
+            if not damaged:
+                raise
+            for path in damaged:
+                tf.io.gfile.remove(path)
+            raise DamagedFeatures(
+                f"{len(damaged)} shards of the feature store were damaged and are removed ({damaged[0]}): "
+                "run again, and their features are computed anew"
+            ) from error
+
+
+class DamagedFeatures(RuntimeError):
+    """Features that were sound when they were computed can't be read any more."""
+
+
+def _is_sound(path: str) -> bool:
+    """Whether all records of a file can be read; TFRecord keeps a checksum of each (CRC-32C)."""
+    try:
+        for _ in without_autotuning(tf.data.TFRecordDataset(path).batch(1024)):
+            pass
+    except tf.errors.DataLossError:
+        return False
+    return True
 
 
 def serialize(sha256: str, feature: np.ndarray) -> bytes:

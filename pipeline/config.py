@@ -265,6 +265,11 @@ def check_paths(config: Config) -> None:
     Raises:
       ConfigError: naming the setting.
     """
+    for name, path in {"root": config.root_dir, "data.dir": config.data.dir or ""}.items():
+        if "://" in path:
+            raise ConfigError(
+                f"{name}: {path} is no directory; mount the bucket, and give the path where it is mounted"
+            )
     # a span, data/day-{SPAN}, is found when the ingest runs
     if config.data.dir is not None and "{SPAN}" not in config.data.dir and not os.path.isdir(config.data.dir):
         raise ConfigError(f"data.dir: {config.data.dir} is not a directory")

@@ -75,7 +75,8 @@ def _evaluate(
     paths = dict(zip(pictures.image_ids, pictures.paths, strict=True))
 
     def caption(name: str, model_dir: str, file_name: str) -> None:
-        captions = captioning.caption_split(model_dir, manifest, paths)
+        with manifest.mending():
+            captions = captioning.caption_split(model_dir, manifest, paths)
         coco = [{"image_id": image_id, "caption": captions[image_id]} for image_id in pictures.image_ids]
         write_text(os.path.join(predictions_dir, file_name), json.dumps(coco, ensure_ascii=False, indent=1))
         evaluation.add(name, captions)

@@ -132,7 +132,7 @@ def _is_text(entry: os.DirEntry) -> bool:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name has no characters that steer a terminal, or are none; blanks of all scripts are fine.
+    r"""Whether a name has no characters that steer a terminal, or are none; blanks of all scripts are fine.
 
     >>> [is_plain(name) for name in ("a b.jpg", "a\N{NARROW NO-BREAK SPACE}b.jpg", "a\x1b[2J.jpg", "\udce9.jpg")]
     [True, True, False, False]

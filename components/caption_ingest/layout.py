@@ -122,8 +122,8 @@ def _check_others(
     names = {_SPLIT_IN_PATH.sub("*", str(path.relative_to(root))): path for path in found}
     for path in others:
         alike = names.get(_SPLIT_IN_PATH.sub("*", str(path.relative_to(root))))
-        if are_wanted or alike:
-            why = "data.captions names it" if are_wanted else f"it is called as {alike.name} is"
+        if alike or are_wanted:
+            why = f"it is called as {alike.name} is" if alike else "data.captions names it"
             raise ValueError(
                 f"data.dir: {path} has no captions of a known kind, though {why}; see its first lines, or choose the "
                 "files with data.captions=PATTERN"

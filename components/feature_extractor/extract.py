@@ -9,21 +9,23 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+from apache_beam.metrics.metric import MetricResults, Metrics, MetricsFilter
 from apache_beam.utils.shared import Shared
 
 from components import images
-from components.feature_extractor.store import FeatureStore, index_name
+from components.feature_extractor.store import FeatureStore, News
 from components.features import Backbone
 from components.progress import Progress
 
 SMALLEST_SHARD, LARGEST_SHARD = 4, 512  # pictures
 FEW_SHARDS, MANY_SHARDS = 25, 80  # of a small run, and of one whose shards are whole batches
 CONCURRENT = 2  # shards a worker process computes at a time: one is decoded or written while the other is multiplied
+COMPUTED = "pictures_computed"  # Beam's counter
 POLL_SECONDS = 1.0  # between two looks at what is committed
 LOGGER = logging.getLogger(__name__)
 
@@ -63,13 +65,15 @@ def read_checked(picture: Picture) -> bytes:
 class ExtractShards(beam.DoFn):
     """Computes the features of some pictures and commits them as one shard."""
 
-    def __init__(self, store: FeatureStore, batch_size: int):
-        self._store, self._batch_size = store, batch_size
+    def __init__(self, store: FeatureStore, batch_size: int, known: frozenset[str]):
+        self._store, self._batch_size, self._known = store, batch_size, known
         self._shared = Shared()
+        self._computed = Metrics.counter(ExtractShards, COMPUTED)
 
     def setup(self):
         # once a worker process, however many threads it has
         self._backbone = self._shared.acquire(lambda: Backbone(self._store.directory))
+        self._committed = News(self._store, self._known)
         self._pool = concurrent.futures.ThreadPoolExecutor(CONCURRENT)
 
     def start_bundle(self):
@@ -78,25 +82,32 @@ class ExtractShards(beam.DoFn):
     def process(self, pictures: list[Picture]) -> None:
         self._pending.append(self._pool.submit(self._extract, pictures))
         if len(self._pending) > CONCURRENT:
-            self._pending.popleft().result()
+            self._count(self._pending.popleft())
 
     def finish_bundle(self):
         while self._pending:
-            self._pending.popleft().result()
+            self._count(self._pending.popleft())
 
     def teardown(self):
         self._pool.shutdown(cancel_futures=True)
 
-    def _extract(self, pictures: list[Picture]) -> None:
-        wanted = [picture.sha256 for picture in pictures]
-        if self._store.holds(wanted):  # by another run, or by a worker that was lost before it could tell
-            return
-        batches = []
+    def _count(self, extracted: concurrent.futures.Future) -> None:
+        self._computed.inc(extracted.result())  # here: Beam knows this thread
+
+    def _extract(self, pictures: list[Picture]) -> int:
+        """Commits what nobody else has committed meanwhile; returns how many pictures that were."""
+        committed = self._committed()  # by another run, or by a worker that was lost before it could tell
+        missing = [picture for picture in pictures if picture.sha256 not in committed]
+        if missing:
+            self._store.add([picture.sha256 for picture in missing], self._features(missing))
+        return len(missing)
+
+    def _features(self, pictures: list[Picture]) -> Iterator[np.ndarray]:
+        """Float16 [positions, channels] of each picture."""
         for start in range(0, len(pictures), self._batch_size):
             chosen = pictures[start : start + self._batch_size]
             encoded = [images.for_tensorflow(read_checked(picture)) for picture in chosen]
-            batches.append(self._backbone(tf.constant(encoded)).numpy())  # float16 (batch, positions, channels)
-        self._store.add(wanted, np.concatenate(batches))
+            yield from self._backbone(tf.constant(encoded)).numpy()
 
 
 def extract_missing(
@@ -111,11 +122,12 @@ def extract_missing(
       make_pipeline: gives a new Beam pipeline.
 
     Returns:
-      number of pictures that the store lacked.
+      number of pictures that were computed: those that the store lacked, unless another run was faster.
     """
     wanted = {picture.sha256: picture for picture in pictures.values()}
     for shard in store.check(wanted):
         LOGGER.warning("%s in %s was damaged; its features are computed again", shard, store.directory)
+    known = store.names()  # first: what is committed in between may be looked at twice, but is not overlooked
     held = store.index()
     missing = [picture for sha256, picture in wanted.items() if sha256 not in held]
     if not missing:
@@ -123,34 +135,34 @@ def extract_missing(
     size = shard_size(len(missing), batch_size)
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
     random.shuffle(chunks)  # two runs at once then share the work: each finds what the other has done
-    sizes = {index_name([picture.sha256 for picture in chunk]): len(chunk) for chunk in chunks}
-    with _telling_progress(store, sizes), make_pipeline() as pipeline:
+    with _telling_progress(News(store, known), {picture.sha256 for picture in missing}), make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(chunks, reshuffle=True)
-            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size))
+            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, known))
         )
-    return len(missing)
+    counters = pipeline.result.metrics().query(MetricsFilter().with_name(COMPUTED))[MetricResults.COUNTERS]
+    return sum(counter.result for counter in counters)
 
 
 @contextlib.contextmanager
-def _telling_progress(store: FeatureStore, sizes: Mapping[str, int]) -> Iterator[None]:
+def _telling_progress(committed: News, missing: Set[str]) -> Iterator[None]:
     """Tells how many pictures are committed: told here, since the workers may be on other machines.
 
     Args:
-      store: where they are committed.
-      sizes: file name of a shard's index -> number of its pictures.
+      committed: to their store.
+      missing: sha256 of the pictures that are waited for.
     """
-    progress, is_over = Progress("pictures", sum(sizes.values())), threading.Event()
+    progress, is_over = Progress("pictures", len(missing)), threading.Event()
 
     def watch() -> None:
         told, is_last = 0, False
         while not is_last:
             is_last = is_over.wait(POLL_SECONDS)
-            committed = sum(sizes.get(name, 0) for name in tf.io.gfile.listdir(store.directory))
-            if committed > told:
-                progress.advance(committed - told)
-                told = committed
+            done = len(missing & committed())
+            if done > told:
+                progress.advance(done - told)
+                told = done
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

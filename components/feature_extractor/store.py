@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import re
+import threading
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from components.features import BACKBONE, serialize
 IDENTITY = "identity"
 # what a directory may hold of a store's; a name that begins with a dot is still being written
 SHARD = re.compile(r"shard-\w+\.(tfrecord|json)")
+INDEX = re.compile(r"shard-\w+\.json")
 MODEL = re.compile(r"backbone-\w+")
 PARTIAL = re.compile(rf"\.({SHARD.pattern}|{MODEL.pattern}|{re.escape(BACKBONE)}|{IDENTITY})(\.\w+)?\.partial")
 READ_BUFFER = 2**20  # bytes
@@ -75,14 +77,13 @@ class FeatureStore:
         """sha256 of a picture -> file name of the shard that holds its features."""
         return {sha256: shard.file for shard in self.shards() for sha256 in shard.sha256}
 
+    def names(self) -> frozenset[str]:
+        """The file names of all indexes."""
+        return frozenset(name for name in tf.io.gfile.listdir(self.directory) if INDEX.fullmatch(name))
+
     def shards(self) -> list[Shard]:
         """The committed shards that are there in their full length, by name."""
         return [shard for shard in self._committed() if self._length(shard.file) == shard.bytes]
-
-    def holds(self, sha256: Sequence[str]) -> bool:
-        """Whether a shard of just these pictures, in this order, is committed."""
-        shard = _read_index(os.path.join(self.directory, index_name(sha256)))
-        return shard is not None and self._length(shard.file) == shard.bytes
 
     def check(self, wanted: Collection[str]) -> list[str]:
         """Reads the shards that hold certain pictures, and removes those whose records are broken.
@@ -112,12 +113,12 @@ class FeatureStore:
         if shards:
             write_text(os.path.join(self.directory, IDENTITY), uuid.uuid4().hex)
 
-    def add(self, sha256: Sequence[str], features: np.ndarray) -> None:
+    def add(self, sha256: Sequence[str], features: Iterable[np.ndarray]) -> None:
         """Commits one shard.
 
         Args:
           sha256: [n] of the pictures' bytes.
-          features: float16 [n, positions, channels].
+          features: n of float16 [positions, channels]; they are written as they come.
         """
         name = _name(sha256)
         path = os.path.join(self.directory, f"{name}.tfrecord")
@@ -127,7 +128,7 @@ class FeatureStore:
                     writer.write(serialize(sha, feature))
             length = tf.io.gfile.stat(partial).length  # now: under its name another may remove it
         index = {"file": f"{name}.tfrecord", "bytes": length, "sha256": list(sha256)}
-        write_text(os.path.join(self.directory, index_name(sha256)), json.dumps(index))
+        write_text(os.path.join(self.directory, f"{name}.json"), json.dumps(index))
 
     def prepare_backbone(self, settings: backbones.BackboneSettings) -> tuple[tuple[int, int], int]:
         """Exports the backbone into the directory, unless it is there.
@@ -217,14 +218,32 @@ class FeatureStore:
         return count == sum(len(shard.sha256) for shard in shards)
 
 
+class News:
+    """What is committed to a store from some moment on, by whichever run or worker; each index is read once."""
+
+    def __init__(self, store: FeatureStore, known: Collection[str]):
+        """Begins after some indexes.
+
+        Args:
+          store: where.
+          known: `FeatureStore.names` of that moment.
+        """
+        self._store, self._read, self._sha256 = store, set(known), set[str]()
+        self._lock = threading.Lock()
+
+    def __call__(self) -> set[str]:
+        """The sha256 of all pictures whose features were committed since; to be looked at, not changed."""
+        with self._lock:
+            for name in self._store.names() - self._read:
+                self._read.add(name)
+                if shard := _read_index(os.path.join(self._store.directory, name)):
+                    self._sha256 |= shard.sha256
+            return self._sha256
+
+
 def _name(sha256: Sequence[str]) -> str:
     """What a shard is called but for the suffix: two runs that compute the same pictures write the same file."""
     return "shard-" + hashlib.sha256("\n".join(sha256).encode()).hexdigest()[:24]
-
-
-def index_name(sha256: Sequence[str]) -> str:
-    """The file name of the index of the shard that holds certain pictures, in this order."""
-    return f"{_name(sha256)}.json"
 
 
 def _index_of(shard: str) -> str:

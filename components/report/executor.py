@@ -72,7 +72,8 @@ def gather(
             small[picture["image_id"]] = jpeg
         progress.advance()
     model_dir = path_utils.serving_model_path(inputs["model"].uri)
-    maps = attention.read(model_dir, manifest, [picture["image_id"] for picture in pictures])
+    with manifest.mending():
+        maps = attention.read(model_dir, manifest, [picture["image_id"] for picture in pictures])
     return page.Material(
         _read_json(os.path.join(evaluation_uri, records.EVALUATION_FILE)),
         pictures,

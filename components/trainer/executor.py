@@ -8,6 +8,7 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components import records
+from components.features import Manifest
 
 
 class Executor(trainer_executor.GenericExecutor):
@@ -19,7 +20,8 @@ class Executor(trainer_executor.GenericExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        super().Do(input_dict, output_dict, exec_properties)
+        with Manifest.load(artifact_utils.get_single_uri(input_dict["features"])).mending():
+            super().Do(input_dict, output_dict, exec_properties)
         for made in (*output_dict["model"], *output_dict["model_run"]):
             made.set_string_custom_property(records.MODEL_NAME, exec_properties["model_name"])
 

@@ -1,6 +1,5 @@
 """Features, streamed from the store's shards, meet word ids, held in memory."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -51,7 +50,6 @@ class CaptionedFeatures:
           alike: what has equal weight: CAPTIONS or PICTURES, however many captions these have.
         """
         self._manifest, self._alike = manifest, alike
-        # a picture's content may lie in other shards too, where runs overlapped: only what the manifest names is taken
         by_record: dict[str, list[np.ndarray]] = {}
         shards = manifest.shards_of(ids)
         for shard, pictures in shards.items():
@@ -94,7 +92,10 @@ class CaptionedFeatures:
 
     def _pictures(self, shards: tf.data.Dataset) -> tf.data.Dataset:
         """Shards -> (number of the picture, its feature)."""
-        pictures = shards.interleave(self._read, cycle_length=4, block_length=16).map(self._join, tf.data.AUTOTUNE)
+        serialized = shards.interleave(self._manifest.serialized, cycle_length=4, block_length=16)
+        pictures = self._manifest.records(serialized).map(
+            lambda record, feature: (self._row_of.lookup(record), feature)
+        )
         return pictures.filter(lambda row, feature: row >= 0)
 
     def _batches(self, pictures: tf.data.Dataset, table: tuple, skip: int = 0) -> tf.data.Dataset:
@@ -108,14 +109,6 @@ class CaptionedFeatures:
 
         batches = pictures.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(PREFETCH)
         return without_autotuning(batches)
-
-    def _read(self, shard):
-        records_of = tf.data.TFRecordDataset(tf.strings.join([self._manifest.directory, shard], os.sep))
-        return records_of.map(lambda serialized: (shard, serialized))
-
-    def _join(self, shard, serialized):
-        sha, feature = self._manifest.parse(serialized)
-        return self._row_of.lookup(tf.strings.join([shard, sha], "/")), feature
 
     def _drawn(self, number: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
         rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.features import Backbone, Manifest, serialize
+from components.features import Backbone, DamagedFeatures, Manifest, serialize
 
 SHARDS = {"shard-1.tfrecord": {"a.jpg": "sha a", "b.jpg": "sha b"}, "shard-2.tfrecord": {"c.jpg": "sha c"}}
 
@@ -58,6 +58,42 @@ def test_the_features_of_some_pictures_are_read_each_content_once(tmp_path):
     np.testing.assert_array_equal(features, [[[1], [1]], [[2], [2]]])
     assert [len(rows) for rows, _ in manifest.read(names, 2)] == [2, 1]
     assert list(manifest.read(["unknown.jpg"], 8)) == []
+
+
+def write_shard(path, *contents: str) -> None:
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number, sha in enumerate(contents):
+            writer.write(serialize(sha, np.full((2, 1), number, np.float16)))
+
+
+def test_of_a_picture_in_two_shards_the_one_that_the_manifest_names_is_read(tmp_path):
+    write_shard(tmp_path / "one", "sha a", "sha b")
+    write_shard(tmp_path / "two", "sha c", "sha a")
+    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {"one": {"b.jpg": "sha b"}, "two": {"a.jpg": "sha a"}})
+    [(rows, features)] = manifest.read(["a.jpg", "b.jpg"], 8)
+    assert rows == [["b.jpg"], ["a.jpg"]]
+    np.testing.assert_array_equal(features, [[[1], [1]], [[1], [1]]])
+
+
+def test_a_shard_that_is_damaged_when_it_is_read_is_removed(tmp_path):
+    write_shard(tmp_path / "one", "sha a")
+    write_shard(tmp_path / "two", "sha b")
+    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {"one": {"a.jpg": "sha a"}, "two": {"b.jpg": "sha b"}})
+    damaged = bytearray((tmp_path / "two").read_bytes())
+    damaged[-10] ^= 1
+    (tmp_path / "two").write_bytes(damaged)
+    message = r"1 shards .* damaged and are removed \(.*two\): run again"
+    with pytest.raises(DamagedFeatures, match=message), manifest.mending():
+        list(manifest.read(["a.jpg", "b.jpg"], 8))
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_damage_elsewhere_is_not_the_shards(tmp_path):
+    write_shard(tmp_path / "one", "sha a")
+    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {"one": {"a.jpg": "sha a"}})
+    with pytest.raises(tf.errors.DataLossError), manifest.mending():
+        raise tf.errors.DataLossError(None, None, "of another file")
+    assert (tmp_path / "one").exists()
 
 
 def test_the_backbone_is_the_one_that_is_named(tmp_path, monkeypatch):

@@ -127,6 +127,18 @@ def test_a_run_killed_in_the_trainer_goes_on_from_there(after_first, first):
     )
 
 
+def test_features_that_the_disk_has_damaged_are_noticed_and_computed_again(after_first):
+    [shard, *_] = sorted(after_first.root.glob("store/**/shard-*.tfrecord"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1  # of the same length, so that only its checksum tells
+    shard.write_bytes(data)
+    summary = after_first.run(settings=["trainer.seed=2"], status=1)
+    assert states(summary)["FeatureExtractor"] == "cached" and states(summary)["Trainer"] == "failed"
+    summary = after_first.run(settings=["trainer.seed=2"])
+    assert states(summary)["FeatureExtractor"] == states(summary)["Trainer"] == "done"
+    assert shard.read_bytes() != bytes(data)
+
+
 def test_a_part_can_be_run_with_an_earlier_runs_outputs(after_first, first):
     summary = after_first.run("--from", "Trainer", "--to", "BleuEvaluator", settings=["trainer.seed=1"])
     assert states(summary) == dict.fromkeys(STEPS, "skipped") | {"Trainer": "done", "BleuEvaluator": "done"}

@@ -153,17 +153,45 @@ RUNNERS = {
 }
 
 
-def test_what_another_run_has_committed_meanwhile_is_not_computed(store, tmp_path, monkeypatch):
-    wanted = list(pictures(tmp_path, range(3)).values())
-    step = extract.ExtractShards(store, 2)
+def test_what_another_run_has_committed_meanwhile_is_not_computed(store, tmp_path):
+    wanted = list(pictures(tmp_path, range(5)).values())
+    one, other = (extract.ExtractShards(store, 2, store.names()) for _ in range(2))
+    for step in (one, other):
+        step.setup()
+    assert [one._extract(wanted[:3]), other._extract(wanted[1:]), one._extract(wanted)] == [3, 2, 0]
+    assert sum(map(len, (shard.sha256 for shard in store.shards()))) == 5
+    one.teardown()
+    other.teardown()
+
+
+def test_two_runs_at_once_compute_little_twice(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(extract, "SMALLEST_SHARD", 1)
+    wanted = pictures(tmp_path, range(24))
+    lists = [dict(list(wanted.items())[:20]), dict(list(wanted.items())[3:])]  # whose shards are other ones
+    store = copy_of(exported, tmp_path / "store")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        computed = list(pool.map(lambda part: extract.extract_missing(part, store, 2, beam.Pipeline), lists))
+    assert 24 <= sum(len(shard.sha256) for shard in store.shards()) <= sum(computed) < 36
+
+
+def test_the_same_pictures_elsewhere_under_other_names_are_known(store, tmp_path):
+    extract.extract_missing(pictures(tmp_path, range(3)), store, 2, beam.Pipeline)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    renamed = {f"of another run {name}": picture for name, picture in pictures(elsewhere, range(3)).items()}
+    assert extract.extract_missing(renamed, store, 16, beam.Pipeline) == 0
+    assert sum(map(len, extract.shards_of(renamed, store).values())) == 3
+
+
+def test_of_a_large_shard_one_batch_is_held_at_a_time(store, tmp_path, monkeypatch):
+    step = extract.ExtractShards(store, 2, store.names())
     step.setup()
-    step._extract(wanted)
-    monkeypatch.setattr(step, "_backbone", None)  # which can't be called
-    step._extract(wanted)
-    with pytest.raises(TypeError):
-        step._extract(wanted[:2])
+    calls, real = [], step._backbone
+    monkeypatch.setattr(step, "_backbone", lambda encoded: calls.append(len(encoded)) or real(encoded))
+    features = step._features(list(pictures(tmp_path, range(5)).values()))
+    seen = [len(calls) for _ in features]
+    assert (seen, calls) == ([1, 1, 2, 2, 3], [2, 2, 1])
     step.teardown()
-    assert sum(map(len, (shard.sha256 for shard in store.shards()))) == 3
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 4), (50, 4), (300, 12), (1000, 16), (8000, 100), (100_000, 512)])
