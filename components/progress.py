@@ -35,24 +35,30 @@ class Progress:
                 return
             self._told = now
             rate = self._done / max(now - self._start, 1e-9)
-            LOGGER.info("%s", describe(self._what, self._done, self._total, rate))
+            of = {"progress": self, "is_last": self._done >= self._total}
+            LOGGER.info("%s", describe(self._what, self._done, self._total, rate), extra=of)
 
 
 class SparseProgress(logging.Filter):
-    """Lets all lines through, but progress only every so many seconds: for logs, in which every line stays."""
+    """Lets all lines through, but progress only every so many seconds: for logs, in which every line stays.
+
+    The seconds count for each `Progress` by itself, whose last line always comes through; for what is logged without
+    one, for each format.
+    """
 
     def __init__(self, seconds: float = 30.0):
         super().__init__()
-        self._seconds, self._next = seconds, 0.0
+        self._seconds = seconds
+        self._next: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is to be written."""
         if record.name != LOGGER.name:
             return True
-        now = time.monotonic()
-        if now < self._next:
+        kind, now = getattr(record, "progress", record.msg), time.monotonic()
+        if now < self._next.get(kind, now) and not getattr(record, "is_last", False):
             return False
-        self._next = now + self._seconds
+        self._next[kind] = now + self._seconds
         return True
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,10 @@ class Need:
         """Whether a shard is needed."""
         return (fingerprint, shard.file) in self.shards or not shard.sha256.isdisjoint(self.pictures)
 
+    def uses(self, fingerprint: str) -> bool:
+        """Whether a backbone is needed: a Trainer exports it with its model, an extraction of now may load any."""
+        return bool(self.pictures) or any(of == fingerprint for of, _ in self.shards)
+
 
 @dataclasses.dataclass(frozen=True)
 class Holding:
@@ -51,13 +56,15 @@ class Holding:
     Attributes:
       store: its directory.
       backbone: name, size and weights, for people.
+      model: bytes of the exported backbone.
       needed: shards that a run that counts needs, or that are young.
       unneeded: the other shards.
-      leftovers: of killed runs, file or directory -> bytes.
+      leftovers: of killed runs, and the backbone that nothing needs: file or directory -> bytes.
     """
 
     store: FeatureStore
     backbone: str
+    model: int
     needed: tuple[Shard, ...]
     unneeded: tuple[Shard, ...]
     leftovers: dict[str, int]
@@ -141,16 +148,24 @@ def holdings(store_dir: str, needed: Need, min_age: float) -> Iterator[Holding]:
             except tf.errors.NotFoundError:
                 continue  # another has just removed it
             (keep if needed.covers(fingerprint, shard) or written > young else rest).append(shard)
-        yield Holding(store, _describe(store.backbone()), tuple(keep), tuple(rest), store.leftovers(young))
+        leftovers, known = store.leftovers(young), store.backbone()
+        model, exported = _model(store, known) if known else (0, math.inf)
+        is_needed = keep or exported > young or needed.uses(fingerprint)
+        # where young files are left over, a run is writing
+        if known and not is_needed and store.leftovers(math.inf) == leftovers:
+            # in this order; without the identity, no run that still found the backbone is answered from the cache
+            leftovers |= {BACKBONE: 0, known["saved_model"]: model, IDENTITY: 0}
+        yield Holding(store, _describe(known), model, tuple(keep), tuple(rest), leftovers)
 
 
 def drop(found: Sequence[Holding]) -> int:
-    """Removes what is not needed; the backbones that are in use stay.
+    """Removes what is not needed. A backbone that is removed is exported again by the next run that wants it.
 
     Returns:
       bytes that were freed.
     """
     for holding in found:
+        # first, for it renews the identity: no cached manifest then leads a Trainer to a backbone that is gone
         holding.store.remove([shard.file for shard in holding.unneeded])
         holding.store.clear(holding.leftovers)
     return sum(holding.freed for holding in found)
@@ -162,8 +177,8 @@ def table(found: Sequence[Holding], last: int) -> Table:
     for holding in found:
         every = holding.needed + holding.unneeded
         unneeded = f"{_pictures(holding.unneeded)} pictures, {_size(holding.freed)}"
-        name = os.path.basename(holding.store.directory)
-        shown.add_row(holding.backbone, str(_pictures(every)), str(len(every)), _size(_bytes(every)), unneeded, name)
+        name, size = os.path.basename(holding.store.directory), _bytes(every) + holding.model
+        shown.add_row(holding.backbone, str(_pictures(every)), str(len(every)), _size(size), unneeded, name)
     return shown
 
 
@@ -203,6 +218,16 @@ def _extracted_now(handle: metadata.Metadata, pipeline: metadata_store_pb2.Conte
 def _is_running(execution: metadata_store_pb2.Execution, now: float) -> bool:
     started = execution.create_time_since_epoch / 1e3
     return execution.last_known_state == metadata_store_pb2.Execution.RUNNING and started > now - LONGEST_STEP
+
+
+def _model(store: FeatureStore, known: dict) -> tuple[int, float]:
+    """Bytes of the exported backbone, and when it was last written to, in seconds since 1970."""
+    walked = tf.io.gfile.walk(os.path.join(store.directory, known["saved_model"]))
+    try:
+        found = [tf.io.gfile.stat(os.path.join(place, name)) for place, _, names in walked for name in names]
+    except tf.errors.NotFoundError:  # another has just removed it
+        return 0, math.inf
+    return sum(each.length for each in found), max((each.mtime_nsec / 1e9 for each in found), default=math.inf)
 
 
 def _describe(known: dict | None) -> str:

@@ -1,5 +1,6 @@
 """What the tests share, and the rule that none is skipped."""
 
+import logging
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
+from components.progress import LOGGER
 
 
 @pytest.fixture
@@ -16,6 +18,15 @@ def picture() -> Image.Image:
     picture = Image.new("RGB", (40, 30))
     picture.putdata([(6 * x, 8 * y, 255 - 6 * x) for y in range(30) for x in range(40)])
     return picture
+
+
+@pytest.fixture(autouse=True)
+def log_levels():
+    """What a test sets stays its own: the level of the root logger decides what others capture."""
+    levels = {logger: logger.level for logger in (logging.getLogger(), LOGGER)}
+    yield
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from tfx.orchestration import metadata
 
 from components import records
+from components.feature_extractor import backbones, export
 from components.feature_extractor.store import FeatureStore
 from components.features import Manifest
 from pipeline import feature_store
@@ -69,6 +70,63 @@ def test_dropping_keeps_what_is_needed_and_renews_the_identity(store):
     assert feature_store.drop(after) == 0
 
 
+@pytest.fixture
+def old_backbones(store, tmp_path):
+    """Their SavedModels, of 1,000 bytes each."""
+    made = sorted(tmp_path.glob("features/*/backbone-0a/saved_model.pb"))
+    for path in made:
+        path.write_bytes(bytes(1000))
+        os.utime(path, (1, 1))
+    return made
+
+
+def test_a_backbone_without_features_goes_with_them_and_is_exported_again(store, old_backbones, monkeypatch):
+    [one, other] = found(store)
+    [shard], identity = other.unneeded, other.store.identity()
+    assert (one.model, other.model) == (1000, 1000)
+    assert one.freed == sum(each.bytes for each in one.unneeded)  # it has a young shard
+    assert other.freed == shard.bytes + 1000
+    assert feature_store.drop([other]) == other.freed
+    assert not os.listdir(other.store.directory)
+    assert [holding.store for holding in found(store)] == [one.store]
+
+    def exported(settings, directory):
+        os.makedirs(directory)
+        open(os.path.join(directory, "saved_model.pb"), "w").close()
+        return (2, 2), 3
+
+    monkeypatch.setattr(export, "export", exported)
+    assert other.store.identity() != identity  # or a cached manifest would send the Trainer to it
+    assert other.store.prepare_backbone(backbones.BackboneSettings("MobileNet", "random", 32)) == ((2, 2), 3)
+    assert found(store)[1].model == 0 and found(store)[1].freed == 0
+
+
+def test_a_backbone_goes_also_where_its_features_went_before(store, old_backbones):
+    [_, other] = found(store)
+    other.store.remove([shard.file for shard in other.unneeded])
+    [_, other] = found(store)
+    assert (other.unneeded, other.freed) == ((), 1000)
+    assert feature_store.drop([other]) == 1000
+    assert not os.listdir(other.store.directory)
+
+
+@pytest.mark.parametrize("why", ["a run", "an extraction", "young", "something is written"])
+def test_a_backbone_that_may_be_in_use_stays(store, old_backbones, why):
+    needed = Need()
+    if why == "a run":
+        needed = Need(frozenset({("print-b", "lost.tfrecord")}))
+    elif why == "an extraction":
+        needed = Need(pictures=frozenset({"none has features yet"}))
+    elif why == "young":
+        os.utime(old_backbones[1])
+    else:
+        (old_backbones[1].parent.parent / ".shard-1.tfrecord.0a.partial").touch()
+    [_, other] = found(store, needed)
+    feature_store.drop([other])
+    assert other.store.backbone() and not other.store.shards()
+    assert other.freed == sum(shard.bytes for shard in other.unneeded) > 0
+
+
 def test_leftovers_are_counted_and_dropped(store, tmp_path):
     for directory in ("print-a", "print-c"):  # the last was killed when it exported its backbone
         (tmp_path / "features" / directory).mkdir(exist_ok=True)
@@ -90,6 +148,13 @@ def test_the_table_counts_pictures_and_bytes(store):
     assert one.split()[:6] == ["InceptionV3", "32", "px,", "random", "2", "2"]
     assert "1 pictures" in one
     assert other.split()[-1] == "print-b"
+
+
+def test_the_size_is_that_of_features_and_backbone(store, old_backbones):
+    old_backbones[1].write_bytes(bytes(3 * 2**20))
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(feature_store.table(found(store), 10))
+    assert stream.getvalue().splitlines()[2].split()[4:8] == ["1", "1", "3.0", "MiB"]
 
 
 def test_a_root_where_nothing_has_run_is_said(store, tmp_path):
