@@ -157,8 +157,8 @@ def _build_from_file(make: Callable[..., keras.Model], settings: BackboneSetting
         try:
             model.load_weights(path)
             return model
-        except (ValueError, OSError, KeyError) as error:
-            fault = _first_misfit(path, model) or _without_values(error)
+        except Exception as error:  # of a damaged file comes whatever h5py and zipfile raise
+            fault = _first_misfit(path, model) or _without_values(error) or type(error).__name__
             faults.append(" ".join([f"with {variant}:" if variant else "", fault]).strip())
     raise ValueError(f"feature_extractor.weights: {path} does not fit {settings.name}: {faults[0]}")
 
@@ -169,13 +169,16 @@ def _first_misfit(path: str, model: keras.Model) -> str:
     Those files, which `keras.applications` downloads still, hold the layers' weights in the model's order.
 
     Returns:
-      a sentence; "" for a file of another kind.
+      a sentence; "" for a file of another kind, and for a damaged one.
     """
-    if not h5py.is_hdf5(path):
+    try:
+        with h5py.File(path) as file:
+            group = file.get("model_weights", file)
+            saved = [(name, _saved_shapes(group[name])) for name in _names(group, "layer_names") if name in group]
+    except (OSError, RuntimeError, KeyError):
         return ""
-    with h5py.File(path) as file:
-        group = file.get("model_weights", file)
-        saved = [(name, _saved_shapes(group[name])) for name in _names(group, "layer_names") if name in group]
+    if not saved and not path.endswith(".weights.h5"):
+        return "it has no layers as Keras 1 and 2 save them; if Keras 3 saved it, its name has to end in .weights.h5"
     if not saved:
         return ""
     wanted = [(layer.name, [tuple(weight.shape) for weight in layer.weights]) for layer in model.layers]
@@ -227,7 +230,11 @@ def _randomize(model: keras.Model, settings: BackboneSettings) -> None:
             # He et al. 2015, https://arxiv.org/abs/1502.01852; a depthwise kernel sees one channel
             fan_in = math.prod(shape[:2] if "depthwise" in variable.path else shape[:-1])
             variable.assign(rng.normal(0.0, math.sqrt(2.0 / fan_in), shape).astype("float32"))
+        elif "layer_scale" in variable.path:
+            variable.assign(tf.ones(shape))  # ConvNeXt begins at 1e-6, at which its blocks do nothing
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0  # one pass in training mode then leaves just this batch's statistics

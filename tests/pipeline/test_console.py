@@ -72,6 +72,7 @@ def test_a_step_that_takes_its_time_is_announced(monkeypatch):
 
 
 def test_brackets_in_a_message_are_no_markup(clock):
+    LOGGER.setLevel(logging.INFO)
     stream = io.StringIO()
     with Display(stream, total=2) as display:
         display.start(Step("Trainer", State.RUNNING))

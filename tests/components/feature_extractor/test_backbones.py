@@ -37,11 +37,25 @@ def test_random_weights_are_the_same_each_time(tiny):
         np.testing.assert_array_equal(ours, again)
 
 
-def test_random_weights_tell_pictures_apart(tiny):
-    pixels = np.stack([np.asarray(scenes.draw(1, index).resize((32, 32)), np.float32) for index in range(8)])
-    features = tiny(keras.applications.mobilenet.preprocess_input(pixels)).numpy()
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.stack([np.asarray(scenes.draw(1, index).resize((32, 32)), np.float32) for index in range(8)])
+
+
+def test_random_weights_tell_pictures_apart(tiny, pixels):
+    features = tiny(keras.applications.mobilenet.preprocess_input(pixels.copy())).numpy()
     assert features.std() > 0.1
     assert features.std(axis=0).mean() > 0.1
+
+
+def test_random_weights_without_batch_norm_tell_pictures_apart_by_every_block(pixels):
+    model = backbones.build(BackboneSettings("ConvNeXtTiny", "random", 32))
+    features = model(pixels, training=False).numpy()
+    assert features.std(axis=0).mean() > 0.1
+    for layer in model.layers:
+        if "depthwise" in layer.name:
+            layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    assert np.abs(model(pixels, training=False).numpy() - features).mean() > 0.1
 
 
 def test_weights_from_a_file_find_the_width_that_they_fit(weights_file):
@@ -118,6 +132,29 @@ def test_a_file_of_something_else_does_not_fit(tmp_path):
     (tmp_path / "text.weights.h5").write_text("not HDF5")
     with pytest.raises(ValueError, match=r"text.weights.h5 does not fit MobileNet: .*file signature not found"):
         backbones.build(BackboneSettings("MobileNet", str(tmp_path / "text.weights.h5"), 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("half.keras", keras.Model.save),
+        ("half.weights.h5", keras.Model.save_weights),
+        ("half.h5", lambda model, path: save_as_keras_2(model.layers, path)),
+    ],
+)
+def test_half_a_weights_file_names_the_setting_and_the_file(tiny, tmp_path, name, save):
+    path = tmp_path / name
+    save(tiny, path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf"feature_extractor.weights: \S+{name} does not fit MobileNet: .*\w"):
+        backbones.build(BackboneSettings("MobileNet", str(path), 32))
+
+
+def test_weights_of_keras_3_under_a_name_of_keras_2_are_told_their_name(weights_file, tmp_path):
+    path = tmp_path / "narrow.h5"
+    path.write_bytes(pathlib.Path(weights_file).read_bytes())
+    with pytest.raises(ValueError, match=r"narrow.h5 does not fit MobileNet: .*its name has to end in .weights.h5"):
+        backbones.build(BackboneSettings("MobileNet", str(path), 32))
 
 
 def test_imagenet_weights_that_can_not_be_had_name_the_ways_out(monkeypatch):
