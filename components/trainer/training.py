@@ -99,9 +99,9 @@ def run_fn(fn_args: FnArgs) -> None:
     with devices.strategy(settings["devices"]).scope():
         model = build(settings, data)
         if fn_args.base_model:
-            told = warm_start.start_from(model, fn_args.base_model, data.words)
-            logging.info(told)
-            LOGGER.info(told)
+            taken, told = warm_start.start_from(model, fn_args.base_model, data.words)
+            for tell in (logging.info, LOGGER.info) if taken else (logging.warning, LOGGER.warning):
+                tell(told)
         fit(model, data, settings, checkpoints, os.path.join(fn_args.model_run_dir, "logs"))
     captioner = export.Captioner(
         model, Backbone(data.manifest.directory), data.vocabulary_file, choose(DecodingSettings, settings)
@@ -162,7 +162,8 @@ def fit(model: keras.Model, data: Data, settings: Mapping[str, Any], checkpoints
         reader.bleu_4 if by_bleu else None,
     )
     for outcome in loop.run():
-        curves.add(outcome, reader.samples() if outcome["epoch"] == loop.at.epoch else ())
+        as_it_was = outcome["epoch"] == loop.at.epoch and not loop.at.step  # the model, when this epoch was over
+        curves.add(outcome, reader.samples() if as_it_was else ())
 
 
 def _expand(patterns: list[str]) -> list[str]:

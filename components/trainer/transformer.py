@@ -57,13 +57,14 @@ def positions_1d(length: int, depth: int) -> np.ndarray:
 def positions_2d(rows: int, columns: int, depth: int) -> np.ndarray:
     """Positions of a grid, row by row: the first half of the depth tells the row, the second the column.
 
-    As `posemb_sincos_2d` in Beyer et al. 2022, https://arxiv.org/abs/2205.01580.
+    `positions_1d` for the row and for the column, concatenated: as in Beyer et al. 2022 (`posemb_sincos_2d`),
+    https://arxiv.org/abs/2205.01580, up to their order and frequencies.
 
     Returns:
       float32 [rows·columns, depth].
     """
-    row, column = positions_1d(rows, depth // 2), positions_1d(columns, depth // 2)
-    grid = np.concatenate([np.repeat(row, columns, axis=0), np.tile(column, (rows, 1))], axis=1)
+    row, column = positions_1d(rows, depth // 2), positions_1d(columns, depth // 2)  # (rows, D/2), (columns, D/2)
+    grid = np.concatenate([np.repeat(row, columns, axis=0), np.tile(column, (rows, 1))], axis=1)  # (N, D)
     return grid.astype(np.float32)
 
 
@@ -110,10 +111,11 @@ class SelfAttention(layers.Layer):
 
     def call(self, x, training=False):
         """All look at all: (P, N, D) -> (P, N, D)."""
-        return self.out(self.attend(*split_heads(self.project(x), 3, self.heads), training=training))
+        query_key_value = split_heads(self.project(x), 3, self.heads)  # three of (P, H, N, d)
+        return self.out(self.attend(*query_key_value, training=training))  # (P, N, D)
 
     def causal(self, rows, packing, training=False):
-        """Each word looks at itself and those before it: (R, D) -> (R, D)."""
+        """Each word looks at itself and those before it (Vaswani et al. 2017, section 3.2.3): (R, D) -> (R, D)."""
         query, key, value = split_heads(packing.unpack(self.project(rows)), 3, self.heads)  # (B, H, T, d)
         place = tf.range(packing.length)
         visible = place[:, None] >= place[None, :]  # (T, T)
@@ -123,7 +125,7 @@ class SelfAttention(layers.Layer):
         """One word more: x (B, D), past keys and values (2, B, H, t, d) -> (B, D) and past (2, B, H, t+1, d)."""
         query, key, value = split_heads(self.project(x)[:, None], 3, self.heads)  # (B, H, 1, d)
         past = tf.concat([past, tf.stack([key, value])], axis=3)  # (2, B, H, t+1, d)
-        return self.out(self.attend(query, past[0], past[1])[:, 0]), past
+        return self.out(self.attend(query, past[0], past[1])[:, 0]), past  # (B, 1, D) -> (B, D)
 
 
 class CrossAttention(layers.Layer):
@@ -267,7 +269,7 @@ class CaptionTransformer(keras.Model):
 
     def encode(self, features, training=False):
         """Features (P, N, C) -> memory (P, N, D)."""
-        x = self.embed_features(self.dropout(tf.cast(features, tf.float32), training=training))
+        x = self.embed_features(self.dropout(tf.cast(features, tf.float32), training=training))  # (P, N, D)
         x = self.dropout(x + self.picture_positions, training=training)
         for layer in self.encoder:
             x = layer(x, training=training)
@@ -331,5 +333,5 @@ class CaptionTransformer(keras.Model):
         """(R, D) -> (R, V)."""
         x = self.decoder_norm(x)
         if self.to_logits is not None:
-            return self.to_logits(x)
-        return product(x, self.embed_words.embeddings, self.settings.precision, transposed=True)
+            return self.to_logits(x)  # (R, D) -> (R, V)
+        return product(x, self.embed_words.embeddings, self.settings.precision, transposed=True)  # (R, V)

@@ -19,7 +19,7 @@ FREE = ("vocabulary_size", "max_length", "dropout", "precision")
 WEIGHTS, VALUE = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> str:
+def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> tuple[bool, str]:
     """Takes an exported model's weights, where it is of the same make; words are told apart by their spelling.
 
     The embedding and the scores of a word that the exported model does not know stay random.
@@ -30,24 +30,28 @@ def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> str:
       words: the new vocabulary, in the order of the ids.
 
     Returns:
-      a sentence for the log: how much was taken, or why nothing.
+      whether any was taken, and a sentence for the log: how much, or why none.
     """
-    with tf.io.gfile.GFile(os.path.join(directory, "assets.extra", DESCRIPTION)) as file:
-        known = json.load(file)
+    try:
+        with tf.io.gfile.GFile(os.path.join(directory, "assets.extra", DESCRIPTION)) as file:
+            known = json.load(file)
+        vocabulary = _vocabulary(directory)
+        saved = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
+    except tf.errors.NotFoundError as error:
+        return False, f"starts from random weights, for files of the model to start from are gone: {error.message}"
     if other := _difference(model, known.get("model"), known.get("settings", {})):
-        return f"starts from random weights, for the model to start from has {other}: {directory}"
-    places = {word: place for place, word in enumerate(_vocabulary(directory))}
+        return False, f"starts from random weights, for the model to start from has {other}: {directory}"
+    places = {word: place for place, word in enumerate(vocabulary)}
     shared = [(new, places[word]) for new, word in enumerate(words) if word in places]
     larger = type(model)(dataclasses.replace(model.settings, vocabulary_size=len(words) + 1))
     make_weights(larger)  # they show where a weight depends on the vocabulary
-    saved = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
     for key in saved.get_variable_to_shape_map():
         if key.startswith(WEIGHTS) and key.endswith(VALUE):
             path = key.removeprefix(WEIGHTS).removesuffix(VALUE).split("/")
             variable, value = _at(model, path), saved.get_tensor(key)
             axes = [axis for axis, size in enumerate(variable.shape) if size != _at(larger, path).shape[axis]]
             variable.assign(_by_words(np.array(variable), value, axes[0], shared) if axes else value)
-    return f"starts from {directory}, which knows {len(shared)} of {len(words)} words"
+    return True, f"starts from {directory}, which knows {len(shared)} of {len(words)} words"
 
 
 def _difference(model: keras.Model, name: str | None, settings: dict[str, Any]) -> str | None:

@@ -74,7 +74,7 @@ class Curves:
 
         Args:
           outcome: of `Loop.run`.
-          samples: of `Reader.samples`; empty where the epoch is an earlier run's.
+          samples: of `Reader.samples`; empty where an earlier run has trained the model on since.
         """
         step = int(outcome["epoch"]) - 1  # Keras counts from 0
         for name, value in outcome.items():

@@ -18,9 +18,13 @@ def compiled(*overrides: str) -> pipeline_pb2.Pipeline:
     return compiler.Compiler().compile(create_pipeline(load(None, ["root=/nowhere", *overrides])))
 
 
+def nodes_of(*overrides: str) -> dict[str, pipeline_pb2.PipelineNode]:
+    return {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled(*overrides).nodes}
+
+
 @pytest.fixture(scope="module")
 def nodes():
-    return {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled().nodes}
+    return nodes_of()
 
 
 def test_the_steps_are_these(nodes):
@@ -56,6 +60,32 @@ def test_what_waits_for_what(nodes, node, upstream):
     assert set(nodes[node].upstream_nodes) == upstream
 
 
+def fed_by(node: pipeline_pb2.PipelineNode, name: str) -> set[tuple[str, str]]:
+    """(step, output) of all that an input comes from."""
+    channels = node.inputs.inputs[name].channels if name in node.inputs.inputs else ()
+    return {(channel.producer_node_query.id, channel.output_key) for channel in channels}
+
+
+def test_the_last_blessed_model_is_what_training_starts_from_where_it_is_asked_to(nodes):
+    assert fed_by(nodes["Trainer"], "base_model") == set()
+    warm = nodes_of("trainer.warm_start=last_blessed", "trainer.models=[transformer, attention]")
+    for trainer in ("Trainer", "AttentionTrainer"):
+        assert fed_by(warm[trainer], "base_model") == {("LatestBlessedModel", "model")}
+
+
+def test_the_second_model_is_trained_too_and_set_beside_the_first(nodes):
+    assert fed_by(nodes["BleuEvaluator"], "other_models") == fed_by(nodes["Report"], "other_model_runs") == set()
+    both = nodes_of("trainer.models=[transformer, attention]")
+    assert set(both) - set(nodes) == {"AttentionTrainer"}
+    for trainer, model in (("Trainer", "transformer"), ("AttentionTrainer", "attention")):
+        assert both[trainer].parameters.parameters["model_name"].field_value.string_value == model
+    for node in ("BleuEvaluator", "Pusher", "Report"):
+        assert fed_by(both[node], "model") == {("Trainer", "model")}
+    assert fed_by(both["BleuEvaluator"], "other_models") == {("AttentionTrainer", "model")}
+    assert fed_by(both["Report"], "model_run") == {("Trainer", "model_run")}
+    assert fed_by(both["Report"], "other_model_runs") == {("AttentionTrainer", "model_run")}
+
+
 def test_it_is_a_pure_function():
     assert compiled() == compiled()
     assert not pathlib.Path("/nowhere").exists()
@@ -76,13 +106,13 @@ def test_it_is_a_pure_function():
     ],
 )
 def test_a_setting_reaches_the_execution_properties_of_its_step_alone(nodes, override, changed):
-    others = {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled(override).nodes}
+    others = nodes_of(override)
     assert {node for node in nodes if nodes[node].parameters != others[node].parameters} == changed
 
 
 def test_other_code_of_the_tokenizer_is_another_transform(nodes, monkeypatch):
     monkeypatch.setattr(pipeline, "source_hash", lambda *modules: "other code")
-    others = {node.pipeline_node.node_info.id: node.pipeline_node for node in compiled().nodes}
+    others = nodes_of()
     assert {node for node in nodes if nodes[node].parameters != others[node].parameters} == {"Transform"}
     config = others["Transform"].parameters.parameters["custom_config"].field_value.string_value
     assert json.loads(config)["source"] == "other code"
