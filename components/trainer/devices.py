@@ -1,5 +1,6 @@
 """What the training runs on, and in which precision."""
 
+import functools
 import pathlib
 
 import tensorflow as tf
@@ -23,7 +24,12 @@ def strategy(devices: int = 0) -> tf.distribute.Strategy:
     found = [name for name in found if kind in name]
     if devices > len(found):
         raise ValueError(f"trainer.devices: {devices} are asked for, and there are {len(found)}")
-    chosen = found[: devices or len(found)]
+    return _strategy_of(tuple(found[: devices or len(found)]))
+
+
+# once a process: every MirroredStrategy numbers its sums alike, and TensorFlow would take them for an earlier one's
+@functools.cache
+def _strategy_of(chosen: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(chosen) if len(chosen) > 1 else tf.distribute.OneDeviceStrategy(chosen[0])
 
 

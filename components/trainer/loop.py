@@ -14,6 +14,7 @@ from components.progress import LOGGER
 from components.trainer import steps
 from components.trainer.checkpoints import Checkpoints
 from components.trainer.input_pipeline import CaptionedFeatures
+from components.trainer.optimization import Adam
 
 LOSS, BLEU = "loss", "bleu_4"  # what the best epoch is chosen by, on eval
 Outcome = dict[str, float]  # figure -> its value
@@ -53,7 +54,7 @@ class Position:
     epoch: int = 0  # epochs that are over
     step: int = 0  # steps of this epoch that are done
     sums: dict[str, float] = dataclasses.field(default_factory=dict)  # of this epoch's steps, see `steps.Sums`
-    seconds: float = 0.0  # that this epoch's steps took
+    seconds: float = 0.0  # that this epoch's steps took, and the waiting for their batches
     history: list[Outcome] = dataclasses.field(default_factory=list)  # an entry an epoch
     best: list[int] = dataclasses.field(default_factory=list)  # the best epochs from 1, the best first
 
@@ -64,7 +65,7 @@ class Loop:
     def __init__(
         self,
         model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: Adam,
         train: CaptionedFeatures,
         held_out: CaptionedFeatures,
         settings: LoopSettings,
@@ -104,7 +105,7 @@ class Loop:
           word.
 
         Raises:
-          FloatingPointError: the loss is no number any more.
+          FloatingPointError: the loss is no number any more, on train or on eval.
         """
         if (state := self.checkpoints.restore(self._state)) is not None:
             self.at = Position(**state)
@@ -119,16 +120,17 @@ class Loop:
     def _one_epoch(self) -> None:
         seed = self.settings.seed + 1_000_003 * self.at.epoch
         data = self.train.shuffled(seed, self.settings.captions_a_picture, skip=self.at.step)
-        for batch in self.strategy.experimental_distribute_dataset(data):
-            start = time.monotonic()
+        batches = self.strategy.experimental_distribute_dataset(data)
+        start = time.monotonic()
+        for batch in batches:
             sums = {name: float(value) for name, value in self._train_step(batch).items()}
             self.at.seconds += time.monotonic() - start
             self.at.step += 1
             self.at.sums = {name: self.at.sums.get(name, 0.0) + value for name, value in sums.items()}
-            if not math.isfinite(sums["loss"]):
-                self._stop(sums["loss"])
+            self._check("the loss", sums["loss"])
             self._tell()
             self._save_if_due()
+            start = time.monotonic()
         self.at.history.append(self._outcome())
         self._rank()
         self.at.epoch, self.at.step, self.at.sums, self.at.seconds = self.at.epoch + 1, 0, {}, 0.0
@@ -142,7 +144,7 @@ class Loop:
             "loss": sums["loss"] / sums["words"],
             "accuracy": sums["right"] / sums["words"],
             **self._measured(),
-            "learning_rate": self._rate(),
+            "learning_rate": float(self.optimizer.last_rate),
             "captions_per_second": sums["captions"] / max(self.at.seconds, 1e-9),
         }
 
@@ -152,6 +154,7 @@ class Loop:
         for batch in self._held_out:
             for name, value in self._eval_step(batch).items():
                 sums[name] = sums.get(name, 0.0) + float(value)
+        self._check("the loss on eval", sums["loss"])  # before the score: weights that are no numbers say no words
         measured = {"val_loss": sums["loss"] / sums["words"], "val_accuracy": sums["right"] / sums["words"]}
         return measured if self.score is None else measured | {"val_bleu_4": self.score()}
 
@@ -211,15 +214,14 @@ class Loop:
             sums["captions"] / max(self.at.seconds, 1e-9), left,
         )  # fmt: skip
 
-    def _stop(self, loss: float) -> None:
-        raise FloatingPointError(
-            f"the loss became {loss} in step {int(self.optimizer.iterations)} (epoch {self.at.epoch + 1}) at the "
-            f"learning rate {self._rate():.3g}: raise trainer.warmup, lower trainer.learning_rate, or set "
-            "trainer.clip_norm=1"
-        )
-
-    def _rate(self) -> float:
-        return float(self.optimizer.learning_rate)
+    def _check(self, which: str, loss: float) -> None:
+        """Stops the training if a loss is no number any more."""
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"{which} became {loss} in step {int(self.optimizer.iterations)} (epoch {self.at.epoch + 1}) at the "
+                f"learning rate {float(self.optimizer.last_rate):.3g}: raise trainer.warmup, lower "
+                "trainer.learning_rate, or set trainer.clip_norm=1"
+            )
 
     def _distributed(self, step: Callable, spec: Any) -> Callable[[Any], Mapping[str, tf.Tensor]]:
         """A step as one graph for all batches of a spec, run by each replica on its share of a batch."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -52,10 +53,25 @@ class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Adam(keras.optimizers.Adam):
-    """Keras's Adam, but updated by TensorFlow's own kernel.
+    """Keras's Adam, but updated by TensorFlow's own kernel, and clipped alike on one device and on many.
 
     Keras makes a dozen passes over the weights, the kernel one: at 45 million weights 50 ms a step instead of 150.
     """
+
+    @property
+    def last_rate(self) -> tf.Tensor:
+        """The learning rate of the step that was taken last; `learning_rate` is the next one's."""
+        return self._learning_rate(self.iterations - 1)
+
+    def _clip_gradients(self, grads):
+        # Keras would clip the part of each replica, and then sum them. Slices may hold a row in several parts, whose
+        # lengths are not that of the row.
+        dense = [tf.convert_to_tensor(gradient) for gradient in grads]
+        context: Any = tf.distribute.get_replica_context()
+        return super()._clip_gradients(context.all_reduce(tf.distribute.ReduceOp.SUM, dense))
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars  # which are sums already
 
     def update_step(self, gradient, variable, learning_rate):
         slot = self._get_variable_index(variable)
@@ -70,7 +86,7 @@ class Adam(keras.optimizers.Adam):
             beta1=self.beta_1,
             beta2=self.beta_2,
             epsilon=self.epsilon,
-            grad=tf.convert_to_tensor(gradient),
+            grad=gradient,
         )
 
 
@@ -93,7 +109,7 @@ class OptimizerSettings:
     clip_norm: float = 0.0
 
 
-def make_optimizer(settings: OptimizerSettings, d_model: int, steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(settings: OptimizerSettings, d_model: int, steps: int) -> Adam:
     """Adam with the values of Vaswani et al. 2017, section 5.3; with a weight decay it is AdamW.
 
     Args:

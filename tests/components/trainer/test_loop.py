@@ -49,6 +49,7 @@ def test_it_learns_the_pictures_by_heart(store, tmp_path):
     history = list(loop.run())
     assert [outcome["epoch"] for outcome in history] == list(range(1, 41))
     assert history[-1]["loss"] < 0.1 < history[0]["loss"] and history[-1]["val_accuracy"] == 1.0
+    assert history[0]["learning_rate"] == pytest.approx(0.01 * 3 / 10)  # of the third step, the epoch's last
     features = tf.constant([store[1][sha].astype("f") for sha in PICTURES.values()])
     said, _ = greedy(loop.model, features, 4)
     assert said.numpy()[:, :3].tolist() == [[4 + n, 4 + n // 2, 3] for n in range(8)]
@@ -132,10 +133,38 @@ def test_bleu_chooses_where_it_is_asked_to(store, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_training(store, tmp_path):
     loop = make(store, tmp_path, optimizer=OptimizerSettings(learning_rate=1e30, warmup=1))
     with pytest.raises(
-        FloatingPointError, match=r"became (nan|inf) in step \d+ \(epoch \d\) at the learning rate .*e\+"
+        FloatingPointError, match=r"the loss became (nan|inf) in step 2 \(epoch 1\) at the learning rate 7.07e\+29: "
     ):
         list(loop.run())
     assert not (tmp_path / STATE).exists()
+
+
+def test_a_loss_on_eval_that_is_no_number_stops_it_too(store, tmp_path):
+    scored, train = [], {name: IDS[name] for name in ("0.jpg", "1.jpg")}
+    optimizer = OptimizerSettings(learning_rate=1e30, warmup=1)
+    loop = make(store, tmp_path, train, optimizer=optimizer, score=lambda: scored.append(1) or 0.5)
+    with pytest.raises(
+        FloatingPointError, match=r"loss on eval became (nan|inf) in step 1 \(epoch 1\) at the learning rate 1e\+30: "
+    ):
+        list(loop.run())
+    assert not scored
+
+
+def test_the_pace_counts_the_waiting_for_batches_but_no_checkpoints(store, tmp_path, monkeypatch):
+    now = [0.0]
+
+    def after(seconds, result=None):
+        now[0] += seconds
+        return result
+
+    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
+    loop = make(store, tmp_path, epochs=1, checkpoint_steps=1)
+    shuffled, step = loop.train.shuffled, loop._train_step
+    monkeypatch.setattr(loop.train, "shuffled", lambda *args, **kw: (after(2, each) for each in shuffled(*args, **kw)))
+    monkeypatch.setattr(loop, "_train_step", lambda batch: after(1, step(batch)))
+    monkeypatch.setattr(loop.checkpoints, "save", lambda *_: after(100))
+    [outcome] = loop.run()
+    assert outcome["captions_per_second"] == pytest.approx(8 / (3 * (2 + 1)))
 
 
 def test_progress_is_told_with_the_time_that_is_left(store, tmp_path, caplog, monkeypatch):

@@ -82,6 +82,20 @@ def test_weights_decay_but_biases_do_not():
     np.testing.assert_allclose(bias, np.ones(3))
 
 
+def test_parts_of_a_row_are_clipped_as_their_sum():
+    optimizer, kernel = make_optimizer(OptimizerSettings(clip_norm=1.0), 16, 100), keras.Variable(np.ones((2, 3), "f"))
+    parts = tf.constant([[3.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), tf.constant([0, 0]), tf.constant([2, 3])
+    optimizer.apply([tf.IndexedSlices(*parts)], [kernel])
+    np.testing.assert_allclose(optimizer._momentums[0], [[0.1, 0.0, 0.0], [0.0, 0.0, 0.0]], rtol=1e-6)  # 1 - beta_1
+
+
+def test_the_last_rate_is_that_of_the_step_that_was_taken():
+    optimizer, kernel = make_optimizer(OptimizerSettings("cosine", 4, 1.0), 16, 100), keras.Variable(np.ones(3, "f"))
+    for rate in (0.25, 0.5, 0.75):
+        optimizer.apply([tf.ones(3)], [kernel])
+        assert float(optimizer.last_rate) == pytest.approx(rate)
+
+
 LOGITS = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 TARGETS = np.array([2, 4, 3, 0], np.int32)
 
