@@ -43,7 +43,7 @@ def test_data_that_is_other_than_before_is_noticed(after_first, tmp_path):
     changed = f"data.dir={data}"
     summary = after_first.run("--to", "ExampleValidator", settings=[changed, "data.on_drift=stop"], status=1)
     assert states(summary)["ExampleValidator"] == "failed"
-    assert re.search(r"(?m)^train +48 +width +High approximate Jensen-Shannon", summary["out"])
+    assert re.search(r"(?m)^train +– of 48 +width +High approximate Jensen-Shannon", summary["out"])
 
     # what was refused is not what the next data is compared with
     sample_data.write(data, 61, 7)
