@@ -137,4 +137,5 @@ def is_plain(name: str) -> bool:
     >>> [is_plain(name) for name in ("a b.jpg", "a\N{NARROW NO-BREAK SPACE}b.jpg", "a\x1b[2J.jpg", "\udce9.jpg")]
     [True, True, False, False]
     """
-    return all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in name)
+    # nearly all names are decided at once, and each caption has one
+    return name.isprintable() or all(each.isprintable() or unicodedata.category(each) == "Zs" for each in name)
