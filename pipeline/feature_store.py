@@ -15,7 +15,7 @@ from tfx.dsl.compiler import compiler_utils, constants
 from tfx.orchestration import metadata
 
 from components import records
-from components.feature_extractor.store import IDENTITY, FeatureStore, Shard
+from components.feature_extractor.store import IDENTITY, FeatureStore, Shard, size_and_time
 from components.features import BACKBONE, MANIFEST
 from pipeline import database, lineage
 
@@ -149,7 +149,7 @@ def holdings(store_dir: str, needed: Need, min_age: float) -> Iterator[Holding]:
                 continue  # another has just removed it
             (keep if needed.covers(fingerprint, shard) or written > young else rest).append(shard)
         leftovers, known = store.leftovers(young), store.backbone()
-        model, exported = _model(store, known) if known else (0, math.inf)
+        model, exported = size_and_time(os.path.join(store.directory, known["saved_model"])) if known else (0, math.inf)
         is_needed = keep or exported > young or needed.uses(fingerprint)
         # where young files are left over, a run is writing
         if known and not is_needed and store.leftovers(math.inf) == leftovers:
@@ -218,16 +218,6 @@ def _extracted_now(handle: metadata.Metadata, pipeline: metadata_store_pb2.Conte
 def _is_running(execution: metadata_store_pb2.Execution, now: float) -> bool:
     started = execution.create_time_since_epoch / 1e3
     return execution.last_known_state == metadata_store_pb2.Execution.RUNNING and started > now - LONGEST_STEP
-
-
-def _model(store: FeatureStore, known: dict) -> tuple[int, float]:
-    """Bytes of the exported backbone, and when it was last written to, in seconds since 1970."""
-    walked = tf.io.gfile.walk(os.path.join(store.directory, known["saved_model"]))
-    try:
-        found = [tf.io.gfile.stat(os.path.join(place, name)) for place, _, names in walked for name in names]
-    except tf.errors.NotFoundError:  # another has just removed it
-        return 0, math.inf
-    return sum(each.length for each in found), max((each.mtime_nsec / 1e9 for each in found), default=math.inf)
 
 
 def _describe(known: dict | None) -> str:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from apache_beam.metrics.metric import MetricResults, Metrics, MetricsFilter
 from apache_beam.utils.shared import Shared
 
-from components import images
+from components import images, records
 from components.feature_extractor.store import FeatureStore, News
 from components.features import Backbone
 from components.progress import Progress
@@ -25,7 +25,6 @@ from components.progress import Progress
 SMALLEST_SHARD, LARGEST_SHARD = 4, 512  # pictures
 FEW_SHARDS, MANY_SHARDS = 25, 80  # of a small run, and of one whose shards are whole batches
 CONCURRENT = 2  # shards a worker process computes at a time: one is decoded or written while the other is multiplied
-COMPUTED = "pictures_computed"  # Beam's counter
 POLL_SECONDS = 1.0  # between two looks at what is committed
 LOGGER = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class ExtractShards(beam.DoFn):
     def __init__(self, store: FeatureStore, batch_size: int, known: frozenset[str]):
         self._store, self._batch_size, self._known = store, batch_size, known
         self._shared = Shared()
-        self._computed = Metrics.counter(ExtractShards, COMPUTED)
+        self._computed = Metrics.counter(ExtractShards, records.COMPUTED)
 
     def setup(self):
         # once a worker process, however many threads it has
@@ -141,7 +140,7 @@ def extract_missing(
             | "Shards" >> beam.Create(chunks, reshuffle=True)
             | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, known))
         )
-    counters = pipeline.result.metrics().query(MetricsFilter().with_name(COMPUTED))[MetricResults.COUNTERS]
+    counters = pipeline.result.metrics().query(MetricsFilter().with_name(records.COMPUTED))[MetricResults.COUNTERS]
     return sum(counter.result for counter in counters)
 
 

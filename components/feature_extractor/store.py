@@ -18,18 +18,14 @@ import numpy as np
 import tensorflow as tf
 
 from components.atomic import whole_file, write_text
-from components.datasets import without_autotuning
 from components.feature_extractor import backbones, export
-from components.features import BACKBONE, serialize
+from components.features import BACKBONE, count_records, serialize
 
 IDENTITY = "identity"
 # what a directory may hold of a store's; a name that begins with a dot is still being written
 SHARD = re.compile(r"shard-\w+\.(tfrecord|json)")
-INDEX = re.compile(r"shard-\w+\.json")
 MODEL = re.compile(r"backbone-\w+")
 PARTIAL = re.compile(rf"\.({SHARD.pattern}|{MODEL.pattern}|{re.escape(BACKBONE)}|{IDENTITY})(\.\w+)?\.partial")
-READ_BUFFER = 2**20  # bytes
-PARALLEL_READS = 4  # files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +75,7 @@ class FeatureStore:
 
     def names(self) -> frozenset[str]:
         """The file names of all indexes."""
-        return frozenset(name for name in tf.io.gfile.listdir(self.directory) if INDEX.fullmatch(name))
+        return frozenset(map(os.path.basename, tf.io.gfile.glob(os.path.join(self.directory, "shard-*.json"))))
 
     def shards(self) -> list[Shard]:
         """The committed shards that are there in their full length, by name."""
@@ -134,7 +130,7 @@ class FeatureStore:
         """Exports the backbone into the directory, unless it is there.
 
         Runs that export at once do not disturb one another: each writes a directory of its own, the first that is named
-        serves all, and none that was ever named is removed.
+        serves all, and no run removes one that was named.
 
         Returns:
           ((rows, columns), channels) of the feature map.
@@ -184,7 +180,7 @@ class FeatureStore:
             is_ours = any(pattern.fullmatch(name) for pattern in (SHARD, MODEL, PARTIAL))
             if not is_ours or name in counted:
                 continue
-            size, written = _size_and_time(os.path.join(self.directory, name))
+            size, written = size_and_time(os.path.join(self.directory, name))
             if written < before:
                 found[name] = size
         return found
@@ -198,7 +194,7 @@ class FeatureStore:
 
     def _committed(self) -> list[Shard]:
         """The shards that have an index, by name, whether they are there or not."""
-        indexes = sorted(tf.io.gfile.glob(os.path.join(self.directory, "shard-*.json")))
+        indexes = [os.path.join(self.directory, name) for name in sorted(self.names())]
         return [shard for shard in map(_read_index, indexes) if shard is not None]
 
     def _length(self, name: str) -> int | None:
@@ -209,13 +205,9 @@ class FeatureStore:
             return None
 
     def _are_sound(self, shards: Sequence[Shard]) -> bool:
-        """Whether all records of shards can be read; TFRecord keeps a checksum of each (CRC-32C)."""
+        """Whether all records of shards can be read."""
         paths = [os.path.join(self.directory, shard.file) for shard in shards]
-        try:
-            count = _count(tf.constant(paths, tf.string, [len(paths)])).numpy()
-        except (tf.errors.DataLossError, tf.errors.NotFoundError):  # the second: another run has removed it
-            return False
-        return count == sum(len(shard.sha256) for shard in shards)
+        return count_records(paths) == sum(len(shard.sha256) for shard in shards)
 
 
 class News:
@@ -273,7 +265,7 @@ def _read_json(path: str) -> Any:
         return None
 
 
-def _size_and_time(path: str) -> tuple[int, float]:
+def size_and_time(path: str) -> tuple[int, float]:
     """Bytes of a file or of all in a directory, and when it was last written to, in seconds since 1970."""
     paths = [path, *(os.path.join(place, name) for place, _, names in tf.io.gfile.walk(path) for name in names)]
     try:
@@ -281,10 +273,3 @@ def _size_and_time(path: str) -> tuple[int, float]:
     except tf.errors.NotFoundError:  # another was faster
         return 0, float("inf")
     return sum(each.length for each in found if not each.is_directory), max(each.mtime_nsec for each in found) / 1e9
-
-
-@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-def _count(paths: tf.Tensor) -> tf.Tensor:
-    """Reads TFRecords to their ends: their paths -> number of records, int64 []."""
-    records = tf.data.TFRecordDataset(paths, buffer_size=READ_BUFFER, num_parallel_reads=PARALLEL_READS)
-    return without_autotuning(records).reduce(np.int64(0), lambda total, _: total + 1)

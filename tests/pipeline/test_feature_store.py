@@ -76,7 +76,8 @@ def old_backbones(store, tmp_path):
     made = sorted(tmp_path.glob("features/*/backbone-0a/saved_model.pb"))
     for path in made:
         path.write_bytes(bytes(1000))
-        os.utime(path, (1, 1))
+        for each in (path, path.parent):
+            os.utime(each, (1, 1))
     return made
 
 
