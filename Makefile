@@ -1,62 +1,68 @@
-# Everything runs in .venv, which `set-up` makes on first use and leaves alone afterwards.
+# Everything runs in .venv, which `setup` creates on first use and leaves unchanged afterwards.
 PYTHON := .venv/bin/python
 ARGS :=
-# whole files to a process each, the end-to-end tests first, which take longest
+# one process per test file, the end-to-end tests first, which take longest
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-# what builds the image, and the image's name
+# the command that builds the image, and the image's name
 BUILDER := docker build
 IMAGE := captions:latest
 
 .DEFAULT_GOAL := help
-.PHONY: help set-up run test test-report test-cluster test-spark spark-up spark-down image lint format bench clean
+.PHONY: help setup run test test-unit test-report test-cluster test-spark spark-up spark-down image lint format bench docs clean
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-set-up: ## make .venv with the pinned packages (the others do it when needed)
+setup: ## create .venv with the pinned packages (the other targets do it when needed)
 	@python3 constraints/install.py
 
-run: set-up ## run the pipeline on the built-in sample; ARGS="--config FILE --set KEY=VALUE" for more
+run: setup ## run the pipeline on the built-in sample; ARGS="--config FILE --set KEY=VALUE" for other settings
 	@$(PYTHON) local_runner.py run $(ARGS)
 
-test: set-up ## run all tests; ARGS="-k NAME" for some
+test: setup ## run all tests; ARGS="-k NAME" for some
 	@$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
-test-report: set-up ## open a report in Chromium, which apt installs where it may; screenshots go to build/report
+test-unit: setup ## run the fast tests: without the end-to-end tests and those that train or compile
+	@$(PYTHON) -m pytest $(PARALLEL) --ignore tests/e2e -m "not slow" $(ARGS)
+
+test-report: setup ## open a report in Chromium, installed with apt where possible; screenshots go to build/report
 	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -q >/dev/null && apt-get install -y -q chromium >/dev/null; } \
 		|| { echo "test-report needs Chromium; on Debian and Ubuntu: apt install chromium" >&2; exit 1; }
 	@$(PYTHON) -m pytest tests/report $(ARGS)
 
-test-cluster: set-up ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
+test-cluster: setup ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
 
-test-spark: set-up ## run the Beam steps on a Spark cluster on this machine (Java 17, Maven, TFX 1.16)
+test-spark: setup ## run the Beam steps on a local Spark cluster (Java 17, Maven, TFX 1.16)
 	@$(PYTHON) -m pytest tests/spark $(ARGS)
 
-spark-up: set-up ## start that cluster, for --config pipeline/configs/overlays/spark.yaml
+spark-up: setup ## start the local Spark cluster, for --config pipeline/configs/overlays/spark.yaml
 	@$(PYTHON) -m spark.cluster up
 
-spark-down: ## stop it
+spark-down: ## stop the local Spark cluster
 	@$(PYTHON) -m spark.cluster down
 
-image: ## build the image of the steps on a cluster; IMAGE=NAME, BUILDER="buildah build" without Docker
+image: ## build the container image of the steps; IMAGE=NAME, BUILDER="buildah build" without Docker
 	@$(BUILDER) --build-arg COMMIT="$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)" \
 		--file kubeflow/Dockerfile --tag $(IMAGE) $(ARGS) .
 
-lint: set-up ## ruff (lint and format), mypy, hadolint
+lint: setup ## check with ruff (lint and format), mypy and hadolint
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/hadolint kubeflow/Dockerfile
 
-format: set-up ## let ruff format and mend
+format: setup ## format and auto-fix
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-bench: set-up ## run the benchmarks: one JSON object a line
+bench: setup ## run the benchmarks; one JSON object per line
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks $(ARGS)
 
-clean: ## remove the environment and caches; runs/ stays
+docs: setup ## write the generated pages of docs/
+	@$(PYTHON) docs/generate.py
+
+clean: ## remove the environment and caches; runs/ is kept
 	rm -rf .venv .uv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

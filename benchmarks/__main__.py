@@ -1,4 +1,4 @@
-"""Runs the benchmarks: one JSON object a line. `make bench ARGS="run extract"` runs some."""
+"""Runs the benchmarks: one JSON object per line. `make bench ARGS="run extract"` runs some."""
 
 import argparse
 import gc
@@ -16,7 +16,7 @@ BENCHMARKS = {
     "train": train.over_naive,
     "reading": train.reading,
     "decode": decode.decoding,
-    "serve": serve.one_picture,
+    "serve": serve.single_image,
 }
 
 

@@ -1,4 +1,4 @@
-"""What captioning a test split costs, against the extraction of its features."""
+"""Captioning a test split, compared with the extraction of its features."""
 
 import dataclasses
 import pathlib
@@ -11,35 +11,36 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.extract import INCEPTION, ROOT, extract
+from benchmarks.extract import INCEPTION, extract
 from benchmarks.ingest import data_set, ingest
-from benchmarks.measuring import Result, seconds
+from benchmarks.measuring import ROOT, Result, seconds
 from components.bleu_evaluator import captioning
 from components.feature_extractor.store import FeatureStore
-from components.features import Manifest, serialize
+from components.shared.features import Manifest
+from components.shared.images.ingested import IngestedImage
+from components.shared.shard_format import serialize
 
-PICTURES, ROUNDS = 1000, 3
-TRAINED = [  # a model that has seen a few steps: as large as a good one, and as slow, as it says as much
-    "data.sample.images=60",
+NUM_IMAGES, ROUNDS = 1000, 3
+TRAINED = [  # a few steps of training: captions of the usual length take as long as those of a good model
+    "data.sample.num_images=60",
     "trainer.epochs=1",
-    "trainer.min_words=10",
-    "trainer.max_words=14",
-    "evaluator.meteor=false",
+    "decoding.min_length=10",
+    "decoding.max_length=14",
 ]
 SIZES = {
-    "reference": ["encoder_layers=4", "decoder_layers=4", "d_model=512", "heads=8", "feed_forward=2048"],
-    "rsicd": ["encoder_layers=1", "decoder_layers=3", "d_model=256", "heads=8", "feed_forward=1024"],
+    "reference": ["num_encoder_layers=4", "num_decoder_layers=4", "d_model=512", "num_heads=8", "ffn_dim=2048"],
+    "rsicd": ["num_encoder_layers=1", "num_decoder_layers=3", "d_model=256", "num_heads=8", "ffn_dim=1024"],
 }
 
 
 def captioning_over_extraction() -> Iterator[Result]:
-    """A thousand pictures from features, as the evaluator captions them, against their extraction by InceptionV3."""
+    """Captions a thousand images from features, as the evaluator does, and extracts their features by InceptionV3."""
     with tempfile.TemporaryDirectory() as directory:
-        place = pathlib.Path(directory)
-        models = {name: trained(place / "root", size) for name, size in SIZES.items()}
-        manifest = _many(next((place / "root").glob("artifacts/FeatureExtractor/features/*")), place / "many")
-        examples = ingest(data_set(place / "data", PICTURES), fresh=True, outputs=str(place / "all"))
-        store = place / "store"
+        root = pathlib.Path(directory)
+        models = {name: trained(root / "run", size) for name, size in SIZES.items()}
+        manifest = _many(next((root / "run").glob("artifacts/FeatureExtractor/features/*")), root / "many")
+        examples = ingest(data_set(root / "data", NUM_IMAGES), outputs=str(root / "all"))
+        store = root / "store"
         FeatureStore(str(store / manifest.fingerprint)).prepare_backbone(INCEPTION)
         extracted = seconds(lambda: extract(examples, store))
         for name, model in models.items():
@@ -47,40 +48,42 @@ def captioning_over_extraction() -> Iterator[Result]:
 
 
 def _captioning(name: str, model: str, manifest: Manifest, extracted: float) -> Result:
-    paths = {image_id: "" for pictures in manifest.shards.values() for image_id in pictures}
-    found: dict[str, str] = {}
+    shards = manifest.shards.values()
+    images = {image_id: IngestedImage("", sha256) for shard in shards for image_id, sha256 in shard.items()}
+    captions: dict[str, str] = {}
 
     def caption() -> None:
-        found.update(captioning.caption_split(model, manifest, paths))
+        captions.update(captioning.caption_split(model, manifest, images))
 
-    loaded = statistics.median(seconds(lambda: tf.saved_model.load(model)) for _ in range(ROUNDS))
-    took = statistics.median(seconds(caption) for _ in range(ROUNDS)) - loaded
-    words = sum(len(said.split()) for said in found.values()) / len(found)
+    load_time = statistics.median(seconds(lambda: tf.saved_model.load(model)) for _ in range(ROUNDS))
+    caption_time = statistics.median(seconds(caption) for _ in range(ROUNDS)) - load_time
+    length = sum(len(text.split()) for text in captions.values()) / len(captions)
     detail = (
-        f"{PICTURES} pictures {took:.1f} s and {loaded:.1f} s to load the model, {words:.1f} words a caption; "
+        f"{NUM_IMAGES} images {caption_time:.1f} s, model loaded in {load_time:.1f} s, {length:.1f} words per caption; "
         f"InceptionV3 on as many JPEGs {extracted:.1f} s; {', '.join(SIZES[name])}"
     )
-    return Result(f"caption.{name}_over_extraction", took / extracted, "ratio", detail)
+    return Result(f"caption.{name}_over_extraction", caption_time / extracted, "ratio", detail)
 
 
 def trained(root: pathlib.Path, size: list[str]) -> str:
-    """The SavedModel of a run that ends with the training, by the pipeline itself."""
-    settings = [*TRAINED, *(f"trainer.{setting}" for setting in size)]
-    command = [sys.executable, "local_runner.py", "run", "--root", str(root), "--to", "Trainer", "--set", *settings]
+    """Runs the pipeline up to the export; returns the SavedModel's directory."""
+    settings = [*TRAINED, *(f"trainer.model.{setting}" for setting in size)]
+    command = [sys.executable, "local_runner.py", "run", "--root", str(root), "--to", "Exporter", "--set", *settings]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    models = root.glob("artifacts/Trainer/model/*/Format-Serving")
+    models = root.glob("artifacts/Exporter/model/*/Format-Serving")
     return str(max(models, key=lambda path: int(path.parent.name)))
 
 
 def _many(uri: pathlib.Path, directory: pathlib.Path) -> Manifest:
-    """A manifest of a thousand pictures, whose features are those of a few and some noise."""
-    known = Manifest.load(str(uri))
-    few = np.concatenate([features for _, features in known.read([i for s in known.shards.values() for i in s], 64)])
+    """Writes features of a thousand images, those of a few with some noise, and returns their manifest."""
+    manifest = Manifest.load(str(uri))
+    image_ids = [image_id for images in manifest.shards.values() for image_id in images]
+    few = np.concatenate([features for _, features in manifest.read(image_ids, 64)])
     rng = np.random.default_rng(0)
     directory.mkdir()
-    names = {str(number): str(number) for number in range(PICTURES)}
+    names = {str(number): str(number) for number in range(NUM_IMAGES)}
     with tf.io.TFRecordWriter(str(directory / "shard")) as writer:
-        for number in range(PICTURES):
+        for number in range(NUM_IMAGES):
             feature = few[number % len(few)]
             writer.write(serialize(str(number), feature + rng.normal(0, 0.1, feature.shape)))
-    return dataclasses.replace(known, directory=str(directory), shards={"shard": names})
+    return dataclasses.replace(manifest, directory=str(directory), shards={"shard": names})

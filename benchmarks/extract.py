@@ -1,10 +1,8 @@
-"""What the extraction costs beside the network's own arithmetic."""
+"""The overhead of feature extraction over the bare network."""
 
 import pathlib
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -12,67 +10,64 @@ import tensorflow as tf
 from tfx.types import Channel, standard_artifacts
 
 from benchmarks.ingest import data_set, ingest
-from benchmarks.measuring import Result, in_turns, peak_memory, seconds
-from components import images
-from components.feature_extractor import backbones, executor
+from benchmarks.measuring import HEIGHT, WIDTH, Result, in_turns, peak_memory, peak_of, seconds
+from components.feature_extractor import executor
 from components.feature_extractor.component import FeatureExtractor
-from components.feature_extractor.store import FeatureStore
-from components.features import Backbone
-from components.records import DATA_ROOT, Features
+from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared.features import Backbone
+from components.shared.images import decoding
+from components.shared.records import DATA_ROOT, Features
 from pipeline.pipeline import LOCAL_BEAM
 
-ROOT = pathlib.Path(__file__).parent.parent
-PICTURES, NEW, BATCH = 300, 30, 32
-GFLOP = 11.4  # of InceptionV3 at 299 px, a picture
+NUM_IMAGES, NUM_NEW, BATCH_SIZE = 300, 30, 32
+GFLOP = 11.4  # of InceptionV3 at 299 px, per image
 MATRIX = 4096  # rows and columns
-INCEPTION = backbones.BackboneSettings("InceptionV3", backbones.RANDOM)
-PEAK = "import sys\nfrom benchmarks import extract\nprint(extract.peak_of_extracting(*sys.argv[1:]))"
+INCEPTION = FeatureExtractorSettings("InceptionV3", "random")
 
 
 def extraction() -> Iterator[Result]:
-    """The component against its backbone in a loop, that loop against matrix products, and a tenth of new pictures."""
+    """The component over its bare backbone, that over matrix multiplications, and a tenth of new images."""
     with tempfile.TemporaryDirectory() as directory:
         place = pathlib.Path(directory)
-        data = data_set(place / "data", PICTURES)
-        examples = ingest(data, memory=str(place / "memory"), outputs=str(place / "all"))
+        data = data_set(place / "data", NUM_IMAGES)
+        examples = ingest(data, cache_dir=str(place / "inspections"), outputs=str(place / "all"))
         prepared = place / "prepared"
-        set_up = seconds(lambda: FeatureStore(_folder(prepared)).prepare_backbone(INCEPTION))
+        setup = seconds(lambda: _prepare(prepared))
 
-        bare = _bare_loop(_folder(prepared), data)
+        bare = _bare_loop(prepared, data)
         ours, theirs = in_turns(lambda: extract(examples, _copy(prepared, place / "store")), bare, rounds=3)
         yield Result(
             "extract.component_over_bare",
             theirs / ours,
             "ratio",
-            f"{PICTURES} JPEGs of 500x375 from examples to a manifest {PICTURES / ours:.1f} pictures/s, with set-up; "
-            f"the network on decoded batches {PICTURES / theirs:.1f}; exported in {set_up:.1f} s",
+            f"{NUM_IMAGES} JPEGs of {WIDTH}x{HEIGHT} from examples to a manifest, setup included, "
+            f"{NUM_IMAGES / ours:.1f} images/s; the network on decoded batches {NUM_IMAGES / theirs:.1f}; exported in "
+            f"{setup:.1f} s",
         )
-        yield _over_matrix_products(bare)
+        yield _over_matrix_multiplication(bare)
 
-        few = _new_pictures(data, place)
-        again = statistics.median(few() for _ in range(3))
-        detail = f"{NEW} new pictures of {PICTURES} {again:.1f} s, all of them {ours:.1f} s"
+        run = _new_images(data, place)
+        again = statistics.median(run() for _ in range(3))
+        detail = f"{NUM_NEW} new images of {NUM_IMAGES} {again:.1f} s, all of them {ours:.1f} s"
         yield Result("extract.incremental_10pct", again / ours, "ratio", detail)
 
 
 def memory() -> Iterator[Result]:
-    """The most memory of a process that extracts, with few and with many pictures."""
+    """Peak memory of a process that extracts few and many images."""
     with tempfile.TemporaryDirectory() as directory:
         place, peaks = pathlib.Path(directory), {}
-        FeatureStore(_folder(place / "prepared")).prepare_backbone(INCEPTION)
-        for count in (PICTURES, 3 * PICTURES):
+        _prepare(place / "prepared")
+        for count in (NUM_IMAGES, 3 * NUM_IMAGES):
             data = data_set(place / f"data-{count}", count)
-            examples = ingest(data, fresh=True, outputs=str(place / f"examples-{count}"))
+            examples = ingest(data, outputs=str(place / f"examples-{count}"))
             store = _copy(place / "prepared", place / f"store-{count}")
-            command = [sys.executable, "-c", PEAK, examples.uri, str(data), str(store)]
-            output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-            peaks[count] = float(output.split()[-1])
-    detail = ", ".join(f"{count} pictures {peak:.2f} GB" for count, peak in peaks.items())
+            peaks[count] = peak_of(peak_of_extracting, examples.uri, str(data), str(store))
+    detail = ", ".join(f"{count} images {peak:.2f} GB" for count, peak in peaks.items())
     yield Result("extract.peak", max(peaks.values()), "GB", f"TensorFlow and Beam included: {detail}")
 
 
 def peak_of_extracting(uri: str, data_root: str, store: str) -> float:
-    """Extracts, and tells the most memory of this process so far, in GB."""
+    """Extracts, and returns the peak memory of this process in GB."""
     examples = standard_artifacts.Examples()
     examples.uri = uri
     examples.set_string_custom_property(DATA_ROOT, data_root)
@@ -81,50 +76,56 @@ def peak_of_extracting(uri: str, data_root: str, store: str) -> float:
 
 
 def extract(examples: standard_artifacts.Examples, store: pathlib.Path) -> None:
-    """The executor as TFX calls it."""
+    """Runs the executor as TFX does."""
     with tempfile.TemporaryDirectory() as outputs:
         features = Features()
         features.uri = outputs
-        component = FeatureExtractor(Channel(type=standard_artifacts.Examples), str(store), weights=INCEPTION.weights)
+        component = FeatureExtractor(
+            INCEPTION,
+            examples=Channel(type=standard_artifacts.Examples),
+            store_dir=str(store),
+            backbone=INCEPTION.backbone,
+            weights=INCEPTION.weights,
+        )
         context = executor.Executor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=outputs, unique_id="1")
         executor.Executor(context).Do(
             {"examples": [examples]}, {"features": [features]}, dict(component.exec_properties)
         )
 
 
-def _over_matrix_products(bare: Callable[[], object]) -> Result:
+def _over_matrix_multiplication(bare: Callable[[], object]) -> Result:
     one, other = (tf.random.stateless_normal((MATRIX, MATRIX), seed=(0, seed)) for seed in range(2))
     multiply = tf.function(tf.matmul)
-    rounds = round(PICTURES * GFLOP * 1e9 / (2 * MATRIX**3))
+    rounds = round(NUM_IMAGES * GFLOP * 1e9 / (2 * MATRIX**3))
 
-    def products() -> None:
+    def multiply_all() -> None:
         for _ in range(rounds):
             multiply(one, other).numpy()
 
-    ours, theirs = in_turns(bare, products, rounds=3)
-    network, matrices = PICTURES * GFLOP / ours, rounds * 2 * MATRIX**3 / theirs / 1e9
-    detail = f"InceptionV3 {network:.0f} GFLOP/s, float32 products of {MATRIX}x{MATRIX} {matrices:.0f} GFLOP/s"
+    ours, theirs = in_turns(bare, multiply_all, rounds=3)
+    network, matrices = NUM_IMAGES * GFLOP / ours, rounds * 2 * MATRIX**3 / theirs / 1e9
+    detail = f"InceptionV3 {network:.0f} GFLOP/s, float32 multiplication of {MATRIX}x{MATRIX} {matrices:.0f} GFLOP/s"
     return Result("extract.bare_over_gemm", network / matrices, "ratio", detail)
 
 
-def _bare_loop(store: str, data: pathlib.Path) -> Callable[[], object]:
-    """The network called on batches that are decoded already."""
-    backbone = Backbone(store)
-    pictures = [
-        images.decode_and_resize(tf.constant(path.read_bytes()), backbone.size) for path in sorted(data.glob("*.jpg"))
+def _bare_loop(store: pathlib.Path, data: pathlib.Path) -> Callable[[], object]:
+    """Returns a function that calls the network on decoded batches."""
+    backbone = Backbone(executor.store_of(INCEPTION, str(store)).directory)
+    pixels = [
+        decoding.decode_and_resize(tf.constant(path.read_bytes()), backbone.size) for path in sorted(data.glob("*.jpg"))
     ]
-    batches = [tf.stack(pictures[start : start + BATCH]) for start in range(0, PICTURES, BATCH)]
+    batches = [tf.stack(pixels[start : start + BATCH_SIZE]) for start in range(0, NUM_IMAGES, BATCH_SIZE)]
     return lambda: [backbone.from_pixels(batch).numpy() for batch in batches]
 
 
-def _new_pictures(data: pathlib.Path, place: pathlib.Path) -> Callable[[], float]:
-    """Gives a function: seconds of the component when the store lacks a tenth of the pictures."""
+def _new_images(data: pathlib.Path, place: pathlib.Path) -> Callable[[], float]:
+    """Returns a function that measures the component, in seconds, when the store lacks a tenth of the images."""
     everything = (data / "captions.token.txt").read_text()
-    known = "".join(line + "\n" for line in everything.splitlines() if int(line.partition(".")[0]) >= NEW)
-    (data / "captions.token.txt").write_text(known)
-    old = ingest(data, memory=str(place / "memory"), outputs=str(place / "old"))
+    old_captions = "".join(line + "\n" for line in everything.splitlines() if int(line.partition(".")[0]) >= NUM_NEW)
+    (data / "captions.token.txt").write_text(old_captions)
+    old = ingest(data, cache_dir=str(place / "inspections"), outputs=str(place / "old"))
     (data / "captions.token.txt").write_text(everything)
-    whole = ingest(data, memory=str(place / "memory"), outputs=str(place / "whole"))
+    whole = ingest(data, cache_dir=str(place / "inspections"), outputs=str(place / "whole"))
     extract(old, _copy(place / "prepared", place / "most"))
 
     def again() -> float:
@@ -134,13 +135,13 @@ def _new_pictures(data: pathlib.Path, place: pathlib.Path) -> Callable[[], float
     return again
 
 
-def _folder(store: pathlib.Path) -> str:
-    """The directory of the backbone's fingerprint."""
-    return str(store / backbones.fingerprint(INCEPTION))
+def _prepare(store: pathlib.Path) -> None:
+    """Exports the backbone into a store."""
+    executor.store_of(INCEPTION, str(store)).prepare_backbone(INCEPTION)
 
 
 def _copy(store: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
-    """A copy of a store in place of what was there."""
+    """Copies a store, replacing what is there."""
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(store, to)
     return to

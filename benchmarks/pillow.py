@@ -1,4 +1,4 @@
-"""The bare loop that the ingest is compared with; apart, since a process that runs it imports this file."""
+"""The bare loop that the ingest is compared with; a module of its own, since each of its processes imports it."""
 
 import multiprocessing
 import os
@@ -8,14 +8,14 @@ from PIL import Image
 
 
 def decode(path: str) -> tuple[int, int]:
-    """Decodes a picture."""
-    with Image.open(path) as picture:
-        picture.load()
-        return picture.size
+    """Decodes an image."""
+    with Image.open(path) as image:
+        image.load()
+        return image.size
 
 
 def decode_all(paths: Sequence[str]) -> None:
-    """Decodes pictures in a process a core."""
+    """Decodes images in one process per core."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         for _ in pool.imap_unordered(decode, paths, chunksize=64):
             pass

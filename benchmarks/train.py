@@ -1,8 +1,7 @@
-"""What a training step takes, against the usual tutorial's loop, and whether it ever waits for its input."""
+"""The speed of a training step against the loop of the usual tutorial, and whether it ever waits for its input."""
 
+import dataclasses
 import pathlib
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,51 +10,58 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.measuring import Result, in_turns, peak_memory
+from benchmarks.measuring import Result, in_turns, peak_memory, peak_of
 from benchmarks.tutorial import TutorialTransformer, masked_loss
-from components.datasets import without_autotuning
 from components.feature_extractor.store import FeatureStore
-from components.features import Manifest
-from components.records import END_ID, RESERVED_TOKENS, START_ID
+from components.shared.datasets import without_autotuning
+from components.shared.features import Manifest
+from components.shared.models import weights
+from components.shared.models.protocol import ModelInputs
+from components.shared.models.settings import TransformerSettings
+from components.shared.records import END_ID, RESERVED_TOKENS, START_ID
 from components.trainer import devices, steps
 from components.trainer.input_pipeline import CaptionedFeatures
-from components.trainer.optimization import OptimizerSettings, make_optimizer
-from components.trainer.transformer import CaptionTransformer, TransformerSettings
-from components.trainer.warm_start import make_weights
+from components.trainer.optimization import make_optimizer
+from components.trainer.settings import OptimizerSettings, TrainerSettings
 
-ROOT = pathlib.Path(__file__).parent.parent
-# Flickr8k's: five captions a picture, 11.8 words each on average, 37 at most
-PICTURES, A_PICTURE, MEAN, SPREAD, LONGEST = 130, 5, 11.8, 3.9, 37
-CAPTIONS, WORDS, EPOCHS, STEPS = 64, 5000, 4, 3
-PEAK = "from benchmarks import train\nprint(train.peak_of_training())"
-SETTINGS = TransformerSettings(WORDS + len(RESERVED_TOKENS), (8, 8), 2048, LONGEST + 2)  # the reference size
+# Flickr8k's captions: five per image, 11.8 words on average, at most 37
+NUM_IMAGES, CAPTIONS_PER_IMAGE, MEAN_LENGTH, LENGTH_DEVIATION, MAX_LENGTH = 130, 5, 11.8, 3.9, 37
+NUM_WORDS, EPOCHS, STEPS = 5000, 4, 3
+SETTINGS = TrainerSettings(model=TransformerSettings(), optimizer=OptimizerSettings(warmup_steps=100))
+INPUTS = ModelInputs(
+    vocabulary_size=NUM_WORDS + len(RESERVED_TOKENS),
+    grid=(8, 8),
+    channels=2048,
+    max_length=MAX_LENGTH + 2,
+    compute_dtype="float32",
+)
+
+
+def size_of(settings: TransformerSettings) -> str:
+    """A model's size, for the details of a result."""
+    return f"{settings.num_encoder_layers}+{settings.num_decoder_layers} layers, d_model {settings.d_model}"
 
 
 def over_naive() -> Iterator[Result]:
-    """Training steps at the reference size against the tutorial's, and what a few epochs of either come to."""
+    """Compares training steps at the reference size with the tutorial's, and the losses after a few epochs."""
     with tempfile.TemporaryDirectory() as directory:
         data, pairs = _corpus(pathlib.Path(directory))
         our_epoch, our_steps = _ours(data)
         their_epoch, their_steps = _theirs(*pairs)
         ours, theirs = in_turns(our_steps, their_steps, rounds=2)
         losses = [(our_epoch(), their_epoch()) for _ in range(EPOCHS)]
-        taken = sum(len(batch["weights"]) for batch in data.in_order().take(STEPS)) * A_PICTURE
-    our_rate, their_rate = taken / ours, STEPS * CAPTIONS / theirs
-    detail = (
-        f"4+4 layers, d_model 512: {our_rate:.0f} captions/s in {devices.precision('auto')}, tutorial {their_rate:.0f}"
-    )
+        num_captions = sum(len(batch["weights"]) for batch in data.in_order().take(STEPS)) * CAPTIONS_PER_IMAGE
+    our_rate, their_rate = num_captions / ours, STEPS * SETTINGS.batch_size / theirs
+    dtype = devices.compute_dtype("auto")
+    detail = f"{size_of(SETTINGS.model)}: {our_rate:.0f} captions/s in {dtype}, tutorial {their_rate:.0f}"
     yield Result("train.over_naive", our_rate / their_rate, "ratio", detail)
-    detail = ", ".join(f"{mine:.3f} and {their:.3f}" for mine, their in losses)
-    yield Result(
-        "train.loss_over_naive", losses[-1][0] / losses[-1][1], "ratio", f"nats a word, epoch by epoch: {detail}"
-    )
-    command = [sys.executable, "-c", PEAK]
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    yield Result("train.peak", float(output.split()[-1]), "GB", "an epoch of ours; TensorFlow included")
+    detail = ", ".join(f"{our_loss:.3f} and {their_loss:.3f}" for our_loss, their_loss in losses)
+    yield Result("train.loss_over_naive", losses[-1][0] / losses[-1][1], "ratio", f"nats per word, by epoch: {detail}")
+    yield Result("train.peak", peak_of(peak_of_training), "GB", "one epoch of ours, TensorFlow included")
 
 
 def peak_of_training() -> float:
-    """Trains for an epoch; the most memory of this process so far, in GB."""
+    """Trains for one epoch and returns the peak memory of this process in GB."""
     with tempfile.TemporaryDirectory() as directory:
         epoch, _ = _ours(_corpus(pathlib.Path(directory))[0])
         epoch()
@@ -63,63 +69,63 @@ def peak_of_training() -> float:
 
 
 def reading() -> Iterator[Result]:
-    """Captions a second that come out of the feature store, against those that training steps take."""
+    """Compares the captions per second read from the feature store with those that training steps need."""
     with tempfile.TemporaryDirectory() as directory:
         data, _ = _corpus(pathlib.Path(directory))
         _, our_steps = _ours(data)
-        read, taken = in_turns(lambda: sum(1 for _ in data.shuffled(0)), our_steps, rounds=3)
-    rate = PICTURES * A_PICTURE / read
-    step_rate = STEPS * CAPTIONS / taken
+        read, trained = in_turns(lambda: sum(1 for _ in data.shuffled(0)), our_steps, rounds=3)
+    rate = NUM_IMAGES * CAPTIONS_PER_IMAGE / read
+    step_rate = STEPS * SETTINGS.batch_size / trained
     detail = f"InceptionV3's features {rate:.0f} captions/s, training at the reference size {step_rate:.0f}"
     yield Result("train.reading_over_step", rate / step_rate, "ratio", detail)
 
 
 def _corpus(directory: pathlib.Path) -> tuple[CaptionedFeatures, tuple[np.ndarray, np.ndarray]]:
-    """Drawn features, and captions that can be learnt in part: each word tells which ones may follow."""
+    """Returns random features with captions that can be learned in part: each word limits the next one."""
     rng = np.random.default_rng(0)
-    store, names = FeatureStore(str(directory)), [str(number) for number in range(PICTURES)]
-    features = rng.normal(size=(PICTURES, 64, 2048)).astype(np.float16)
+    store, names = FeatureStore(str(directory)), [f"{number:06}" for number in range(NUM_IMAGES)]
+    features = rng.normal(size=(NUM_IMAGES, INPUTS.num_positions, INPUTS.channels)).astype(np.float16)
     store.add(names, features)
     [shard] = set(store.index().values())
-    manifest = Manifest("", str(directory), (8, 8), 2048, {shard: {name: name for name in names}})
-    tokens = np.zeros((PICTURES, A_PICTURE, LONGEST + 2), np.int32)
-    following = rng.integers(len(RESERVED_TOKENS), WORDS, size=(WORDS + len(RESERVED_TOKENS), 8))
-    for caption in tokens.reshape(-1, LONGEST + 2):
-        length = int(np.clip(rng.normal(MEAN, SPREAD), 4, LONGEST))
+    manifest = Manifest("", str(directory), INPUTS.grid, INPUTS.channels, {shard: {name: name for name in names}})
+    tokens = np.zeros((NUM_IMAGES, CAPTIONS_PER_IMAGE, INPUTS.max_length), np.int32)
+    successors = rng.integers(len(RESERVED_TOKENS), NUM_WORDS, size=(INPUTS.vocabulary_size, 8))
+    for caption in tokens.reshape(-1, INPUTS.max_length):
+        length = int(np.clip(rng.normal(MEAN_LENGTH, LENGTH_DEVIATION), 4, MAX_LENGTH))
         caption[0] = START_ID
-        for place in range(1, length + 1):
-            caption[place] = rng.choice(following[caption[place - 1]])
+        for position in range(1, length + 1):
+            caption[position] = rng.choice(successors[caption[position - 1]])
         caption[length + 1] = END_ID
-    data = CaptionedFeatures(manifest, dict(zip(names, tokens, strict=True)), CAPTIONS)
-    return data, (np.repeat(features.astype(np.float32), A_PICTURE, axis=0), tokens.reshape(-1, LONGEST + 2))
+    ids = dict(zip(names, tokens, strict=True))
+    data = CaptionedFeatures(manifest, ids, SETTINGS.batch_size, SETTINGS.loss_weighting)
+    features_per_caption = np.repeat(features.astype(np.float32), CAPTIONS_PER_IMAGE, axis=0)
+    return data, (features_per_caption, tokens.reshape(-1, INPUTS.max_length))
 
 
 def _ours(data: CaptionedFeatures) -> tuple[Callable[[], float], Callable[[], object]]:
-    """An epoch, which gives its loss, and some steps, of the real training step."""
+    """Returns a function that trains for an epoch and returns its loss, and one that takes a few steps."""
     keras.utils.set_random_seed(0)
-    settings = TransformerSettings(**{**vars(SETTINGS), "precision": devices.precision("auto")})
-    model = CaptionTransformer(settings)
-    make_weights(model)
-    optimizer = make_optimizer(OptimizerSettings(warmup=100), settings.d_model, 1)
+    model = weights.build(SETTINGS.model, dataclasses.replace(INPUTS, compute_dtype=devices.compute_dtype("auto")))
+    optimizer = make_optimizer(SETTINGS.optimizer, SETTINGS.model.d_model, 1)
     optimizer.build(model.trainable_variables)
-    step = tf.function(steps.make_train_step(model, optimizer), input_signature=[data.in_order().element_spec])
+    train_step = steps.make_train_step(model, optimizer, SETTINGS.label_smoothing)
+    step = tf.function(train_step, input_signature=[data.in_order().element_spec])
     seeds = iter(range(1000))
 
     def epoch() -> float:
         sums = [{name: float(value) for name, value in step(batch).items()} for batch in data.shuffled(next(seeds))]
-        return sum(each["loss"] for each in sums) / sum(each["words"] for each in sums)
+        return sum(batch["loss"] for batch in sums) / sum(batch["words"] for batch in sums)
 
     return epoch, lambda: [float(step(batch)["loss"]) for batch in data.in_order().take(STEPS)]
 
 
 def _theirs(features: np.ndarray, tokens: np.ndarray) -> tuple[Callable[[], float], Callable[[], object]]:
-    """The same of the tutorial: `fit` on pairs of picture and caption."""
+    """Returns the same functions for the tutorial: `fit` on pairs of an image and a caption."""
     keras.utils.set_random_seed(0)
-    model: Any = TutorialTransformer(SETTINGS)
-    model.compile(
-        make_optimizer(OptimizerSettings(warmup=100), SETTINGS.d_model, 1), loss=masked_loss, jit_compile=False
-    )
+    model: Any = TutorialTransformer(SETTINGS.model, INPUTS)
+    optimizer = make_optimizer(SETTINGS.optimizer, SETTINGS.model.d_model, 1)
+    model.compile(optimizer, loss=masked_loss, jit_compile=False)
     pairs = tf.data.Dataset.from_tensor_slices(((features, tokens[:, :-1]), tokens[:, 1:]))
-    few = without_autotuning(pairs.batch(CAPTIONS).take(STEPS).cache())
-    mixed = without_autotuning(pairs.shuffle(len(tokens), seed=0).batch(CAPTIONS))
-    return lambda: model.fit(mixed, verbose=0).history["loss"][0], lambda: model.fit(few, verbose=0)
+    few = without_autotuning(pairs.batch(SETTINGS.batch_size).take(STEPS).cache())
+    shuffled = without_autotuning(pairs.shuffle(len(tokens), seed=0).batch(SETTINGS.batch_size))
+    return lambda: model.fit(shuffled, verbose=0).history["loss"][0], lambda: model.fit(few, verbose=0)

@@ -1,7 +1,7 @@
-"""Makes .venv: chooses a set of packages, finds a Python for it, and installs it, pinned to the last package.
+"""Creates .venv: chooses a set of packages, finds a Python for it, and installs it, pinned to the last package.
 
-    python3 constraints/install.py              the newest set that the system's C library can run
-    TFX=1.16 python3 constraints/install.py     this set
+    python3 constraints/install.py              the set chosen before, else the newest that the C library can run
+    TFX=1.16 python3 constraints/install.py     this set, which later calls keep
 
 Run by `make` before anything else, with whatever Python 3 the system has; it does nothing when all is in place.
 """
@@ -22,8 +22,8 @@ UV = "uv==0.13.9"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-class CannotInstall(Exception):
-    """The environment can't be made; the message says what to do."""
+class InstallError(Exception):
+    """The environment can't be created; the message says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +31,11 @@ class PackageSet:
     """A tested set of packages.
 
     Attributes:
-      name: what it is called, "TFX 1.21".
+      name: name of the set, "TFX 1.21".
       file: its pins, in this directory.
       python: the version that it is pinned for.
-      glibc: least version of the C library that its wheels run on, (major, minor).
-      compiled: packages without a wheel, which want a C++ compiler and Python's headers.
+      glibc: minimum version of the C library that its wheels run on, (major, minor).
+      compiled: packages without a wheel, which need a C++ compiler and Python's headers.
     """
 
     name: str
@@ -56,81 +56,98 @@ def main() -> int:
     """Installs; returns the exit status."""
     try:
         if sys.version_info < (3, 9):  # noqa: UP036 (the system's Python, not the set's)
-            raise CannotInstall(f"Python 3.9 or later is needed to begin with, and {sys.executable} is older")
-        wanted, why = choose(os.environ.get("TFX", ""), c_library())
-        install(wanted, why)
-    except CannotInstall as error:
-        print(f"set-up: {error}", file=sys.stderr)
+            raise InstallError(f"Python 3.9 or later is needed to begin with, and {sys.executable} is older")
+        requested = os.environ.get("TFX", "") or chosen_before()
+        package_set, reason = choose(requested, c_library())
+        try:
+            install(package_set, reason)
+        finally:  # also after a failure, or the next call would silently install another set
+            if requested and _choice_file().parent.is_dir():
+                _choice_file().write_text(requested)
+    except InstallError as error:
+        print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def c_library() -> str:
-    """What `ldd --version` says first, which names the C library; empty where there is no `ldd`."""
+    """The first line of `ldd --version`, which names the C library; empty where there is no `ldd`."""
     try:
-        said = subprocess.run(["ldd", "--version"], capture_output=True, text=True, check=False)
+        process = subprocess.run(["ldd", "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return next(iter((said.stdout or said.stderr).splitlines()), "")
+    return next(iter((process.stdout or process.stderr).splitlines()), "")
 
 
-def choose(asked: str, library: str) -> tuple[PackageSet, str]:
+def choose(requested: str, library: str) -> tuple[PackageSet, str]:
     """Chooses a set.
 
     >>> choose("", "ldd (Debian GLIBC 2.36-9+deb12u13) 2.36")[1]
     'the C library here is glibc 2.36; TFX 1.21 needs 2.38'
 
     Args:
-      asked: the set that the user asks for, "1.16"; empty to choose by the C library.
+      requested: the set that the user chooses, "1.16"; empty to choose by the C library.
       library: first line of `ldd --version`.
 
     Returns:
-      the set, and why.
+      the set, and the reason for it.
 
     Raises:
-      CannotInstall: there is no such set, or the C library is too old for it, or none that is known.
+      InstallError: there is no such set, or the C library is too old for it, or none that is known.
     """
-    if asked and asked not in SETS:
-        raise CannotInstall(f"TFX={asked}: there is no such set; there are {', '.join(SETS)}")
-    found = re.search(r"(\d+)\.(\d+)\s*$", library) if re.search("glibc|gnu libc", library, re.IGNORECASE) else None
-    if found is None:
-        raise CannotInstall(f"TFX needs Linux with glibc, and `ldd --version` says {library!r}")
-    glibc = int(found[1]), int(found[2])
+    if requested and requested not in SETS:
+        raise InstallError(f"TFX={requested}: there is no such set; there are {', '.join(SETS)}")
+    version = re.search(r"(\d+)\.(\d+)\s*$", library) if re.search("glibc|gnu libc", library, re.IGNORECASE) else None
+    if version is None:
+        raise InstallError(f"TFX needs Linux with glibc, and `ldd --version` says {library!r}")
+    glibc = int(version[1]), int(version[2])
     too_new: list[str] = []
-    for candidate in [SETS[asked]] if asked else SETS.values():
+    for candidate in [SETS[requested]] if requested else SETS.values():
         if glibc >= candidate.glibc:
-            return candidate, f"TFX={asked} asks for it" if asked else "; ".join([_here(glibc), *too_new])
+            return candidate, f"chosen by TFX={requested}" if requested else "; ".join([_here(glibc), *too_new])
         too_new.append(f"{candidate.name} needs {_dotted(candidate.glibc)}")
-    raise CannotInstall("; ".join([_here(glibc), *too_new]))
+    raise InstallError("; ".join([_here(glibc), *too_new]))
 
 
-def install(wanted: PackageSet, why: str) -> None:
-    """Makes .venv hold just this set. A half-made one and one of another set are made anew.
+def chosen_before() -> str:
+    """The set that TFX=… has chosen for this .venv, so that a call without it keeps the set; empty if there is none."""
+    try:
+        return _choice_file().read_text()
+    except OSError:
+        return ""
+
+
+def _choice_file() -> pathlib.Path:
+    return ROOT / ".venv" / ".chosen"
+
+
+def install(package_set: PackageSet, reason: str) -> None:
+    """Installs exactly this set into .venv, which is recreated if it is incomplete or of another set.
 
     Raises:
-      CannotInstall: no fitting Python, no compiler, or a package could not be installed.
+      InstallError: no fitting Python, no compiler, or a package could not be installed.
     """
     stamp = ROOT / ".venv" / ".installed"
-    if stamp.is_file() and stamp.read_text() == fingerprint(wanted):
+    if stamp.is_file() and stamp.read_text() == fingerprint(package_set):
         return
     uv = _uv()
-    environment = _make_environment(uv, wanted, why)
-    if wanted.compiled:
-        _check_compiler(wanted)
-    constraints = str(ROOT / "constraints" / wanted.file)
+    environment = _create_environment(uv, package_set, reason)
+    if package_set.compiled:
+        _check_compiler(package_set)
+    constraints = str(ROOT / "constraints" / package_set.file)
     packages = ["--editable", f"{ROOT}[dev,kubeflow]", "--constraints", constraints, "--build-constraints", constraints]
     if _run([uv, "pip", "install", "--quiet", *packages], environment):
-        raise CannotInstall("a package could not be installed; uv's message stands above")
-    stamp.write_text(fingerprint(wanted))
+        raise InstallError("a package could not be installed; uv's message is above")
+    stamp.write_text(fingerprint(package_set))
 
 
-def _make_environment(uv: str, wanted: PackageSet, why: str) -> dict[str, str]:
-    """An empty .venv with the Python of the set; the variables for it."""
-    python, path = wanted.python, str(ROOT / ".venv")
-    print(f"set-up: {wanted.name} with Python {python} into .venv, about a minute ({why})", flush=True)
+def _create_environment(uv: str, package_set: PackageSet, reason: str) -> dict[str, str]:
+    """Creates an empty .venv with the Python of the set, and returns the variables for it."""
+    python, path = package_set.python, str(ROOT / ".venv")
+    print(f"setup: {package_set.name} with Python {python} into .venv, about a minute ({reason})", flush=True)
     environment = {**os.environ, "PATH": search_path(python), "VIRTUAL_ENV": path}
     if _run([uv, "venv", "--quiet", "--clear", "--no-project", "--python", python, path], environment):
-        raise CannotInstall(
+        raise InstallError(
             f"no Python {python} was found and none could be downloaded. Install one so that `python{python}` is on "
             f"the PATH (a package of your system, conda, `pyenv install {python}`), or run `uv python install "
             f"{python}` where there is internet."
@@ -138,26 +155,27 @@ def _make_environment(uv: str, wanted: PackageSet, why: str) -> dict[str, str]:
     return environment
 
 
-def _check_compiler(wanted: PackageSet) -> None:
-    """Refuses before a minute of downloads what would fail after it."""
+def _check_compiler(package_set: PackageSet) -> None:
+    """Refuses before a minute of downloads what would fail after them."""
     missing = []
     if not any(map(shutil.which, [os.environ.get("CXX", "g++"), "c++", "clang++"])):
         missing.append("a C++ compiler")
-    where = [str(ROOT / ".venv" / "bin" / "python"), "-c", "import sysconfig; print(sysconfig.get_path('include'))"]
-    include = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
+    command = [str(ROOT / ".venv" / "bin" / "python"), "-c", "import sysconfig; print(sysconfig.get_path('include'))"]
+    include = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     if not os.path.isfile(os.path.join(include, "Python.h")):
         missing.append(f"Python's headers ({include}/Python.h)")
     if missing:
-        raise CannotInstall(
-            f"{wanted.name} compiles {', '.join(wanted.compiled)} while it is installed, and {' and '.join(missing)} "
-            "can't be found; on Debian and Ubuntu: apt install g++ python3-dev. TFX=1.16 needs neither."
+        raise InstallError(
+            f"{package_set.name} compiles {', '.join(package_set.compiled)} while it is installed, and "
+            f"{' and '.join(missing)} can't be found; on Debian and Ubuntu: apt install g++ python3-dev. TFX=1.16 "
+            "needs neither."
         )
 
 
-def fingerprint(wanted: PackageSet) -> str:
-    """What .venv must have been made from to be used as it is."""
-    digest = hashlib.sha256(repr(wanted).encode())
-    for file in (ROOT / "constraints" / wanted.file, ROOT / "setup.py"):
+def fingerprint(package_set: PackageSet) -> str:
+    """Identifies what a usable .venv was created from."""
+    digest = hashlib.sha256(repr(package_set).encode())
+    for file in (ROOT / "constraints" / package_set.file, ROOT / "setup.py"):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -183,7 +201,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _uv() -> str:
-    """Uv in a private environment of its own."""
+    """Installs uv into a private environment of its own, and returns its path."""
     home = ROOT / ".uv"
     uv, stamp = home / "bin" / "uv", home / ".installed"
     if stamp.is_file() and stamp.read_text() == UV:
@@ -192,12 +210,12 @@ def _uv() -> str:
         venv.create(home, with_pip=True, clear=True)
     except (subprocess.CalledProcessError, ImportError):
         shutil.rmtree(home, ignore_errors=True)
-        raise CannotInstall(
-            f"{sys.executable} can't make virtual environments; on Debian and Ubuntu: apt install python3-venv"
+        raise InstallError(
+            f"{sys.executable} can't create virtual environments; on Debian and Ubuntu: apt install python3-venv"
         ) from None
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if _run([*pip, UV], {**os.environ}):
-        raise CannotInstall("uv could not be installed; pip's message stands above")
+        raise InstallError("uv could not be installed; pip's message is above")
     stamp.write_text(UV)
     return str(uv)
 

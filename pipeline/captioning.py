@@ -1,78 +1,81 @@
-"""Captions single pictures with an exported model."""
+"""Captions images with an exported model."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from components.images import PictureError, for_tensorflow, inspect
+from components.pusher.push import saved_model_in
+from components.shared.images.inspection import inspect, to_tf_decodable
+from components.shared.images.limits import ImageError
+from pipeline.errors import UserError
 
 
-class NoModel(ValueError):
-    """The directory holds no model that captions."""
+class ModelNotFound(UserError):
+    """The directory holds no model that captions images."""
 
 
 def find_model(directory: str) -> str:
-    """A SavedModel's directory: the one given, or the newest version below it.
+    """Finds a SavedModel: the directory itself, or the newest version below it.
 
     Raises:
-      NoModel: there is none.
+      ModelNotFound: there is none.
     """
-    root = pathlib.Path(directory)
-    if (root / "saved_model.pb").is_file():
-        return str(root)
-    versions = [path for path in root.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
-    if not versions:
-        raise NoModel(f"--model {directory}: no SavedModel there, and no numbered version with one")
-    return str(max(versions, key=lambda path: int(path.parent.name)).parent)
+    model_dir = saved_model_in(directory)
+    if model_dir is None:
+        raise ModelNotFound(f"--model {directory}: neither a SavedModel nor a directory with numbered versions of one")
+    return model_dir
 
 
 def load(directory: str) -> Callable[..., dict[str, tf.Tensor]]:
     """Loads a model.
 
     Args:
-      directory: see `find_model`.
+      directory: the model's directory, see `find_model`.
 
     Returns:
-      its `serving_default`.
+      its signature `serving_default`.
 
     Raises:
-      NoModel: there is none, or it has no signature that captions pictures.
+      ModelNotFound: there is none, or it has no signature that captions images.
     """
-    found = find_model(directory)
+    model_dir = find_model(directory)
     try:
-        signature = tf.saved_model.load(found).signatures.get("serving_default")
+        signature = tf.saved_model.load(model_dir).signatures.get("serving_default")
     except (OSError, ValueError) as error:
-        raise NoModel(f"--model {directory}: {str(error).splitlines()[0]}") from None
+        raise ModelNotFound(f"--model {directory}: {str(error).splitlines()[0]}") from None
     if (
         signature is None
         or "image_bytes" not in signature.structured_input_signature[1]
         or "caption" not in signature.structured_outputs
     ):
-        raise NoModel(f"--model {directory}: has no serving_default from image_bytes to caption")
+        raise ModelNotFound(f"--model {directory}: no signature serving_default from image_bytes to caption")
     return signature
 
 
-def caption(
-    model: Callable[..., dict[str, tf.Tensor]], pictures: Sequence[str]
-) -> Iterator[tuple[str, str | None, str]]:
-    """Captions pictures one by one.
+def caption(model: Callable[..., dict[str, tf.Tensor]], images: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
+    """Captions images one by one.
 
     Args:
-      model: of `load`.
-      pictures: files.
+      model: the signature, of `load`.
+      images: paths of files.
 
     Yields:
-      (file, caption, "") or (file, None, what is wrong with it).
+      (path, caption, "") or (path, None, the reason why there is no caption).
     """
-    for picture in pictures:
+    for path in images:
         try:
-            data = pathlib.Path(picture).read_bytes()
+            data = pathlib.Path(path).read_bytes()
             inspect(data)
-            data = for_tensorflow(data)
+            data = to_tf_decodable(data)
         except OSError as error:
-            yield picture, None, error.strerror or str(error)
-        except PictureError as error:
-            yield picture, None, f"{error.fault.value}: {error}"
+            yield path, None, error.strerror or str(error)
+        except ImageError as error:
+            yield path, None, f"{error.fault.value}: {error}"
         else:
-            yield picture, model(image_bytes=tf.constant([data]))["caption"].numpy()[0].decode(), ""
+            outputs = model(image_bytes=tf.constant([data]))
+            # models of version 0.1 fail at a file that they do not decode
+            if "ok" in outputs and not outputs["ok"].numpy()[0]:
+                yield path, None, "the model does not decode it"
+            else:
+                yield path, outputs["caption"].numpy()[0].decode(), ""

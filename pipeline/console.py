@@ -1,4 +1,4 @@
-"""What a run shows on the terminal, and where the rest goes."""
+"""The terminal: the lines of a run, tables, and where the output of libraries goes."""
 
 import contextlib
 import logging
@@ -10,25 +10,27 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from absl import logging as absl_logging
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.status import Status
 
-from components.progress import LOGGER, SparseProgress
-from pipeline.steps import State, Step
+from components.shared.progress import LOGGER, ThrottledProgress
+from pipeline.step_states import State, Step
 
-QUIET_SECONDS = 10.0  # between two lines of progress where lines can't be overwritten
+QUIET_SECONDS = 10.0  # between two lines of progress where lines cannot be overwritten
 BRIEF_SECONDS = 1.0  # a step that takes less is not announced there
+UNLIMITED_WIDTH = 10_000  # columns, where no terminal cuts the lines
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _STYLES = {State.DONE: "green", State.CACHED: "cyan", State.UNCHANGED: "cyan", State.FAILED: "bold red"}
 
 
 class Display(logging.Handler):
-    """One line a step: its state and time, and while it runs its progress. To be entered with `with`."""
+    """One line per step: its state and time, and its progress while it runs. It is a context manager."""
 
     def __init__(self, stream: IO[str], total: int):
-        """Shows nothing yet.
+        """Initializes an empty display.
 
         Args:
-          stream: the terminal, or what stands for it.
+          stream: the terminal, or a file in its place.
           total: number of steps.
         """
         super().__init__()
@@ -36,7 +38,7 @@ class Display(logging.Handler):
         self._total, self._ended = total, 0
         self._status: Status | None = None
         self._timer: threading.Timer | None = None
-        self._step, self._told = "", 0.0
+        self._step, self._last_printed = "", 0.0
 
     def __enter__(self) -> "Display":
         LOGGER.addHandler(self)
@@ -47,38 +49,41 @@ class Display(logging.Handler):
         self._stop()
 
     def start(self, step: Step) -> None:
-        """A step begins."""
-        self._step, self._told = step.id, time.monotonic()
+        """Shows that a step has started."""
+        self._step, self._last_printed = step.id, time.monotonic()
         if self.console.is_terminal:
             self._status = self.console.status(self._line(State.RUNNING.value))
             self._status.start()
-        else:  # a step that is answered from the cache is one line, not two
+        else:  # a cached step is one line, not two
             self._timer = threading.Timer(BRIEF_SECONDS, self._print, [self._line(State.RUNNING.value)])
             self._timer.daemon = True
             self._timer.start()
 
     def end(self, step: Step) -> None:
-        """A step has ended."""
+        """Shows the state in which a step has ended."""
         self._stop()
         self._step = step.id
-        took = f"{step.seconds:7.1f} s" if step.state != State.SKIPPED else ""
-        self._print(self._line(f"{step.state.value:<9}{took}"), _STYLES.get(step.state, "default"))
+        duration = f"{step.seconds:7.1f} s" if step.state != State.SKIPPED else ""
+        self._print(self._line(f"{step.state.value:<9}{duration}"), _STYLES.get(step.state, "default"))
         self._ended += 1
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Progress, as a log record of `components.progress.LOGGER`."""
+        """Shows progress, a log record of `components.shared.progress.LOGGER`; a warning stays on the terminal."""
+        if record.levelno >= logging.WARNING:
+            self._print(f"warning: {record.getMessage()}", "yellow")
+            return
         line = self._line(f"{State.RUNNING.value}  {record.getMessage()}")
         if self._status is not None:
             self._status.update(line)
-        elif time.monotonic() - self._told >= QUIET_SECONDS:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._last_printed >= QUIET_SECONDS:
+            self._last_printed = time.monotonic()
             self._print(line)
 
     def _print(self, line: str, style: str = "default") -> None:
         self.console.print(line, style=style, markup=False)
 
     def _stop(self) -> None:
-        """Ends what says that a step is running."""
+        """Removes the line of the running step."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -90,16 +95,22 @@ class Display(logging.Handler):
         return f"({self._ended + 1:>{len(str(self._total))}}/{self._total}) {self._step:<16} {text}"
 
 
+def print_table(table: RenderableType) -> None:
+    """Prints tables on the standard output; their lines are not cut where it is not a terminal."""
+    width = None if sys.stdout.isatty() else UNLIMITED_WIDTH
+    Console(highlight=False, soft_wrap=True, width=width).print(table)
+
+
 @contextlib.contextmanager
-def chatter_to(path: str, verbose: bool) -> Iterator[IO[str]]:
-    """Sends all that libraries print or log, C++ and child processes included, to a file.
+def redirect_output(path: str, verbose: bool) -> Iterator[IO[str]]:
+    """Sends everything that libraries print or log, C++ and child processes included, to a file.
 
     Args:
-      path: the log file; it is appended to.
-      verbose: show the log's Python part on the terminal too.
+      path: the log file, which is appended to.
+      verbose: whether to print the Python part of the log on the terminal, too.
 
     Yields:
-      the terminal, for our own lines.
+      the terminal, for the lines of the run.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -124,32 +135,32 @@ def chatter_to(path: str, verbose: bool) -> Iterator[IO[str]]:
 
 
 @contextlib.contextmanager
-def without_chatter() -> Iterator[None]:
-    """Drops what libraries print to the standard error, C++ included: TensorFlow greets before it can be told."""
+def suppress_stderr() -> Iterator[None]:
+    """Drops what libraries print to standard error, C++ included: TensorFlow logs before it can be configured."""
     sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
         sys.stderr.flush()
         os.dup2(saved, 2)
         os.close(saved)
-        os.close(nowhere)
+        os.close(null)
 
 
 def _log_to(*streams: Any) -> list[logging.Handler]:
-    """Logs everything from INFO on to streams, with time and logger."""
+    """Logs everything from INFO on to some streams, with time and logger."""
     absl_logging.set_verbosity(absl_logging.INFO)
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    for handler in list(root.handlers):  # absl's and TensorFlow's own, which would say everything twice
+    for handler in list(root.handlers):  # absl's and TensorFlow's own, which would log everything twice
         root.removeHandler(handler)
     handlers: list[logging.Handler] = []
     for stream in filter(None, streams):
         handler = logging.StreamHandler(stream)
-        handler.addFilter(SparseProgress())
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.addFilter(ThrottledProgress())
+        handler.setFormatter(logging.Formatter(LOG_FORMAT))
         root.addHandler(handler)
         handlers.append(handler)
     LOGGER.setLevel(logging.INFO)

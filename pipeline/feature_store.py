@@ -1,236 +1,264 @@
-"""What a feature store holds, which of it the last runs need, and the removal of the rest."""
+"""What a feature store holds, which of it recent runs use, and the deletion of the rest."""
 
 import dataclasses
 import itertools
-import json
 import math
 import os
 import time
 from collections.abc import Iterator, Sequence
 
-import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
-from tfx.dsl.compiler import compiler_utils, constants
+from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 
-from components import records
-from components.feature_extractor.store import IDENTITY, FeatureStore, Shard, size_and_time
-from components.features import BACKBONE, MANIFEST
-from pipeline import database, lineage
+from components.feature_extractor.store import GENERATION, FeatureStore
+from components.shared import records, storage
+from components.shared.features import BACKBONE, MANIFEST
+from components.shared.mlmd.executions import inputs_and_outputs
+from components.shared.mlmd.runs import is_running, node_executions, run_outputs, running_runs, runs_with
+from components.shared.shard_format import Shard
+from pipeline.database import open_metadata
+from pipeline.errors import UserError
+from pipeline.paths import Paths
 
 EXTRACTOR = "FeatureExtractor"
-MIN_AGE = 24 * 3600.0  # seconds
-# a run goes on while a step of it runs, which one that was killed says for ever, and for the moment between two steps
-LONGEST_STEP, BETWEEN_STEPS = 7 * 24 * 3600.0, 10.0  # seconds
+MIN_AGE = 24 * 3600.0  # seconds; younger files are kept, since they may belong to a run in progress
+
+
+class FeatureStoreError(UserError):
+    """It is not known which features are in use; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Need:
-    """What runs need of a store.
+class Usage:
+    """What runs use of a store.
 
     Attributes:
-      shards: (fingerprint, file name) of what their manifests name; not paths, since a root may have another one today.
-      pictures: sha256 of the pictures of extractions that go on, which have no manifest yet.
+      shards: (fingerprint, file name) that their manifests name; not paths, since a root may be mounted elsewhere now.
+      images: sha256 of the images of extractions in progress, which have no manifest yet.
     """
 
     shards: frozenset[tuple[str, str]] = frozenset()
-    pictures: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
 
-    def __or__(self, other: "Need") -> "Need":
-        return Need(self.shards | other.shards, self.pictures | other.pictures)
+    def __or__(self, other: "Usage") -> "Usage":
+        return Usage(self.shards | other.shards, self.images | other.images)
 
-    def covers(self, fingerprint: str, shard: Shard) -> bool:
-        """Whether a shard is needed."""
-        return (fingerprint, shard.file) in self.shards or not shard.sha256.isdisjoint(self.pictures)
+    def includes_shard(self, fingerprint: str, shard: Shard) -> bool:
+        """Whether a shard is in use."""
+        return (fingerprint, shard.file) in self.shards or not self.images.isdisjoint(shard.sha256)
 
-    def uses(self, fingerprint: str) -> bool:
-        """Whether a backbone is needed: a Trainer exports it with its model, an extraction of now may load any."""
-        return bool(self.pictures) or any(of == fingerprint for of, _ in self.shards)
+    def includes_backbone(self, fingerprint: str) -> bool:
+        """Whether a backbone is in use: an Exporter puts it into models, an extraction in progress may load any."""
+        return bool(self.images) or any(of == fingerprint for of, _ in self.shards)
 
 
 @dataclasses.dataclass(frozen=True)
-class Holding:
+class StoreUsage:
     """The features of one fingerprint.
 
     Attributes:
       store: its directory.
       backbone: name, size and weights, for people.
-      model: bytes of the exported backbone.
-      needed: shards that a run that counts needs, or that are young.
-      unneeded: the other shards.
-      leftovers: of killed runs, and the backbone that nothing needs: file or directory -> bytes.
+      backbone_bytes: size of the exported backbone.
+      used: the shards that recent runs use, or that are young.
+      unused: the other shards.
+      orphans: what killed runs have left behind, and a backbone that nothing uses: file or directory -> bytes.
     """
 
     store: FeatureStore
     backbone: str
-    model: int
-    needed: tuple[Shard, ...]
-    unneeded: tuple[Shard, ...]
-    leftovers: dict[str, int]
+    backbone_bytes: int
+    used: tuple[Shard, ...]
+    unused: tuple[Shard, ...]
+    orphans: dict[str, int]
 
     @property
-    def freed(self) -> int:
-        """Bytes that can be had."""
-        return _bytes(self.unneeded) + sum(self.leftovers.values())
+    def reclaimable_bytes(self) -> int:
+        """Bytes that deleting all unused files frees."""
+        return _bytes(self.unused) + sum(self.orphans.values())
 
 
-def find(store_dir: str, roots: Sequence[str], last: int) -> list[Holding]:
-    """What a store holds, and what of it the last runs need.
+def read_usage(store_dir: str, roots: Sequence[str], keep_last: int) -> list[StoreUsage]:
+    """Reads what a store holds, and what of it recent runs use.
 
     Args:
-      store_dir: the directory with a folder a fingerprint.
-      roots: of the pipelines that use it, each with its ML Metadata.
-      last: how many runs of each pipeline count.
+      store_dir: the directory with a folder per fingerprint.
+      roots: the roots of the pipelines that share the store, each with its ML Metadata.
+      keep_last: number of most recent runs of each pipeline whose features are in use.
 
     Raises:
-      ValueError: a root has no ML Metadata, or it can't be used, or what its runs need can't be told.
+      UserError: a root has no ML Metadata, or it is not known what its runs use.
     """
-    if last < 0:
-        raise ValueError(f"--last {last}: a number of runs is wanted")
-    needed = Need()
+    if keep_last < 0:
+        raise FeatureStoreError(f"--keep-last {keep_last}: must be 0 or more")
+    usage = Usage()
     for root in roots:
-        path = os.path.join(root, "metadata.sqlite")
-        if not os.path.exists(path):
-            raise ValueError(f"nothing has run in {root} yet")
-        connection = metadata.sqlite_metadata_connection_config(path)
-        database.prepare(connection)
-        with metadata.Metadata(connection) as handle:
-            needed |= needed_by(handle, last, time.time())
-    return list(holdings(store_dir, needed, MIN_AGE))
+        with open_metadata(Paths(root).metadata) as handle:
+            usage |= used_by_runs(handle, keep_last, time.time())
+    return list(usage_of(store_dir, usage, MIN_AGE))
 
 
-def needed_by(handle: metadata.Metadata, last: int, now: float) -> Need:
-    """What the last runs, and those that go on, use.
+def used_by_runs(handle: metadata.Metadata, keep_last: int, now: float) -> Usage:
+    """What the most recent runs, and those in progress, use.
 
     Args:
       handle: ML Metadata.
-      last: how many runs of each pipeline count, of those that have features.
-      now: seconds since 1970.
+      keep_last: number of most recent runs of each pipeline, of those that have features.
+      now: the time, in seconds since 1970.
 
     Raises:
-      ValueError: no manifest of a pipeline's runs is where ML Metadata says.
+      FeatureStoreError: no manifest of a pipeline's runs is where ML Metadata says.
     """
-    needed = Need()
+    usage = Usage()
     for pipeline in handle.store.get_contexts_by_type(constants.PIPELINE_CONTEXT_TYPE_NAME):
-        ended = itertools.islice(lineage.runs_with(handle, pipeline.name, [EXTRACTOR]), last)
-        features = []
-        for run_id in sorted({*ended, *_runs_now(handle, pipeline, now)}):
-            outputs = lineage.run_outputs(handle, pipeline.name, run_id, [EXTRACTOR])
-            features += [outputs[EXTRACTOR]["features"].uri] if EXTRACTOR in outputs else []
-        named = [shards for shards in map(_shards_of, features) if shards is not None]
-        if features and not named:  # one alone somebody may have removed
-            raise ValueError(f"none of the features artifacts of {pipeline.name} is there, as {features[-1]}: moved?")
-        needed |= Need(frozenset().union(*named), _extracted_now(handle, pipeline, now))
-    return needed
+        recent = itertools.islice(runs_with(handle, pipeline.name, [EXTRACTOR]), keep_last)
+        uris = []
+        for run_id in sorted({*recent, *running_runs(handle.store, pipeline.name, now)}):
+            outputs = run_outputs(handle, pipeline.name, run_id, [EXTRACTOR])
+            uris += [outputs[EXTRACTOR]["features"].uri] if EXTRACTOR in outputs else []
+        manifests = [shards for shards in map(_shards_of, uris) if shards is not None]
+        if uris and not manifests:  # a single one may have been deleted on purpose
+            raise FeatureStoreError(
+                f"the features artifacts of {pipeline.name} are gone, such as {uris[-1]}: was the root moved?"
+            )
+        images = _images_in_extraction(handle, pipeline, now)
+        usage |= Usage(frozenset().union(*manifests), images)
+    return usage
 
 
-def holdings(store_dir: str, needed: Need, min_age: float) -> Iterator[Holding]:
+def usage_of(store_dir: str, usage: Usage, min_age: float) -> Iterator[StoreUsage]:
     """What a store holds.
 
     Args:
-      store_dir: the directory with a folder a fingerprint.
-      needed: of `needed_by`, for all roots that share the store.
-      min_age: seconds; what is younger counts as needed, since a run that goes on may have made it.
+      store_dir: the directory with a folder per fingerprint.
+      usage: the usage of `used_by_runs`, for all roots that share the store.
+      min_age: age in seconds; younger files count as used, since they may belong to a run in progress.
 
     Yields:
-      one fingerprint after the other.
+      the usage of one fingerprint after the other.
     """
     young = time.time() - min_age
-    marks = [path for name in (BACKBONE, IDENTITY) for path in tf.io.gfile.glob(os.path.join(store_dir, "*", name))]
-    for store in map(FeatureStore, sorted(set(map(os.path.dirname, marks)))):
-        fingerprint = os.path.basename(store.directory)
-        keep: list[Shard] = []
-        rest: list[Shard] = []
+    for fingerprint in storage.list_names(store_dir):
+        store = FeatureStore(os.path.join(store_dir, fingerprint))
+        if not store.exists():
+            continue
+        used: list[Shard] = []
+        unused: list[Shard] = []
         for shard in store.shards():
-            try:
-                written = tf.io.gfile.stat(os.path.join(store.directory, shard.file)).mtime_nsec / 1e9
-            except tf.errors.NotFoundError:
-                continue  # another has just removed it
-            (keep if needed.covers(fingerprint, shard) or written > young else rest).append(shard)
-        leftovers, known = store.leftovers(young), store.backbone()
-        model, exported = size_and_time(os.path.join(store.directory, known["saved_model"])) if known else (0, math.inf)
-        is_needed = keep or exported > young or needed.uses(fingerprint)
+            file = storage.total(os.path.join(store.directory, shard.file))
+            if file is None:
+                continue  # another process has just deleted it
+            (used if usage.includes_shard(fingerprint, shard) or file.mtime > young else unused).append(shard)
+        orphans, backbone = store.orphans(young), store.backbone()
+        exported = storage.total(os.path.join(store.directory, backbone["saved_model"])) if backbone else None
+        size = exported.size if exported else 0
+        newest = exported or storage.total(os.path.join(store.directory, GENERATION))
+        is_young = newest is not None and newest.mtime > young
         # where young files are left over, a run is writing
-        if known and not is_needed and store.leftovers(math.inf) == leftovers:
-            # in this order; without the identity, no run that still found the backbone is answered from the cache
-            leftovers |= {BACKBONE: 0, known["saved_model"]: model, IDENTITY: 0}
-        yield Holding(store, _describe(known), model, tuple(keep), tuple(rest), leftovers)
+        if not (used or is_young or usage.includes_backbone(fingerprint)) and store.orphans(math.inf) == orphans:
+            # in this order; without the generation, no run that still saw the backbone reuses cached outputs
+            names = [BACKBONE, *([backbone["saved_model"]] if backbone else []), GENERATION]
+            present = {name for name in names if storage.exists(os.path.join(store.directory, name))}
+            present |= {GENERATION} if unused else set()  # their deletion starts a generation
+            orphans |= {name: size if name.startswith("backbone-") else 0 for name in names if name in present}
+        yield StoreUsage(store, _describe(backbone), size, tuple(used), tuple(unused), orphans)
 
 
-def drop(found: Sequence[Holding]) -> int:
-    """Removes what is not needed. A backbone that is removed is exported again by the next run that wants it.
+def still_unused(usages: Sequence[StoreUsage], before: Sequence[StoreUsage]) -> list[StoreUsage]:
+    """The usage now, of which only what was unused before counts as unused: that much was agreed to."""
+    agreed = {path for path, _ in deletions(before)}
+
+    def is_agreed(usage: StoreUsage, name: str) -> bool:
+        return os.path.join(usage.store.directory, name) in agreed
+
+    return [
+        dataclasses.replace(
+            usage,
+            unused=tuple(shard for shard in usage.unused if is_agreed(usage, shard.file)),
+            orphans={name: size for name, size in usage.orphans.items() if is_agreed(usage, name)},
+        )
+        for usage in usages
+    ]
+
+
+def prune(usages: Sequence[StoreUsage]) -> int:
+    """Deletes what is not used. A deleted backbone is exported again by the next run that needs it.
 
     Returns:
-      bytes that were freed.
+      the bytes that were freed.
     """
-    for holding in found:
-        # first, for it renews the identity: no cached manifest then leads a Trainer to a backbone that is gone
-        holding.store.remove([shard.file for shard in holding.unneeded])
-        holding.store.clear(holding.leftovers)
-    return sum(holding.freed for holding in found)
+    for usage in usages:
+        # first, since it starts a new generation: no cached manifest then leads an Exporter to a backbone that is gone
+        usage.store.remove([shard.file for shard in usage.unused])
+        usage.store.remove_orphans(usage.orphans)
+    return sum(usage.reclaimable_bytes for usage in usages)
 
 
-def table(found: Sequence[Holding], last: int) -> Table:
-    """The holdings for people."""
-    shown = Table("backbone", "pictures", "shards", "size", f"not needed by the last {last} runs", "folder", box=None)
-    for holding in found:
-        every = holding.needed + holding.unneeded
-        unneeded = f"{_pictures(holding.unneeded)} pictures, {_size(holding.freed)}"
-        name, size = os.path.basename(holding.store.directory), _bytes(every) + holding.model
-        shown.add_row(holding.backbone, str(_pictures(every)), str(len(every)), _size(size), unneeded, name)
-    return shown
+def table(usages: Sequence[StoreUsage], keep_last: int) -> Table:
+    """The usage for people."""
+    rows = Table(
+        "backbone", "images", "shards", "size", f"not used by the last {keep_last} runs", "directory", box=None
+    )
+    for usage in usages:
+        shards = usage.used + usage.unused
+        unused = f"{_num_images(usage.unused)} images, {format_size(usage.reclaimable_bytes)}"
+        name, size = os.path.basename(usage.store.directory), _bytes(shards) + usage.backbone_bytes
+        cells = (str(_num_images(shards)), str(len(shards)), format_size(size), unused, name)
+        rows.add_row(usage.backbone, *cells)
+    return rows
+
+
+def deletions(usages: Sequence[StoreUsage]) -> Iterator[tuple[str, int]]:
+    """Yields (path, bytes) of each file or directory that `prune` deletes; a shard stands for its index, too."""
+    for usage in usages:
+        sizes = {shard.file: shard.bytes for shard in usage.unused} | usage.orphans
+        for name, size in sizes.items():
+            yield os.path.join(usage.store.directory, name), size
+
+
+def format_size(size: int) -> str:
+    """A number of bytes for people.
+
+    >>> format_size(3 * 2**19)
+    '1.5 MiB'
+    """
+    return f"{size / 2**20:.1f} MiB"
 
 
 def _shards_of(uri: str) -> frozenset[tuple[str, str]] | None:
-    """(fingerprint, file name) of the shards that a manifest names, also of those that are gone; None without one."""
+    """(fingerprint, file name) of the shards that a manifest names, be they gone; None without a manifest."""
+    path = os.path.join(uri, MANIFEST)
     try:
-        with tf.io.gfile.GFile(os.path.join(uri, MANIFEST)) as file:
-            manifest = json.load(file)
-    except tf.errors.NotFoundError:
+        manifest = storage.read_json(path)
+    except FileNotFoundError:
         return None
+    except ValueError:
+        raise FeatureStoreError(f"{path} is damaged: run the pipeline again first, which writes it anew") from None
     return frozenset((manifest["fingerprint"], shard) for shard in manifest["shards"])
 
 
-def _runs_now(handle: metadata.Metadata, pipeline: metadata_store_pb2.Context, now: float) -> Iterator[str]:
-    """The runs of a pipeline that seem to go on."""
-    for run in handle.store.get_children_contexts_by_context(pipeline.id):
-        executions = handle.store.get_executions_by_context(run.id)
-        ended = max((each.last_update_time_since_epoch / 1e3 for each in executions), default=0.0)
-        if ended > now - BETWEEN_STEPS or any(_is_running(each, now) for each in executions):
-            yield run.name
-
-
-def _extracted_now(handle: metadata.Metadata, pipeline: metadata_store_pb2.Context, now: float) -> frozenset[str]:
-    """sha256 of the pictures of the extractions that go on."""
-    name = compiler_utils.node_context_name(pipeline.name, EXTRACTOR)
-    node = handle.store.get_context_by_type_and_name(constants.NODE_CONTEXT_TYPE_NAME, name)
-    executions = handle.store.get_executions_by_context(node.id) if node else []
-    running = [execution.id for execution in executions if _is_running(execution, now)]
-    events = handle.store.get_events_by_execution_ids(running) if running else []
-    inputs = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.INPUT]
-    examples = handle.store.get_artifacts_by_id(inputs) if inputs else []
-    files = [file for each in examples for file in tf.io.gfile.glob(os.path.join(each.uri, "Split-*", "*"))]
+def _images_in_extraction(
+    handle: metadata.Metadata, pipeline: metadata_store_pb2.Context, now: float
+) -> frozenset[str]:
+    """sha256 of the images of the extractions in progress."""
+    executions = node_executions(handle.store, pipeline.name, EXTRACTOR)
+    inputs = [inputs_and_outputs(handle.store, each.id)[0] for each in executions if is_running(each, now)]
+    examples = [artifact for artifacts in inputs for values in artifacts.values() for artifact in values]
+    files = [os.path.join(each.uri, name) for each in examples for name in storage.list_files(each.uri)]
+    files = [file for file in files if os.path.basename(os.path.dirname(file)).startswith("Split-")]
     batches = records.read_examples(files, {records.SHA256: records.EXAMPLE_SPEC[records.SHA256]})
     return frozenset(sha256.decode() for batch in batches for sha256 in batch[records.SHA256].numpy())
 
 
-def _is_running(execution: metadata_store_pb2.Execution, now: float) -> bool:
-    started = execution.create_time_since_epoch / 1e3
-    return execution.last_known_state == metadata_store_pb2.Execution.RUNNING and started > now - LONGEST_STEP
+def _describe(backbone: dict | None) -> str:
+    return f"{backbone['name']} {backbone['size']} px, {backbone['weights']}" if backbone else "none yet"
 
 
-def _describe(known: dict | None) -> str:
-    return f"{known['name']} {known['size']} px, {known['weights']}" if known else "none yet"
-
-
-def _pictures(shards: Sequence[Shard]) -> int:
+def _num_images(shards: Sequence[Shard]) -> int:
     return len(frozenset().union(*(shard.sha256 for shard in shards)))
 
 
 def _bytes(shards: Sequence[Shard]) -> int:
     return sum(shard.bytes for shard in shards)
-
-
-def _size(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"

@@ -1,103 +1,143 @@
-"""What ML Metadata knows of a run."""
+"""A model's lineage: the data, features, vocabulary, settings and code that made it."""
 
+import dataclasses
+import datetime
 import json
 import os
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
-from tfx.dsl.compiler import compiler_utils, constants
-from tfx.dsl.io import fileio
-from tfx.orchestration import metadata
-from tfx.orchestration.portable.mlmd import execution_lib
-from tfx.types import artifact_utils
-from tfx.types.artifact import Artifact
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
-from components.records import DECISION, EVALUATION_FILE, UNCHANGED
+from components.pusher.push import saved_model_in
+from components.shared import evaluations, records
+from components.shared.mlmd.ancestry import ancestry
+from components.shared.mlmd.pushes import model_at, pushed_destinations
+from components.shared.mlmd.results import evaluation_of
+from components.shared.step import CODE
+from pipeline.errors import UserError
+from pipeline.step_settings import flatten, format_setting, without_code
+
+MAX_VERSIONS = 3  # pushed versions that are named to users whose path is none
 
 
-def other_pipelines(store: MetadataStore, pipeline_name: str) -> str:
-    """What to say where a pipeline is not known: which ones are; empty where there are none."""
-    names = sorted(context.name for context in store.get_contexts_by_type(constants.PIPELINE_CONTEXT_TYPE_NAME))
-    others = ", ".join(name for name in names if name != pipeline_name)
-    return f"; there are runs of {others}: name the settings of one with --config, or --set name=…" if others else ""
+class ModelNotFound(UserError):
+    """ML Metadata knows no model in the directory."""
 
 
-def outputs_of(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
-    """The artifacts that an execution made or took from the cache: output name -> artifact."""
-    events = [
-        event
-        for event in store.get_events_by_execution_ids([execution_id])
-        if event.type == metadata_store_pb2.Event.OUTPUT
+@dataclasses.dataclass(frozen=True)
+class Lineage:
+    """A model and what made it.
+
+    Attributes:
+      model_id: ID of the model's artifact.
+      model_uri: its directory.
+      steps: the executions, see `ancestry`; the last one made the model.
+      evaluation: the latest evaluation of the model, {decision, uri, id, metrics: {name: {value, low, high}},
+        metrics_info (see `components.shared.evaluations`)}; None if it was never evaluated.
+      counts: the size of the data, {"images": {split: n}, "captions": n}.
+    """
+
+    model_id: int
+    model_uri: str
+    steps: list[dict[str, Any]]
+    evaluation: dict[str, Any] | None
+    counts: dict[str, Any]
+
+
+def find(store: MetadataStore, model_dir: str) -> Lineage:
+    """Finds the lineage of a model.
+
+    Args:
+      store: ML Metadata.
+      model_dir: a pushed version, the directory of the versions (for the newest one), or the model's artifact.
+
+    Raises:
+      ModelNotFound: ML Metadata knows no model there.
+    """
+    directory = os.path.realpath(model_dir)
+    model = model_at(store, saved_model_in(directory) or directory)
+    if model is None:
+        raise ModelNotFound(f"{model_dir}: not a model that ML Metadata knows; {_hint(store)}")
+    steps = ancestry(store, [model.id])
+    evaluation, latest = None, evaluation_of(store, model.id)
+    if latest:
+        decision = evaluations.decision_of(latest)
+        result = evaluations.read_evaluation(latest.uri)
+        metrics = result.get("models", {}).get(evaluations.CANDIDATE, {})
+        evaluation = {"id": latest.id, "uri": latest.uri, "decision": decision, "metrics": metrics}
+        evaluation["metrics_info"] = result.get("metrics_info", {})
+    return Lineage(model.id, model.uri, steps, evaluation, _counts(store, steps))
+
+
+def tables(lineage: Lineage) -> Group:
+    """The lineage for people: what went in, and every step that took part."""
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in facts_of(lineage):
+        facts.add_row(name, Text(value))
+    columns = ("step", "execution", "run", "started", "duration", "code", "commit", "outputs")
+    steps = Table(*columns, box=None, pad_edge=False)
+    for step in lineage.steps:
+        started = datetime.datetime.fromtimestamp(step["started"]).strftime("%Y-%m-%d %H:%M:%S")
+        outputs = ", ".join(f"{key} {artifact['id']}" for key, made in step["outputs"].items() for artifact in made)
+        code = str(step["parameters"].get(CODE) or step["parameters"].get("source", "–"))  # version 0.1: source
+        cells = (step["node"], str(step["execution"]), step["run"], started, f"{step['seconds']:.1f} s", code)
+        steps.add_row(*cells, (step["commit"] or "–")[:12], outputs)
+    return Group(facts, "", steps)
+
+
+def facts_of(lineage: Lineage) -> list[tuple[str, str]]:
+    """(label, text) of what went into a model and of its evaluation."""
+    steps = _nearest(lineage.steps)
+
+    def settings(node: str) -> str:
+        parameters = steps.get(node, {}).get("parameters", {})
+        shown = without_code(flatten(parameters))
+        if fingerprint := parameters.get(records.FINGERPRINT):
+            shown |= {records.FINGERPRINT: fingerprint}
+        return ", ".join(f"{name} {format_setting(value)}" for name, value in shown.items()) or "–"
+
+    images = ", ".join(f"{split} {number}" for split, number in lineage.counts.get("images", {}).items())
+    facts = [
+        ("model", f"artifact {lineage.model_id}, {lineage.model_uri}"),
+        ("data", settings("CaptionIngest")),
+        ("", f"{images}; {lineage.counts.get('captions', 0)} captions"),
+        ("features", settings("FeatureExtractor")),
+        ("vocabulary", settings("Transform")),
+        ("training", settings("Trainer")),
     ]
-    artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([e.artifact_id for e in events])}
-    outputs = {}
-    for event in events:
-        artifact = artifacts[event.artifact_id]
-        [artifact_type] = store.get_artifact_types_by_id([artifact.type_id])
-        outputs[event.path.steps[0].key] = artifact_utils.deserialize_artifact(artifact_type, artifact)
-    return outputs
+    if "Exporter" in steps:  # in version 0.1, the Trainer exported
+        facts.append(("decoding", settings("Exporter")))
+    if lineage.evaluation:
+        metrics = lineage.evaluation["metrics"]
+        labels = evaluations.quality_metrics(lineage.evaluation)
+        texts = [f"{labels[name]} {evaluations.format_metric(metrics[name])}" for name in labels if name in metrics]
+        facts.append(("evaluation", f"{lineage.evaluation['decision']}; {', '.join(texts)}"))
+    return facts
 
 
-def evaluation_in(uri: str) -> dict[str, Any]:
-    """What the evaluator has written into the directory of an `evaluation`; empty where it is gone."""
-    path = os.path.join(uri, EVALUATION_FILE)
-    if not fileio.exists(path):
-        return {}
-    with fileio.open(path) as file:
-        return json.load(file)
+def _hint(store: MetadataStore) -> str:
+    """What to give instead: the versions that were pushed last."""
+    last = ", ".join(pushed_destinations(store)[-MAX_VERSIONS:])
+    return f"give a pushed version, such as {last}" if last else "none has been pushed yet"
 
 
-def figure_text(figure: dict[str, float]) -> str:
-    """A figure with its 95 % interval."""
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+def _counts(store: MetadataStore, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """The size of the data that the model itself was trained on."""
+    ingest = _nearest(steps).get("CaptionIngest", {"outputs": {}})
+    examples = [artifact["id"] for artifact in ingest["outputs"].get("examples", [])]
+    artifacts: list[metadata_store_pb2.Artifact] = store.get_artifacts_by_id(examples) if examples else []
+    return json.loads(artifacts[0].custom_properties[records.COUNTS].string_value or "{}") if artifacts else {}
 
 
-def is_unchanged(store: MetadataStore, execution_id: int) -> bool:
-    """Whether the evaluator or the Pusher found that nothing is new."""
-    outputs = outputs_of(store, execution_id).values()
-    return any(output.get_string_custom_property(DECISION) == UNCHANGED for output in outputs)
+def _nearest(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Step -> its execution for this model; those for a base model are farther away.
 
-
-def run_outputs(
-    handle: metadata.Metadata, pipeline_name: str, run_id: str, node_ids: Sequence[str]
-) -> dict[str, dict[str, Artifact]]:
-    """The artifacts of a run: node -> output name -> artifact, for the nodes that ended well."""
-    run_context = handle.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
-    found = {}
-    for node_id in node_ids:
-        execution = _successful(handle, pipeline_name, run_context, node_id)
-        if execution is not None:
-            found[node_id] = outputs_of(handle.store, execution.id)
-    return found
-
-
-def last_run_with(handle: metadata.Metadata, pipeline_name: str, node_ids: Sequence[str]) -> str | None:
-    """The latest run in which all of some nodes ended well; None if there is none."""
-    return next(runs_with(handle, pipeline_name, node_ids), None)
-
-
-def runs_with(handle: metadata.Metadata, pipeline_name: str, node_ids: Sequence[str]) -> Iterator[str]:
-    """The runs in which all of some nodes ended well, the latest first."""
-    pipeline = handle.store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
-    if pipeline is None:
-        return
-    runs = handle.store.get_children_contexts_by_context(pipeline.id)
-    for run_context in sorted(runs, key=lambda run: run.create_time_since_epoch, reverse=True):
-        if all(_successful(handle, pipeline_name, run_context, node_id) for node_id in node_ids):
-            yield run_context.name
-
-
-def _successful(
-    handle: metadata.Metadata, pipeline_name: str, run_context: metadata_store_pb2.Context | None, node_id: str
-) -> metadata_store_pb2.Execution | None:
-    """The latest successful execution of a node in a run, cached ones included."""
-    node_context = handle.store.get_context_by_type_and_name(
-        constants.NODE_CONTEXT_TYPE_NAME, compiler_utils.node_context_name(pipeline_name, node_id)
-    )
-    if run_context is None or node_context is None:
-        return None
-    executions = execution_lib.get_executions_associated_with_all_contexts(handle, [run_context, node_context])
-    successful = [execution for execution in executions if execution_lib.is_execution_successful(execution)]
-    return max(successful, key=lambda execution: execution.id, default=None)
+    A comparison model's steps have its label in their names, as in `Trainer_gru`.
+    """
+    return {step["node"].partition("_")[0]: step for step in sorted(steps, key=lambda step: -step["distance"])}

@@ -1,87 +1,90 @@
 """One run on this machine, from the settings to the summary."""
 
 import datetime
+import errno
 import gc
 import json
 import logging
 import os
-import sys
 import time
 from typing import IO, Any
 
+from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared import locks
 from pipeline import console
-from pipeline.config import Config, to_dict
-from pipeline.steps import Step
+from pipeline.config import Config, ConfigError, to_dict
+from pipeline.errors import UserError, cause_lines
+from pipeline.paths import RunPaths
+from pipeline.step_states import Step
 
-SUMMARY, LOG = "summary.json", "log.txt"
-CAUSE_LINES = 60  # of a fault that are printed: the table of every reason for a reject, with its examples, is shorter
+MIN_SPACE = 16 * 2**20  # bytes
+MAX_CAUSE_LINES = 60  # the table of all reject reasons, with its examples, is shorter
+
+
+class RootError(UserError):
+    """The root cannot be written to."""
 
 
 def run(config: Config, from_node: str | None = None, to_node: str | None = None, verbose: bool = False) -> int:
-    """Runs the pipeline and shows it.
+    """Runs the pipeline and shows its progress.
 
     Args:
       config: all settings.
-      from_node: for a part of the pipeline, see `runner.compile_pipeline`.
-      to_node: likewise.
-      verbose: show the log, too.
+      from_node: the first step to run, see `runner.compile_pipeline`.
+      to_node: the last step to run, likewise.
+      verbose: whether to print the log, too.
 
     Returns:
-      exit status: 0; 1 when a step failed; 2 when the part asked for can't be run, or ML Metadata can't be used; 130
-      when it was interrupted.
+      exit status: 0; 1 if a step failed; 130 if the run was interrupted.
+
+    Raises:
+      UserError: the root cannot be written to, ML Metadata cannot be used, or the part asked for cannot be run.
     """
     start = time.monotonic()
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    run_dir = os.path.join(config.root_dir, "runs", run_id)
+    paths = config.paths.run(run_id)
     try:
-        os.makedirs(run_dir)
+        os.makedirs(paths.directory)
+        check_space(paths.log)
     except OSError as error:
-        print(f"local_runner.py: root: {config.root_dir} can't be written to ({error.strerror})", file=sys.stderr)
-        return 2
-    log = os.path.join(run_dir, LOG)
-    print(f"{config.name}: everything goes to {_short(config.root_dir)}, the log to {_short(log)}")
+        raise RootError(f"root: {config.root_dir} cannot be written to ({error.strerror})") from None
+    print(f"Output directory: {_display_path(config.root_dir)}; log: {_display_path(paths.log)}")
     if config.feature_extractor.weights == "random":
         print(
-            f"{config.feature_extractor.backbone} has random weights: enough to tell drawn shapes apart without a "
-            "download; photographs want feature_extractor.weights=imagenet"
+            f"{config.feature_extractor.backbone} has random weights, enough for the sample's simple shapes; use "
+            "feature_extractor.weights=imagenet for real images"
         )
-    print("loading TensorFlow and TFX …", flush=True)
-    with console.chatter_to(log, verbose) as terminal:
-        try:
-            status = _run(config, run_id, run_dir, from_node, to_node, terminal)
-        except KeyboardInterrupt:
-            print("interrupted before the first step", file=terminal)
-            status = 130
+    print("Loading TensorFlow and TFX …", flush=True)
+    with console.redirect_output(paths.log, verbose) as terminal, locks.exclusive(paths.directory, wait=True):
+        status = _run(config, run_id, from_node, to_node, terminal)
         print(f"{time.monotonic() - start:.0f} s, exit status {status}", file=terminal)
         return status
 
 
-def _run(
-    config: Config, run_id: str, run_dir: str, from_node: str | None, to_node: str | None, terminal: IO[str]
-) -> int:
-    # heavy, and talkative when loaded
+def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None, terminal: IO[str]) -> int:
+    # heavy, and verbose when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import database, runner, sample_data, summary
+    from pipeline import database, leftovers, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
-    gc.freeze()  # what was loaded stays: the collector would go through it again and again, a third of a second a time
+    check_backbone(config.feature_extractor)
+    gc.freeze()  # what was loaded stays: the collector would go through it again and again, a third of a second each
     pipeline = create_pipeline(config)
     if config.data.dir is None:
-        drawn = sample_data.ensure(config.data_dir, config.data.sample.images, config.data.sample.seed)
-        if drawn:
-            print(f"{drawn} sample pictures drawn in {_short(config.data_dir)}", file=terminal)
-    try:
-        kept = database.prepare(pipeline.metadata_connection_config)
-        ir = runner.compile_pipeline(pipeline, run_id, from_node, to_node)
-    except ValueError as error:
-        print(f"local_runner.py: {error}", file=terminal)
-        return 2
-    if kept:
-        print(f"ML Metadata was upgraded; what it was before is kept in {_short(kept)}", file=terminal)
+        num_drawn = sample_data.ensure(config.data_dir, config.data.sample.num_images, config.data.sample.seed)
+        if num_drawn:
+            print(f"Drew {num_drawn} sample images in {_display_path(config.data_dir)}", file=terminal)
+    copy = database.prepare(pipeline.metadata_connection_config)
+    ir = runner.compile_pipeline(pipeline, run_id, from_node, to_node)
+    if copy:
+        print(f"Upgraded ML Metadata; the old database is kept in {_display_path(copy)}", file=terminal)
 
+    with metadata.Metadata(runner.connection_of(ir)) as handle:
+        leftovers.clear(handle.store, config.paths, run_id)
+    paths = config.paths.run(run_id)
     ended: list[Step] = []
-    fault, status = None, 0
+    cause, status = None, 0
     with console.Display(terminal, total=len(runner.steps_of(ir))) as display:
         try:
             for step in runner.run(ir, display.start):
@@ -89,41 +92,72 @@ def _run(
                 ended.append(step)
         except runner.StepFailed as failure:
             logging.exception("%s failed", failure.step_id)
-            fault, status = f"{failure.step_id} failed: {_cause(failure, os.path.join(run_dir, LOG))}", 1
+            cause, status = f"{failure.step_id} failed: {describe_cause(failure, paths.log)}", 1
         except KeyboardInterrupt:
-            fault, status = "interrupted; what has ended is kept, and the next run goes on from there", 130
+            cause, status = "interrupted; completed steps are cached; rerun to resume", 130
 
     with metadata.Metadata(runner.connection_of(ir)) as handle:
         result = summary.build(handle, config.name, run_id, ended)
-    _write({**result, "error": fault, "config": to_dict(config)}, run_dir, config.root_dir)
+    _write({**result, "error": cause, "config": to_dict(config)}, config.paths.summary, paths)
     display.console.print(summary.table(result))
-    print(f"in full: {_short(os.path.join(config.root_dir, SUMMARY))}", file=terminal)
-    if fault:
-        print(f"{fault}\nall there is to know: {_short(os.path.join(run_dir, LOG))}", file=terminal)
+    print(f"Full summary: {_display_path(config.paths.summary)}", file=terminal)
+    if cause:
+        print(f"{cause}\nFull log: {_display_path(paths.log)}", file=terminal)
     return status
 
 
-def _write(result: dict[str, Any], run_dir: str, root: str) -> None:
-    """Writes the run's own summary, and the same as the last run's."""
-    from components.atomic import write_text
+def check_backbone(settings: FeatureExtractorSettings) -> None:
+    """Lets the source of the backbone refuse weights that it does not have, before anything runs.
 
-    for directory in (run_dir, root):
-        write_text(os.path.join(directory, SUMMARY), json.dumps(result, indent=1) + "\n")
-
-
-def _cause(failure: Exception, log: str) -> str:
-    """What went wrong, without the way it took: Beam hands on a worker's traceback as the message.
-
-    Of a very long message, as of data that is wrong in many places, the rest is left to the log.
+    Raises:
+      ConfigError: there is no such backbone, or none with these weights.
     """
-    lines = str(failure.__cause__).strip().splitlines() or [type(failure.__cause__).__name__]
-    if lines[0].startswith("Traceback"):
-        return lines[-1]
-    if (left_out := len(lines) - CAUSE_LINES) > 0:
-        lines[CAUSE_LINES:] = [f"… and {left_out} lines more, all of them in {_short(log)}"]
+    from components.feature_extractor.backbones.registry import source_of
+
+    try:
+        source_of(settings).weights_identity(settings)
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_space(path: str) -> None:
+    """Allocates what log, summary and ML Metadata need at least, and frees it again.
+
+    Args:
+      path: a file that does not exist.
+
+    Raises:
+      OSError: the disk is full, or the quota is used up.
+    """
+    with open(path, "wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, MIN_SPACE)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise  # a file system that cannot allocate says something else
+        finally:
+            os.remove(path)
+
+
+def _write(result: dict[str, Any], last: str, paths: RunPaths) -> None:
+    """Writes the summary of the run, which is that of the last run, too."""
+    from components.shared.storage import write_text
+
+    for path in (paths.summary, last):
+        write_text(path, json.dumps(result, indent=1) + "\n")
+
+
+def describe_cause(failure: Exception, log: str) -> str:
+    """The cause of a failure, as `cause_lines`.
+
+    The end of a very long message, such as one about data that is wrong in many places, is left to the log.
+    """
+    lines = cause_lines(failure.__cause__)
+    if (num_omitted := len(lines) - MAX_CAUSE_LINES) > 0:
+        lines[MAX_CAUSE_LINES:] = [f"… and {num_omitted} more lines; all of them are in {_display_path(log)}"]
     return "\n".join(lines)
 
 
-def _short(path: str) -> str:
-    """The path as seen from here, where that is shorter."""
+def _display_path(path: str) -> str:
+    """The path relative to the working directory, where that is shorter."""
     return min(path, os.path.relpath(path), key=len)

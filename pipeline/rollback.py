@@ -1,175 +1,194 @@
-"""Serves the model before the present one again, and sees to it that no run serves the present one once more."""
+"""Serves the previous model again, and keeps the present one from being blessed once more."""
 
 import dataclasses
 import datetime
 import os
+from collections.abc import Sequence
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
-from tfx.dsl.compiler import constants
 from tfx.utils import path_utils
 
-from components import records
-from components.pusher import push
-from pipeline import lineage
+from components.pusher import push as pusher
+from components.shared import records
+from components.shared.contents import FILES, damaged_file, describe
+from components.shared.mlmd.executions import record_execution
+from components.shared.mlmd.pushes import DESTINATION, VERSION, Push, model_with_files_of, models_of, pushes_of
+from components.shared.mlmd.runs import other_pipelines, pipeline_named
+from pipeline.errors import UserError, hint_at_pipelines
 
 EXECUTION_TYPE = "captions.Rollback"
+PREVIOUS, TARGET = "previous_version", "target_version"  # custom properties of the execution
 
 
-class CannotRollBack(ValueError):
-    """There is nothing to go back to; the message says why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Push:
-    """A version that ML Metadata knows.
-
-    Attributes:
-      version: its name below the server's directory.
-      artifact: of type PushedModel.
-      model: what was pushed.
-      blessing: by which it was pushed.
-    """
-
-    version: str
-    artifact: metadata_store_pb2.Artifact
-    model: metadata_store_pb2.Artifact
-    blessing: metadata_store_pb2.Artifact
-
-    @property
-    def withdrawn(self) -> bool:
-        """Whether the model was rolled back."""
-        return records.ROLLED_BACK in self.model.custom_properties
+class RollbackError(UserError):
+    """There is no version to roll back to; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rollback:
-    """What was done: version `gone` is not the newest any more; the model of `back` is, as version `new`."""
+    """What was done: version `previous` is no longer the newest; the model of `target` is, as version `pushed`."""
 
-    gone: str
-    back: str
-    new: str
+    previous: str
+    target: str
+    pushed: str
 
 
 def roll_back(store: MetadataStore, pipeline_name: str, serving_dir: str, to: str | None = None) -> Rollback:
     """Makes an earlier version's model the newest version.
 
-    The present model is marked, so that the evaluator refuses it from now on; the earlier one becomes the baseline of
-    the next run. This is written down before anything is pushed: cut off in between, it can be done again.
+    The present model is marked, so that the evaluator rejects it from now on; the earlier one becomes the baseline of
+    the next run. This is recorded before anything is pushed; a rollback that was interrupted is completed by the next.
 
     Args:
       store: ML Metadata.
-      pipeline_name: whose.
-      serving_dir: the directory that the server watches.
-      to: the version to go back to; None: the one before the present model's, of those not rolled back themselves.
+      pipeline_name: the pipeline that has pushed the versions.
+      serving_dir: the directory that the model server watches.
+      to: the version to roll back to; None: the one before the present model's, of those not rolled back themselves.
 
     Raises:
-      CannotRollBack: there is no such version, or its files are gone.
+      RollbackError: there is no such version, or its files are gone.
     """
-    newest = push.newest_version(serving_dir)
+    newest = pusher.newest_version(serving_dir)
     if newest is None:
-        raise CannotRollBack(f"nothing is served in {serving_dir}")
+        raise RollbackError(f"nothing is served in {serving_dir}")
     pushes = pushes_of(store, pipeline_name)
     if not pushes:
-        others = lineage.other_pipelines(store, pipeline_name)
-        raise CannotRollBack(f"{pipeline_name} has pushed nothing to {serving_dir} that one could go back to{others}")
-    present = next((one for one in pushes if one.version == newest), None)
-    target = _target(pushes, present, newest, to)
-    source = _files(serving_dir, target)
-    pipeline = store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
-    if present is not None:
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        present.model.custom_properties[records.ROLLED_BACK].string_value = now
-        store.put_artifacts([present.model])
-    if target.withdrawn:  # it is asked for by name: good again
+        others = hint_at_pipelines(other_pipelines(store, pipeline_name))
+        raise RollbackError(f"{pipeline_name} has pushed nothing to {serving_dir} to roll back to{others}")
+    served = _served_model(store, pipeline_name, pushes, serving_dir, newest)
+    interrupted = _interrupted(store, pipeline_name, pushes)
+    if interrupted and _is_to_be_completed(*interrupted, newest, served, to):
+        execution, target = interrupted
+        source = _files(serving_dir, target)
+    else:
+        target = _target(pushes, served, newest, to)
+        source = _files(serving_dir, target)
+        if interrupted:
+            interrupted[0].last_known_state = metadata_store_pb2.Execution.CANCELED
+            store.put_executions([interrupted[0]])
+        execution = _record_intent(store, pipeline_name, newest, served, target)
+    version, _ = pusher.push(source, serving_dir)
+    outputs = {}
+    if all(push.version != version for push in pushes):
+        outputs["pushed_model"] = _pushed(target.artifact, source, os.path.join(serving_dir, version), version)
+    execution.last_known_state = metadata_store_pb2.Execution.COMPLETE
+    record_execution(store, pipeline_named(store, pipeline_name), execution, {}, outputs)
+    return Rollback(execution.custom_properties[PREVIOUS].string_value, target.version, version)
+
+
+def _served_model(
+    store: MetadataStore, pipeline_name: str, pushes: Sequence[Push], serving_dir: str, newest: str
+) -> metadata_store_pb2.Artifact | None:
+    """The model that is served, also where its push was killed before it was recorded; None if it is not known."""
+    models = [push.model for push in pushes if push.version == newest]
+    if models:
+        return models[0]
+    return model_with_files_of(models_of(store, pipeline_name), os.path.join(serving_dir, newest))
+
+
+def _interrupted(
+    store: MetadataStore, pipeline_name: str, pushes: Sequence[Push]
+) -> tuple[metadata_store_pb2.Execution, Push] | None:
+    """The last rollback if it was interrupted after it was recorded, with the push to go back to."""
+    pipeline = pipeline_named(store, pipeline_name)
+    executions = [
+        execution
+        for execution in store.get_executions_by_type(EXECUTION_TYPE)
+        if pipeline in store.get_contexts_by_execution(execution.id)
+    ]
+    last = max(executions, key=lambda execution: execution.id, default=None)
+    if last is None or last.last_known_state != metadata_store_pb2.Execution.RUNNING:
+        return None
+    version = last.custom_properties[TARGET].string_value
+    return next(((last, push) for push in pushes if push.version == version), None)
+
+
+def _is_to_be_completed(
+    execution: metadata_store_pb2.Execution,
+    target: Push,
+    newest: str,
+    served: metadata_store_pb2.Artifact | None,
+    to: str | None,
+) -> bool:
+    """Whether nothing else was pushed since a rollback was interrupted, and nothing else is asked for now."""
+    is_pushed = served is not None and served.id == target.model.id
+    return to in (None, target.version) and (is_pushed or newest == execution.custom_properties[PREVIOUS].string_value)
+
+
+def _record_intent(
+    store: MetadataStore,
+    pipeline_name: str,
+    newest: str,
+    served: metadata_store_pb2.Artifact | None,
+    target: Push,
+) -> metadata_store_pb2.Execution:
+    """Records in one transaction which model is no longer to be blessed, and which one is the baseline from now on."""
+    execution = metadata_store_pb2.Execution(
+        type_id=store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE)),
+        last_known_state=metadata_store_pb2.Execution.RUNNING,
+    )
+    execution.custom_properties[PREVIOUS].string_value = newest
+    execution.custom_properties[TARGET].string_value = target.version
+    if target.is_rolled_back:  # it is asked for by name: good again
         del target.model.custom_properties[records.ROLLED_BACK]
-        store.put_artifacts([target.model])
-    # the blessing is put out once more, as the cache would: the last one given tells the baseline
-    _record(store, pipeline, {"model": target.model}, {"blessing": target.blessing})
-    version, _ = push.push(source, serving_dir)
-    _record(store, pipeline, {"model": target.model, "model_blessing": target.blessing}, {
-        "pushed_model": _pushed(target.artifact, source, os.path.join(serving_dir, version), version)
-    })  # fmt: skip
-    return Rollback(newest, target.version, version)
+    inputs = {"model": target.model, "model_blessing": target.blessing}
+    if served is not None:
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        served.custom_properties[records.ROLLED_BACK].string_value = now
+        inputs["previous_model"] = served
+    # the blessing is put out once more, as the cache would: the last one put out determines the baseline
+    outputs = {"blessing": target.blessing}
+    execution.id = record_execution(store, pipeline_named(store, pipeline_name), execution, inputs, outputs)
+    return execution
 
 
-def pushes_of(store: MetadataStore, pipeline_name: str) -> list[Push]:
-    """The versions that a pipeline has pushed, in their order."""
-    pipeline = store.get_context_by_type_and_name(constants.PIPELINE_CONTEXT_TYPE_NAME, pipeline_name)
-    found: dict[str, Push] = {}
-    for artifact in store.get_artifacts_by_context(pipeline.id) if pipeline else []:
-        version = artifact.custom_properties["pushed_version"].string_value
-        if artifact.type != "PushedModel" or not version or version in found:
-            continue
-        made = [e for e in store.get_events_by_artifact_ids([artifact.id]) if e.type == metadata_store_pb2.Event.OUTPUT]
-        events = store.get_events_by_execution_ids([min(event.execution_id for event in made)])
-        inputs = {e.path.steps[0].key: e.artifact_id for e in events if e.type == metadata_store_pb2.Event.INPUT}
-        model, blessing = (store.get_artifacts_by_id([inputs[key]])[0] for key in ("model", "model_blessing"))
-        found[version] = Push(version, artifact, model, blessing)
-    return sorted(found.values(), key=lambda one: int(one.version))
-
-
-def _target(pushes: list[Push], present: Push | None, newest: str, to: str | None) -> Push:
+def _target(pushes: Sequence[Push], served: metadata_store_pb2.Artifact | None, newest: str, to: str | None) -> Push:
     """The push to go back to."""
-    known = ", ".join(f"{one.version}{' (rolled back)' if one.withdrawn else ''}" for one in pushes) or "none"
+    versions = ", ".join(f"{push.version}{' (rolled back)' if push.is_rolled_back else ''}" for push in pushes)
     if to is not None:
-        found = [one for one in pushes if one.version == to]
-        if not found:
-            raise CannotRollBack(f"no version {to} was pushed; there are {known}")
-        if present is not None and found[0].model.id == present.model.id:
-            raise CannotRollBack(f"version {to} is the model that is served")
-        return found[0]
-    if present is None:
-        raise CannotRollBack(
-            f"the served version {newest} was not pushed by this pipeline: say where to go with --to, one of {known}"
+        named = [push for push in pushes if push.version == to]
+        if not named:
+            raise RollbackError(f"--to {to}: no such version was pushed; the versions are {versions}")
+        if served is not None and named[0].model.id == served.id:
+            raise RollbackError(f"--to {to}: this model is already being served")
+        return named[0]
+    if served is None:
+        raise RollbackError(
+            f"the served version {newest} was not pushed by this pipeline; choose one with --to: {versions}"
         )
-    earlier = [one for one in pushes if one.model.id != present.model.id and not one.withdrawn]
-    earlier = [one for one in earlier if int(one.version) < int(newest)]
+    earlier = [push for push in pushes if push.model.id != served.id and not push.is_rolled_back]
+    earlier = [push for push in earlier if int(push.version) < int(newest)]
     if not earlier:
-        raise CannotRollBack(f"no version before {newest} to go back to; there are {known}")
+        raise RollbackError(f"no version before {newest} to roll back to; the versions are {versions}")
     return earlier[-1]
 
 
 def _files(serving_dir: str, target: Push) -> str:
-    """A directory that still has the model."""
-    places = (
-        os.path.join(serving_dir, target.version),
-        target.artifact.uri,
-        path_utils.serving_model_path(target.model.uri),
-    )
-    for place in places:
-        if os.path.isfile(os.path.join(place, "saved_model.pb")):
+    """A directory that still has the model, intact."""
+    served = metadata_store_pb2.Artifact()
+    served.CopyFrom(target.artifact)
+    served.uri = os.path.join(serving_dir, target.version)
+    places = {
+        served.uri: served,
+        target.artifact.uri: target.artifact,
+        path_utils.serving_model_path(target.model.uri): target.model,
+    }
+    for place, artifact in places.items():
+        if os.path.isfile(os.path.join(place, pusher.SAVED_MODEL)) and damaged_file(artifact) is None:
             return place
-    raise CannotRollBack(f"version {target.version} is gone: none of {', '.join(places)} has it any more")
-
-
-def _pushed(like: metadata_store_pb2.Artifact, uri: str, destination: str, version: str) -> metadata_store_pb2.Artifact:
-    made = metadata_store_pb2.Artifact(type_id=like.type_id, uri=uri, state=metadata_store_pb2.Artifact.LIVE)
-    made.custom_properties["pushed"].int_value = 1
-    made.custom_properties["pushed_destination"].string_value = destination
-    made.custom_properties["pushed_version"].string_value = version
-    return made
-
-
-def _record(
-    store: MetadataStore,
-    pipeline: metadata_store_pb2.Context,
-    inputs: dict[str, metadata_store_pb2.Artifact],
-    outputs: dict[str, metadata_store_pb2.Artifact],
-) -> None:
-    """Writes down an execution of the pipeline's."""
-    execution = metadata_store_pb2.Execution(
-        type_id=store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE)),
-        last_known_state=metadata_store_pb2.Execution.COMPLETE,
+    raise RollbackError(
+        f"the files of version {target.version} are gone or damaged: it is in none of {', '.join(places)}"
     )
-    events = []
-    for kind, ports in (
-        (metadata_store_pb2.Event.INPUT, inputs),
-        (metadata_store_pb2.Event.OUTPUT, outputs),
-    ):
-        for key, artifact in ports.items():
-            event = metadata_store_pb2.Event(type=kind)
-            event.path.steps.add().key = key
-            event.path.steps.add().index = 0
-            events.append((artifact, event))
-    store.put_execution(execution, events, [pipeline])
+
+
+def _pushed(
+    template: metadata_store_pb2.Artifact, uri: str, destination: str, version: str
+) -> metadata_store_pb2.Artifact:
+    """An artifact like the one of the first push, for the new version."""
+    pushed = metadata_store_pb2.Artifact(type_id=template.type_id, uri=uri, state=metadata_store_pb2.Artifact.LIVE)
+    pushed.custom_properties["pushed"].int_value = 1
+    pushed.custom_properties[DESTINATION].string_value = destination
+    pushed.custom_properties[VERSION].string_value = version
+    pushed.custom_properties[FILES].string_value = describe(uri)
+    return pushed

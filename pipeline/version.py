@@ -1,19 +1,19 @@
-"""Which version of the code this is, for the lineage."""
+"""The version of the code, for the lineage."""
 
 import functools
 import os
 import pathlib
 import subprocess
 
-VARIABLE = "CAPTIONS_COMMIT"  # names the commit where there is no checkout, as in the image
+VARIABLE = "CAPTIONS_COMMIT"  # names the commit where there is no checkout, as in the container image
 ROOT = pathlib.Path(__file__).parent.parent
 
 
 @functools.cache
 def commit() -> str | None:
-    """The commit, with "-dirty" where files that git knows have been changed since; None where it is not known."""
-    if given := os.environ.get(VARIABLE):
-        return given
+    """The commit, with "-dirty" if files under version control have changed since; None where it is not known."""
+    if value := os.environ.get(VARIABLE):
+        return value
     if not (ROOT / ".git").exists():
         return None
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]

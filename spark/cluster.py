@@ -3,8 +3,8 @@
     python -m spark.cluster up      install what is missing into .spark, start, wait until all is ready
     python -m spark.cluster down    stop all of it
 
-The pipeline reaches it with `--config pipeline/configs/overlays/spark.yaml`. It is Spark as it runs on several
-machines, but that everything listens on the loopback address.
+The pipeline uses it with `--config pipeline/configs/overlays/spark.yaml`. It differs from Spark on several machines
+only in that everything listens on the loopback address.
 """
 
 import argparse
@@ -30,16 +30,16 @@ import psutil
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOME = ROOT / ".spark"
 POM = pathlib.Path(__file__).parent / "pom.xml"
-SPARK = "pyspark==3.5.4"  # its wheel is the whole distribution
-BEAM = "2.56.0"  # of the job server; it must be the pipeline's
+SPARK = "pyspark==3.5.4"  # its wheel is the complete distribution
+BEAM = "2.56.0"  # version of the job server, which must be that of the pipeline
 JAVA = 17
 PACKAGES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
 HOST = "127.0.0.1"
 MASTER, MASTER_PAGE, JOBS, ARTIFACTS, EXPANSION, POOL = 7077, 7078, 8099, 8098, 8097, 50000  # ports
 PORTS = {"master": (MASTER, MASTER_PAGE), "python-workers": (POOL,), "job-server": (JOBS, ARTIFACTS, EXPANSION)}
 WORKERS, CORES, MEMORY = 2, 1, "3g"
-# what Spark uses of Java's own; its launcher opens these for its own classes (JavaModuleOptions)
-OPENED = (
+# Java's own packages that Spark uses; its launcher opens these for its own classes (JavaModuleOptions)
+ADD_OPENS = (
     "java.io",
     "java.lang",
     "java.lang.invoke",
@@ -54,8 +54,8 @@ OPENED = (
     "sun.security.action",
     "sun.util.calendar",
 )
-PARTS = re.compile("spark|apache_beam")  # what stands in the command lines of all
-PATIENCE = 90.0  # seconds until a part is ready
+PROCESS_PATTERN = re.compile("spark|apache_beam")  # matches the command lines of all processes
+START_TIMEOUT = 90.0  # maximum seconds until a process is ready
 
 
 class ClusterError(RuntimeError):
@@ -63,79 +63,79 @@ class ClusterError(RuntimeError):
 
 
 def up() -> None:
-    """Installs what is missing, starts what does not run, and waits until it is ready.
+    """Installs what is missing, starts what is not running, and waits until it is ready.
 
     Raises:
-      ClusterError: something to install, a port that is in use, or a part that did not start.
+      ClusterError: a package is missing, a port is in use, or a process did not start.
     """
     _check_system()
     _install()
     for file in _pid_files():
-        if not _is_ours(_group_in(file)):  # of a machine that went down, say
+        if not is_running(_group_in(file)):  # after a reboot, for example
             file.unlink()
     _check_ports()
     spark_class = str(_distribution() / "bin" / "spark-class")
     master = f"spark://{HOST}:{MASTER}"
     deploy = "org.apache.spark.deploy"
     pages = ["--host", HOST, "--webui-port"]
-    _start("master", [spark_class, f"{deploy}.master.Master", *pages, str(MASTER_PAGE), "--port", str(MASTER)])
-    _wait("master", lambda: _listens(MASTER) and _listens(MASTER_PAGE))
+    start_process("master", [spark_class, f"{deploy}.master.Master", *pages, str(MASTER_PAGE), "--port", str(MASTER)])
+    wait_for("master", lambda: _listens(MASTER) and _listens(MASTER_PAGE))
     for number in range(WORKERS):
         limits = ["--cores", str(CORES), "--memory", MEMORY, "--work-dir", str(HOME / "run" / f"worker-{number}")]
-        _start(f"worker-{number}", [spark_class, f"{deploy}.worker.Worker", *pages, "0", *limits, master])
+        start_process(f"worker-{number}", [spark_class, f"{deploy}.worker.Worker", *pages, "0", *limits, master])
     pool = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={POOL}"]
-    _start("python-workers", [sys.executable, *pool])
+    start_process("python-workers", [sys.executable, *pool])
     jobs = [f"--job-host={HOST}", f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
-    places = [f"--spark-master-url={master}", f"--artifacts-dir={HOME / 'run' / 'artifacts'}"]
+    locations = [f"--spark-master-url={master}", f"--artifacts-dir={HOME / 'run' / 'artifacts'}"]
     driver = "org.apache.beam.runners.spark.SparkJobServerDriver"
-    _start("job-server", [spark_class, driver, *jobs, *places])
-    _wait(f"worker-{WORKERS - 1}", lambda: _workers_alive() == WORKERS)
-    _wait("python-workers", lambda: _listens(POOL))
-    _wait("job-server", lambda: _listens(JOBS))
+    start_process("job-server", [spark_class, driver, *jobs, *locations])
+    wait_for(f"worker-{WORKERS - 1}", lambda: _workers_alive() == WORKERS)
+    wait_for("python-workers", lambda: _listens(POOL))
+    wait_for("job-server", lambda: _listens(JOBS))
 
 
 def down() -> None:
-    """Stops every part, the last that was started first."""
+    """Stops every process, in reverse order of their start."""
     for file in sorted(_pid_files(), key=lambda file: file.stat().st_mtime, reverse=True):
         group = _group_in(file)
-        for signal_number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-            if _is_ours(group):
-                with contextlib.suppress(ProcessLookupError):  # it has just ended
+        for signal_number, timeout in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            if is_running(group):
+                with contextlib.suppress(ProcessLookupError):  # it has just exited
                     os.killpg(group, signal_number)
-                _until(functools.partial(_is_gone, group), patience)
+                _wait_until(functools.partial(_is_gone, group), timeout)
         file.unlink()
 
 
 def executors() -> dict[str, int]:
-    """The executors of this cluster that run at the moment: number in their application -> process id."""
-    found = {}
+    """Returns the running executors of this cluster: executor id in their application -> process id."""
+    pids = {}
     for process in psutil.process_iter(["cmdline"]):
-        said = _said(process)
-        if "CoarseGrainedExecutorBackend" in said and str(HOME) in said:
-            found[said.partition("--executor-id ")[2].split()[0]] = process.pid
-    return found
+        command = _command_line(process)
+        if "CoarseGrainedExecutorBackend" in command and str(HOME) in command:
+            pids[command.partition("--executor-id ")[2].split()[0]] = process.pid
+    return pids
 
 
 def tasks(application: str = "*") -> dict[tuple[str, str], tuple[int, int]]:
-    """What the executors have done since the cluster was started, by their logs.
+    """Counts the tasks of the executors since the cluster was started, from their logs.
 
     Args:
-      application: Spark's name for a job; all jobs if left out.
+      application: Spark's id of a job; all jobs by default.
 
     Returns:
-      (worker, executor's number) -> tasks that it has started, and finished.
+      (worker, executor id) -> (number of started tasks, number of finished tasks).
     """
-    found: dict[tuple[str, str], tuple[int, int]] = collections.defaultdict(lambda: (0, 0))
+    counts: dict[tuple[str, str], tuple[int, int]] = collections.defaultdict(lambda: (0, 0))
     for log in (HOME / "run").glob(f"worker-*/{application}/*/stderr"):
-        said = log.read_text(errors="replace")
+        text = log.read_text(errors="replace")
         key = log.parts[-4], log.parts[-2]
-        started, finished = found[key]
-        found[key] = started + said.count("Running task"), finished + said.count("Finished task")
-    return dict(found)
+        started, finished = counts[key]
+        counts[key] = started + text.count("Running task"), finished + text.count("Finished task")
+    return dict(counts)
 
 
 def last_application() -> str:
-    """Spark's name for the job that began last; empty where there was none."""
+    """Returns Spark's id of the job that started last; empty if there was none."""
     return max((path.name for path in (HOME / "run").glob("worker-*/app-*")), default="")
 
 
@@ -143,69 +143,70 @@ def _check_system() -> None:
     beam = importlib.metadata.version("apache-beam")
     if beam != BEAM:
         raise ClusterError(
-            f"the pipeline's Beam is {beam}, and Spark's job server is to be had for {BEAM} alone: make the other "
-            "environment, `make clean set-up TFX=1.16`"
+            f"the pipeline uses Beam {beam}, and Spark's job server is only available for {BEAM}: install the other "
+            "set with `make setup TFX=1.16`, which later commands keep"
         )
     home = os.environ.get("JAVA_HOME")
-    java = os.path.join(home, "bin", "java") if home else "java"  # as Spark does it
+    java = os.path.join(home, "bin", "java") if home else "java"  # as Spark does
     programs = {java: PACKAGES["java"], "mvn": PACKAGES["mvn"]}
     missing = [package for program, package in programs.items() if shutil.which(program) is None]
     if missing:
         where = f" (JAVA_HOME is {home})" if home else ""
         raise ClusterError(f"Java or Maven is missing{where}; on Debian and Ubuntu: apt install {' '.join(missing)}")
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', said)
-    if found is None or int(found[1]) != JAVA:
-        raise ClusterError(f"Spark wants Java {JAVA}, and `{java} -version` says: {said.strip().partition(chr(10))[0]}")
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', output)
+    if version is None or int(version[1]) != JAVA:
+        first_line = output.strip().partition("\n")[0]
+        raise ClusterError(f"Spark requires Java {JAVA}, but `{java} -version` prints: {first_line}")
 
 
 def _check_ports() -> None:
-    """Looks before anything is started, since Spark's master would quietly take the next port."""
-    for part, ports in PORTS.items():
-        if not (HOME / "run" / f"{part}.pid").exists():
+    """Checks the ports before anything is started, since Spark's master would silently take the next port."""
+    for name, ports in PORTS.items():
+        if not (HOME / "run" / f"{name}.pid").exists():
             for port in filter(_listens, ports):
-                raise ClusterError(f"port {port} of {HOST}, which {part} needs, is in use; stop what listens there")
+                raise ClusterError(f"port {port} of {HOST}, which {name} needs, is in use; stop its process")
 
 
 def _install() -> None:
-    """Spark and the jars of Beam's job server, each once."""
+    """Installs Spark and the jars of Beam's job server, each once."""
     stamp = HOME / ".installed"
-    wanted = f"{SPARK} {BEAM}"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    versions = f"{SPARK} {BEAM}"
+    if stamp.is_file() and stamp.read_text() == versions:
         return
-    down()  # or parts of the old one would go on, and nobody would know their numbers
+    down()  # or processes of the old one would keep running after their pid files are deleted
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir()
-    print(f"Spark and Beam's job server go into {HOME.name}, about a minute", flush=True)
+    print(f"Installing Spark and Beam's job server into {HOME.name}, about a minute", flush=True)
     uv = str(ROOT / ".uv" / "bin" / "uv")
-    place = ["--python", sys.executable, "--target", str(HOME / "spark")]
-    _run([uv, "pip", "install", "--quiet", "--no-deps", *place, SPARK])
+    options = ["--python", sys.executable, "--target", str(HOME / "spark")]
+    _run([uv, "pip", "install", "--quiet", "--no-deps", *options, SPARK])
     jars = [f"-DoutputDirectory={HOME / 'lib'}", "-DincludeScope=runtime", f"-Dbeam.version={BEAM}"]
     _run(["mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies", *jars])
-    stamp.write_text(wanted)
+    stamp.write_text(versions)
 
 
 def _run(command: Sequence[str]) -> None:
     try:
         status = subprocess.run(command, cwd=HOME, check=False).returncode
     except OSError as error:
-        raise ClusterError(f"{command[0]} can't be run ({error.strerror}): `make set-up` brings it") from error
+        raise ClusterError(f"can't run {command[0]} ({error.strerror}): `make setup` installs it") from error
     if status:
-        raise ClusterError(f"{' '.join(command)} failed; what it said stands above")
+        raise ClusterError(f"{' '.join(command)} failed; see its output above")
 
 
 def _distribution() -> pathlib.Path:
     return HOME / "spark" / "pyspark"
 
 
-def _start(part: str, command: Sequence[str]) -> None:
-    """Starts a part in a process group of its own, unless it runs."""
+def start_process(name: str, command: Sequence[str]) -> None:
+    """Starts a process in a process group of its own, unless it is running."""
     run = HOME / "run"
     run.mkdir(exist_ok=True)
-    file = run / f"{part}.pid"
+    file = run / f"{name}.pid"
     if file.exists():
         return
-    binaries = os.path.dirname(sys.executable)  # Beam's pool starts `python`
+    binaries = os.path.dirname(sys.executable)  # Beam's pool runs `python`
     environment = {
         **os.environ,
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -213,47 +214,47 @@ def _start(part: str, command: Sequence[str]) -> None:
         "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # as `components` sets it
         "SPARK_HOME": str(_distribution()),
         "SPARK_LOCAL_IP": HOST,
-        # after Spark's own jars, or two versions of Jackson meet
-        "SPARK_DIST_CLASSPATH": str(HOME / "lib" / "*") if part == "job-server" else "",
+        # after Spark's own jars, or two versions of Jackson conflict
+        "SPARK_DIST_CLASSPATH": str(HOME / "lib" / "*") if name == "job-server" else "",
         "SPARK_DRIVER_MEMORY": "1g",
-        "JDK_JAVA_OPTIONS": " ".join(f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED),
+        "JDK_JAVA_OPTIONS": " ".join(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ADD_OPENS),
     }
-    with open(run / f"{part}.log", "w") as log:
+    with open(run / f"{name}.log", "w") as log:
         process = subprocess.Popen(
             command, cwd=run, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     file.write_text(str(process.pid))
 
 
-def _wait(part: str, is_ready: Callable[[], bool]) -> None:
-    """Waits until a part is ready; a part that has ended meanwhile is the one to be told of."""
-    ended: list[str] = []
+def wait_for(name: str, is_ready: Callable[[], bool]) -> None:
+    """Waits until a process is ready; the error names a process that has exited meanwhile."""
+    exited: list[str] = []
 
-    def has_ended() -> bool:
-        ended[:] = [file.stem for file in _pid_files() if not _is_ours(_group_in(file))]
-        return bool(ended)
+    def has_exited() -> bool:
+        exited[:] = [file.stem for file in _pid_files() if not is_running(_group_in(file))]
+        return bool(exited)
 
-    _until(lambda: is_ready() or has_ended(), PATIENCE)
-    if ended or not is_ready():
-        log = HOME / "run" / f"{(ended or [part])[0]}.log"
+    _wait_until(lambda: is_ready() or has_exited(), START_TIMEOUT)
+    if exited or not is_ready():
+        log = HOME / "run" / f"{(exited or [name])[0]}.log"
         last = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-        how = "has ended" if ended else f"was not ready in {PATIENCE:.0f} s"
-        raise ClusterError(f"{log.stem} {how}; `make spark-down` stops the others; {log} ends with\n{last}")
+        problem = "has exited" if exited else f"was not ready in {START_TIMEOUT:.0f} s"
+        raise ClusterError(f"{log.stem} {problem}; `make spark-down` stops the others; {log} ends with\n{last}")
 
 
 def _pid_files() -> list[pathlib.Path]:
-    """A file a part that was started, with the number of its process group."""
+    """Returns one file per started process, which contains its process group id."""
     return sorted((HOME / "run").glob("*.pid"))
 
 
 def _group_in(file: pathlib.Path) -> int:
-    """The number of a part's process group; -1, which no group has, where its start was broken off."""
-    said = file.read_text()
-    return int(said) if said.isdecimal() and int(said) > 1 else -1  # 0 would be this process's own
+    """Returns the process group id in a file; -1, which no group has, if the start was interrupted."""
+    text = file.read_text()
+    return int(text) if text.isdecimal() and int(text) > 1 else -1  # 0 would be this process's own
 
 
-def _until(condition: Callable[[], bool], patience: float) -> bool:
-    end = time.monotonic() + patience
+def _wait_until(condition: Callable[[], bool], timeout: float) -> bool:
+    end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
             return False
@@ -270,18 +271,18 @@ def _workers_alive() -> int:
     try:
         with urllib.request.urlopen(f"http://{HOST}:{MASTER_PAGE}/json/", timeout=5) as answer:
             return json.load(answer)["aliveworkers"]
-    except OSError:  # it listens before it answers
+    except OSError:  # it listens before it responds
         return 0
 
 
-def _is_ours(group: int) -> bool:
-    """Whether a process of a part's group runs, and is not a later one of the same number."""
+def is_running(group: int) -> bool:
+    """Whether a process of the cluster is running in a group; its id may belong to others by now."""
     members = [process for process in psutil.process_iter(["cmdline"]) if _group(process) == group]
-    return any(PARTS.search(_said(process)) for process in members)
+    return any(PROCESS_PATTERN.search(_command_line(process)) for process in members)
 
 
 def _is_gone(group: int) -> bool:
-    return not _is_ours(group)
+    return not is_running(group)
 
 
 def _group(process: psutil.Process) -> int | None:
@@ -291,13 +292,13 @@ def _group(process: psutil.Process) -> int | None:
         return None
 
 
-def _said(process: psutil.Process) -> str:
-    """A process's command line."""
+def _command_line(process: psutil.Process) -> str:
+    """Returns a process's command line."""
     return " ".join(process.info["cmdline"] or ())
 
 
 def main() -> int:
-    """The command line; returns the exit status."""
+    """Runs the command line, and returns the exit status."""
     parser = argparse.ArgumentParser(prog="spark.cluster", description=__doc__.partition("\n")[0])
     parser.add_argument("command", choices=["up", "down"])
     try:
@@ -308,7 +309,7 @@ def main() -> int:
     except ClusterError as error:
         print(f"spark: {error}", file=sys.stderr)
         return 1
-    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run; see docs/engines.md for its use")
+    print(f"Spark is ready: {WORKERS} workers, logs in {HOME.name}/run; see docs/engines.md")
     return 0
 
 

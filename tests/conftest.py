@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -9,15 +10,42 @@ import pytest
 from PIL import Image
 
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
-from components.progress import LOGGER
+from components.shared.progress import LOGGER
+
+# files whose tests train, export or compile for seconds; `make test-unit` leaves them out
+SLOW = (
+    "components/bleu_evaluator/test_executor.py",
+    "components/exporter",
+    "components/feature_extractor/backbones",
+    "components/feature_extractor/test_export.py",
+    "components/feature_extractor/test_extract.py",
+    "components/shared/models/test_conformance.py",
+    "components/trainer/test_devices.py",
+    "components/trainer/test_executor.py",
+    "components/trainer/test_loop.py",
+    "components/trainer/test_training.py",
+    "components/trainer/test_warm_start.py",
+    "kubeflow/test_commands.py",
+    "kubeflow/test_compiler.py",
+    "test_extending.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow tests."""
+    slow = [pathlib.Path(__file__).parent / place for place in SLOW]
+    assert all(place.exists() for place in slow), "SLOW names a file that was moved"
+    for item in items:
+        if any(place in (item.path, *item.path.parents) for place in slow):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
-def picture() -> Image.Image:
+def image() -> Image.Image:
     """40 x 30 pixels, no two columns or rows alike."""
-    picture = Image.new("RGB", (40, 30))
-    picture.putdata([(6 * x, 8 * y, 255 - 6 * x) for y in range(30) for x in range(40)])
-    return picture
+    image = Image.new("RGB", (40, 30))
+    image.putdata([(6 * x, 8 * y, 255 - 6 * x) for y in range(30) for x in range(40)])
+    return image
 
 
 @pytest.fixture(autouse=True)

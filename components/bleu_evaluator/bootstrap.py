@@ -1,4 +1,4 @@
-"""How sure the figures are: intervals and comparisons by drawing the test pictures anew.
+"""Confidence intervals and p-values of metrics, by bootstrap resampling of the test images.
 
 Efron and Tibshirani 1993 (percentile intervals); Koehn 2004, https://aclanthology.org/W04-3250 (paired, for BLEU).
 """
@@ -8,78 +8,91 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.bleu_evaluator.metrics import DISTINCT, Measurement
+from components.bleu_evaluator.measurement import Measurement
+from components.bleu_evaluator.metrics import METRICS, NumDistinct
 
-LEVEL = (2.5, 97.5)  # percentiles: 95 %
-NORMAL = 1.959964  # the normal distribution's 97.5th percentile
-AT_ONCE = 1 << 22  # cells of the table of draws that are held at a time: 32 MiB
+PERCENTILES = (2.5, 97.5)  # of a 95 % interval
+NORMAL_QUANTILE = 1.959964  # the normal distribution's 97.5th percentile
+MAX_CELLS = 1 << 22  # of the table of draws that is held at a time: 32 MiB
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How to draw: as often as there are pictures, with replacement, the same for every model.
+class BootstrapSampler:
+    """Draws test sets of as many images, with replacement, the same for every model.
 
     Attributes:
-      resamples: how many test sets are drawn.
-      seed: of the draws.
+      num_samples: the number of test sets that are drawn.
+      seed: the seed of the draws.
     """
 
-    resamples: int = 1000
-    seed: int = 0
+    num_samples: int
+    seed: int
 
-    def times(self, pictures: int) -> Iterator[np.ndarray]:
-        """How often each picture is drawn: int64 [k, pictures] until there are `resamples` rows in all."""
+    def draw_counts(self, num_images: int) -> Iterator[np.ndarray]:
+        """Yields how often each image is drawn: int64 [k, num_images], `num_samples` rows in all."""
         rng = np.random.default_rng(self.seed)
-        chunk = max(1, AT_ONCE // pictures)
-        for start in range(0, self.resamples, chunk):
-            rows = min(chunk, self.resamples - start)
-            yield rng.multinomial(pictures, np.full(pictures, 1 / pictures), size=rows)
+        chunk = max(1, MAX_CELLS // num_images)
+        for start in range(0, self.num_samples, chunk):
+            rows = min(chunk, self.num_samples - start)
+            yield rng.multinomial(num_images, np.full(num_images, 1 / num_images), size=rows)
 
 
-def draw(measurement: Measurement, sampling: Sampling) -> dict[str, np.ndarray]:
-    """The figures of the drawn test sets: metric -> float64 [resamples]."""
-    parts = [measurement.figures(times) for times in sampling.times(len(measurement))]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def resample(measurement: Measurement, sampler: BootstrapSampler) -> dict[str, np.ndarray]:
+    """Computes the metrics of the resampled test sets: metric -> float64 [num_samples]."""
+    chunks = [measurement.resampled(counts) for counts in sampler.draw_counts(measurement.num_images)]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def summarize(measurement: Measurement, sampling: Sampling) -> dict[str, dict[str, float]]:
-    """The figures with their intervals.
+def summarize(measurement: Measurement, sampler: BootstrapSampler) -> dict[str, dict[str, float]]:
+    """Computes the metrics with their 95 % intervals.
 
-    Distinct words and captions get a normal interval by the jackknife (Heltshe and Forrester 1983), cut where the
-    figure can't be: at 0, and a share at 1.
+    Count metrics get a normal interval by the jackknife (Heltshe and Forrester 1983), clipped to possible values: at
+    least 0, and a fraction at most 1.
 
     Returns:
       metric -> {value, low, high}.
     """
-    values = measurement.figures(np.ones((1, len(measurement))))
-    drawn = draw(measurement, sampling)
-    found = {name: _figure(values[name][0], *np.percentile(drawn[name], LEVEL)) for name in values}
-    for name, (value, without_one) in measurement.counted().items():
-        n = len(measurement)
-        error = np.sqrt((n - 1) / n * np.sum((without_one - without_one.mean()) ** 2))
-        most = 1.0 if name == DISTINCT else np.inf
-        found[name] = _figure(value, max(0.0, value - NORMAL * error), min(most, value + NORMAL * error))
-    return found
+    resampled = resample(measurement, sampler)
+    summary = {
+        name: _interval(value, *np.percentile(resampled[name], PERCENTILES))
+        for name, value in measurement.scalars().items()
+    }
+    fractions = [
+        metric.name
+        for metric in measurement.metrics
+        if isinstance(metric.aggregation, NumDistinct) and metric.aggregation.as_fraction
+    ]
+    for name, (value, without_one) in measurement.count_metrics().items():
+        n = measurement.num_images
+        margin = NORMAL_QUANTILE * np.sqrt((n - 1) / n * np.sum((without_one - without_one.mean()) ** 2))
+        upper_bound = 1.0 if name in fractions else np.inf
+        summary[name] = _interval(value, max(0.0, value - margin), min(upper_bound, value + margin))
+    in_table_order = [metric.name for metric in measurement.metrics]
+    return {name: summary[name] for name in in_table_order}
 
 
-def compare(candidate: Measurement, other: Measurement, sampling: Sampling) -> dict[str, dict[str, float]]:
-    """What a candidate gains over another model on the same pictures, drawn alike for both.
+def compare(candidate: Measurement, other: Measurement, sampler: BootstrapSampler) -> dict[str, dict[str, float]]:
+    """Computes the candidate's improvement over another model on the same images, resampled identically for both.
 
     Returns:
-      metric that both have -> {value, low, high, p}, where p is the share of the drawn test sets on which it gains
-      nothing: how easily the gain could be chance.
+      metric -> {value, low, high, p}, for the metrics that both models have. An improvement is positive where the
+      candidate is better; of a metric without a direction it is the difference, without p. p is the fraction of the
+      resampled test sets without an improvement: the one-sided p-value of the paired bootstrap.
     """
-    alone = np.ones((1, len(candidate)))
-    ours, theirs = candidate.figures(alone), other.figures(alone)
-    drawn, against = draw(candidate, sampling), draw(other, sampling)
-    found = {}
+    ours, theirs = candidate.scalars(), other.scalars()
+    our_samples, their_samples = resample(candidate, sampler), resample(other, sampler)
+    improvements = {}
     for name in (name for name in ours if name in theirs):
-        gains = drawn[name] - against[name]
-        p = (1 + np.count_nonzero(gains <= 0)) / (1 + len(gains))  # never 0: the test set itself is one of the draws
-        gain = _figure(ours[name][0] - theirs[name][0], *np.percentile(gains, LEVEL))
-        found[name] = gain | {"p": float(min(p, 1.0))}
-    return found
+        higher_is_better = METRICS[name].higher_is_better
+        sign = -1 if higher_is_better is False else 1
+        samples = sign * (our_samples[name] - their_samples[name])
+        improvements[name] = _interval(sign * (ours[name] - theirs[name]), *np.percentile(samples, PERCENTILES))
+        if higher_is_better is not None:
+            # never 0: the test set itself is one of the draws
+            p = (1 + np.count_nonzero(samples <= 0)) / (1 + len(samples))
+            improvements[name]["p"] = float(min(p, 1.0))
+    return improvements
 
 
-def _figure(value: float, low: float, high: float) -> dict[str, float]:
+def _interval(value: float, low: float, high: float) -> dict[str, float]:
     return {"value": float(value), "low": float(low), "high": float(high)}

@@ -1,41 +1,60 @@
-"""Captions pictures with an exported model, through its signatures alone."""
+"""Captions images with an exported model, by its signatures alone."""
 
 import collections
 import concurrent.futures
-import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import tensorflow as tf
 
-from components import images
-from components.features import Manifest
-from components.progress import Progress
+from components.shared import storage
+from components.shared.features import CorruptShardError, Manifest, MissingFeaturesError
+from components.shared.images import inspection
+from components.shared.images.ingested import (
+    ImageChangedError,
+    IngestedImage,
+    UnreadableImageError,
+    read_verified,
+)
+from components.shared.models.description import EXPORTED
+from components.shared.progress import Progress
 
-BATCH = 64
-CONCURRENT = 2  # batches at a time: a word's small products do not fill the cores
+BATCH_SIZE = 64
+NUM_CONCURRENT = 2  # batches at a time: the small matrix multiplications of a decoding step do not fill the cores
+# what is wrong with the run's own data, and not with the model: no reason to reject it
+DATA_ERRORS = (CorruptShardError, MissingFeaturesError, ImageChangedError, UnreadableImageError)
 Batch = TypeVar("Batch")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def caption_split(model_dir: str, manifest: Manifest, picture_paths: Mapping[str, str]) -> dict[str, str]:
-    """Captions pictures: from the run's features where the model was trained on such, else from the files.
+class RefusedImagesError(RuntimeError):
+    """The model does not caption some of the images."""
+
+
+def caption_split(model_dir: str, manifest: Manifest, images: Mapping[str, IngestedImage]) -> dict[str, str]:
+    """Captions images: from the run's features where the model was trained on them, else from the files.
 
     Args:
-      model_dir: SavedModel with the signatures `serving_default` and `from_features`.
+      model_dir: a SavedModel with the signatures `serving_default` and `from_features`.
       manifest: the run's features.
-      picture_paths: image id -> file, of the pictures wanted.
+      images: image ID -> image, of the images to caption.
 
     Returns:
-      image id -> caption.
+      image ID -> caption.
+
+    Raises:
+      DATA_ERRORS: the run's features or images are not what they were, or cannot be read.
+      RefusedImagesError: the model does not decode some of the files.
+      Exception: the model does not load, or fails; of a SavedModel that was moved, truncated or made by other versions,
+        any.
     """
     model = tf.saved_model.load(model_dir)
-    with tf.io.gfile.GFile(os.path.join(model_dir, "assets.extra", "captioner.json")) as file:
-        trained_on = json.load(file)["feature_fingerprint"]
-    if trained_on == manifest.fingerprint:
-        return _from_features(model.signatures["from_features"], manifest, picture_paths.keys())
-    return _from_files(model.signatures["serving_default"], picture_paths)
+    # this key alone, which models of version 0.1 have, too
+    feature_fingerprint = storage.read_json(os.path.join(model_dir, EXPORTED))["feature_fingerprint"]
+    if feature_fingerprint == manifest.fingerprint:
+        return _from_features(model.signatures["from_features"], manifest, images.keys())
+    return _from_files(model.signatures["serving_default"], images)
 
 
 def _from_features(signature, manifest: Manifest, image_ids: Collection[str]) -> dict[str, str]:
@@ -44,41 +63,42 @@ def _from_features(signature, manifest: Manifest, image_ids: Collection[str]) ->
         return names, signature(features=features)["caption"].numpy().tolist()
 
     captions: dict[str, str] = {}
-    progress = Progress("pictures captioned", len(image_ids))
-    for names, found in _answers(caption, manifest.read(image_ids, BATCH)):
-        for same, said in zip(names, found, strict=True):
-            captions.update(dict.fromkeys(same, said.decode()))
-        progress.advance(sum(map(len, names)))
+    progress = Progress("images captioned", len(image_ids))
+    for names, batch_captions in map_concurrently(caption, manifest.read(image_ids, BATCH_SIZE)):
+        for names_of_feature, text in zip(names, batch_captions, strict=True):
+            captions.update(dict.fromkeys(names_of_feature, text.decode()))
+        progress.update(sum(map(len, names)))
     return captions
 
 
-def _from_files(signature, picture_paths: Mapping[str, str]) -> dict[str, str]:
-    def caption(batch: list[str]) -> tuple[list[str], list[bytes]]:
-        encoded = tf.constant([_read(picture_paths[image_id]) for image_id in batch])
-        return batch, signature(image_bytes=encoded)["caption"].numpy().tolist()
+def _from_files(signature, images: Mapping[str, IngestedImage]) -> dict[str, str]:
+    def caption(batch: Sequence[str]) -> tuple[Sequence[str], list[bytes], list[bool]]:
+        encoded = tf.constant([inspection.to_tf_decodable(read_verified(images[image_id])) for image_id in batch])
+        outputs = signature(image_bytes=encoded)
+        # models of version 0.1 fail at a file that they do not decode
+        ok = outputs["ok"].numpy().tolist() if "ok" in outputs else [True] * len(batch)
+        return batch, outputs["caption"].numpy().tolist(), ok
 
-    image_ids, captions = list(picture_paths), {}
-    progress = Progress("pictures captioned", len(image_ids))
-    batches = [image_ids[start : start + BATCH] for start in range(0, len(image_ids), BATCH)]
-    for batch, found in _answers(caption, batches):
-        captions.update({image_id: said.decode() for image_id, said in zip(batch, found, strict=True)})
-        progress.advance(len(batch))
+    image_ids, captions, refused = list(images), {}, []
+    progress = Progress("images captioned", len(image_ids))
+    batches = [image_ids[start : start + BATCH_SIZE] for start in range(0, len(image_ids), BATCH_SIZE)]
+    for batch, batch_captions, batch_ok in map_concurrently(caption, batches):
+        captions.update({image_id: text.decode() for image_id, text in zip(batch, batch_captions, strict=True)})
+        refused += [image_id for image_id, ok in zip(batch, batch_ok, strict=True) if not ok]
+        progress.update(len(batch))
+    if refused:  # an empty sentence in place of a caption would be scored
+        examples = ", ".join(refused[:3])
+        raise RefusedImagesError(f"the model does not decode {len(refused)} of {len(images)} images: {examples}")
     return captions
 
 
-def _answers(ask: Callable[[Batch], Answer], batches: Iterable[Batch]) -> Iterator[Answer]:
-    """What is answered to each batch, in their order; CONCURRENT are asked at a time, and no more are read ahead."""
-    with concurrent.futures.ThreadPoolExecutor(CONCURRENT) as pool:
+def map_concurrently(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:
+    """Yields the results of batches in order, with NUM_CONCURRENT calls at a time and no more batches read ahead."""
+    with concurrent.futures.ThreadPoolExecutor(NUM_CONCURRENT) as pool:
         pending: collections.deque[concurrent.futures.Future] = collections.deque()
         for batch in batches:
-            pending.append(pool.submit(ask, batch))
-            if len(pending) > CONCURRENT:
+            pending.append(pool.submit(function, batch))
+            if len(pending) > NUM_CONCURRENT:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-
-
-def _read(path: str) -> bytes:
-    """A picture as the served model takes it."""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return images.for_tensorflow(file.read())

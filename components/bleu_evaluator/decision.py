@@ -1,78 +1,105 @@
-"""Whether the candidate may serve."""
+"""Whether the candidate may serve: each setting of the evaluator is a rule with a verdict."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from components.bleu_evaluator.metrics import METRICS
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
 
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """What a candidate must reach; all but the first are about the last blessed model, measured on the same pictures.
-
-    Attributes:
-      min_bleu_4: least corpus BLEU-4, 0 to 1.
-      min_gain: least BLEU-4 over the baseline's; below 0 it allows a loss.
-      max_loss: metric -> the most that it may lose against the baseline.
-      max_p: greatest p of the gain in BLEU-4, see `bootstrap.compare`; 1 asks for none.
-    """
-
-    min_bleu_4: float
-    min_gain: float
-    max_loss: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    max_p: float = 1.0
+PRIMARY = METRICS["bleu_4"]  # the metric of `min_bleu_4`, `min_bleu_4_improvement` and `max_p_value`
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """One rule and what became of it.
+    """The verdict of one rule.
 
     Attributes:
-      rule: the setting: "min_bleu_4", "max_loss.cider".
-      value: what was found; None where it could not be found.
-      wanted: the bound.
-      met: whether it was kept.
-      text: the same for people.
+      rule: the setting: "min_bleu_4", "max_regression.cider".
+      value: the measured value; None where there is none.
+      threshold: the setting's value; None where there is none.
+      passed: whether the candidate has passed.
+      text: the value and the threshold as a sentence.
     """
 
     rule: str
     value: float | None
-    wanted: float | None
-    met: bool
+    threshold: float | None
+    passed: bool
     text: str
 
-    def sentence(self) -> str:
-        """As a reason."""
-        return f"{'met' if self.met else 'missed'}: {self.text}"
+    @property
+    def reason(self) -> str:
+        """The verdict as a reason for the decision."""
+        return f"{'passed' if self.passed else 'failed'}: {self.text}"
 
 
 def decide(
-    candidate: Mapping[str, float], gains: Mapping[str, Mapping[str, float]] | None, rules: Rules
+    candidate: Mapping[str, float],
+    improvements: Mapping[str, Mapping[str, float]] | None,
+    settings: BleuEvaluatorSettings,
 ) -> list[Verdict]:
-    """Applies the rules; the candidate is blessed if all are met.
+    """Applies the rules of the settings to the metrics; `is_blessed` decides by the verdicts.
 
     Args:
-      candidate: its metrics.
-      gains: metric -> {value, p} over the baseline, of `bootstrap.compare`; None without a baseline: thresholds alone.
-      rules: what to reach.
+      candidate: the candidate's metrics.
+      improvements: metric -> {value, p} over the baseline, of `bootstrap.compare`; None without a baseline, when only
+        `min_bleu_4` applies.
+      settings: the thresholds.
 
     Raises:
-      ValueError: a rule is about a metric that was not measured.
+      ValueError: a rule is about a metric that was not computed.
     """
-    bleu_4, wanted = candidate["bleu_4"], rules.min_bleu_4
-    text = f"bleu_4 {bleu_4:.4f}, at least {wanted:.4f} wanted"
-    verdicts = [Verdict("min_bleu_4", bleu_4, wanted, bleu_4 >= wanted, text)]
-    if gains is None:
+    verdicts = [_at_least("min_bleu_4", candidate[PRIMARY.name], settings.min_bleu_4, PRIMARY.label, "")]
+    if improvements is None:
         return verdicts
-    gain, wanted = gains["bleu_4"]["value"], rules.min_gain
-    text = f"gain over the baseline {gain:+.4f}, {wanted:+.4f} wanted"
-    verdicts.append(Verdict("min_gain", gain, wanted, gain >= wanted, text))
-    for metric, allowed in rules.max_loss.items():
-        if metric not in gains:
-            raise ValueError(f"evaluator.max_loss: {metric} was not measured; there are {', '.join(gains)}")
-        loss = -gains[metric]["value"]
-        text = f"loss of {metric} against the baseline {loss:+.4f}, at most {allowed:+.4f} allowed"
-        verdicts.append(Verdict(f"max_loss.{metric}", loss, allowed, loss <= allowed, text))
-    if rules.max_p < 1:
-        p = gains["bleu_4"]["p"]
-        text = f"p {p:.4f} that the gain in bleu_4 is chance, at most {rules.max_p:.4f} allowed"
-        verdicts.append(Verdict("max_p", p, rules.max_p, p <= rules.max_p, text))
+    improvement = improvements[PRIMARY.name]
+    threshold = settings.min_bleu_4_improvement
+    verdicts.append(
+        _at_least("min_bleu_4_improvement", improvement["value"], threshold, "improvement over baseline", "+")
+    )
+    for name, allowed in settings.max_regression.items():
+        if name not in improvements:
+            computed = ", ".join(improvements)
+            raise ValueError(f"evaluator.max_regression: {name} was not computed; computed metrics: {computed}")
+        regression = -improvements[name]["value"]
+        text = f"{METRICS[name].label} regression against baseline"
+        verdicts.append(_at_most(f"max_regression.{name}", regression, allowed, text, "+"))
+    if settings.max_p_value < 1:
+        verdicts.append(_at_most("max_p_value", improvement["p"], settings.max_p_value, "p-value of improvement", ""))
     return verdicts
+
+
+def is_blessed(verdicts: Iterable[Verdict]) -> bool:
+    """Whether the candidate is blessed: it must have passed every rule."""
+    return all(verdict.passed for verdict in verdicts)
+
+
+def baseline_unavailable(baseline_dir: str, error: Exception) -> Verdict:
+    """The verdict where the last blessed model cannot be evaluated."""
+    text = (
+        f"the last blessed model {baseline_dir} cannot be evaluated ({cause_of(error)}): restore it and run again, or "
+        "set evaluator.baseline to none for one run, which blesses without a comparison"
+    )
+    return Verdict("baseline", None, None, False, text)
+
+
+def rolled_back(when: str) -> Verdict:
+    """The verdict on a model that was rolled back manually."""
+    text = f"this model was rolled back at {when}: change data or settings, or return to it with rollback --to"
+    return Verdict("rolled_back", None, None, False, text)
+
+
+def cause_of(error: Exception) -> str:
+    """An error in one line, with its type: the message of a KeyError is the key alone."""
+    message = str(error).strip()
+    return f"{type(error).__name__}: {message.splitlines()[0]}" if message else type(error).__name__
+
+
+def _at_least(rule: str, value: float, threshold: float, what: str, sign: str) -> Verdict:
+    text = f"{what} {value:{sign}.4f} (minimum {threshold:{sign}.4f})"
+    return Verdict(rule, value, threshold, value >= threshold, text)
+
+
+def _at_most(rule: str, value: float, threshold: float, what: str, sign: str) -> Verdict:
+    text = f"{what} {value:{sign}.4f} (maximum {threshold:{sign}.4f})"
+    return Verdict(rule, value, threshold, value <= threshold, text)

@@ -1,183 +1,134 @@
-"""The evaluator's executor: captions, scores, decides, and writes it down as TFX's Pusher and Resolver expect it."""
+"""The evaluator's executor: reads the artifacts, and writes the decision as TFX's Pusher and Resolver expect it."""
 
-import dataclasses
 import json
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
 from tfx.components.evaluator import constants
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
-from components import records
-from components.atomic import write_text
-from components.bleu_evaluator import captioning, test_set
-from components.bleu_evaluator.decision import Verdict, decide
-from components.bleu_evaluator.evaluation import (
-    BASELINE,
-    CANDIDATE,
-    Evaluation,
-    Settings,
-    cause_of,
-    not_measured,
-    rolled_back,
-)
-from components.features import Manifest
+from components.bleu_evaluator import captioning, run_evaluation, test_set
+from components.bleu_evaluator.baseline import hash_of_files
+from components.bleu_evaluator.evaluation import Evaluation
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
+from components.shared import records
+from components.shared.evaluations import BASELINE, CANDIDATE
+from components.shared.features import Manifest
+from components.shared.step import Artifacts, StepExecutor, check_unchanged
+from components.shared.storage import write_text
 
-TO_COMPARE = "to_compare"  # execution property: ids of models that the candidate, blessed before, is new to
+KEEP_DIGITS = "keep_digits"  # execution property: 1 if digits are part of words, the tokenizer's setting; else 0
+# execution properties that the driver sets
+BASELINE_FILES = "baseline_files"  # hash of the baseline's files
+BASELINE_TEST_SET = "baseline_test_set"  # the test set on which the baseline was evaluated
+UNCOMPARED_MODELS = "uncompared_models"  # IDs of comparison models with which a blessed candidate was not compared
 
 
-class Executor(BaseExecutor):
+class Executor(StepExecutor):
     """See `component.BleuEvaluator`."""
 
-    def Do(
+    SETTINGS_CLASS = BleuEvaluatorSettings
+
+    def run(
         self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        inputs: Artifacts,
+        outputs: Artifacts,
+        settings: BleuEvaluatorSettings,
+        exec_properties: Mapping[str, Any],
     ) -> None:
-        self._log_startup(input_dict, output_dict, exec_properties)
-        model = artifact_utils.get_single_instance(input_dict["model"])
-        baselines = input_dict.get("baseline_model") or []
-        baseline = baselines[0] if baselines else None
-        candidate_dir, baseline_dir = _model_dir(model), _model_dir(baseline) if baseline else None
-        result: dict[str, Any] = {"candidate": candidate_dir, "baseline": baseline_dir}
+        model, baseline = inputs["model"], inputs.get("baseline_model")
         is_baseline = baseline is not None and baseline.id == model.id
-        if not is_baseline or exec_properties.get(TO_COMPARE):
-            other_dir = None if is_baseline else baseline_dir
-            result |= _evaluate(input_dict, output_dict, exec_properties, candidate_dir, other_dir)
+        result: dict[str, Any] = {
+            "model_label": model.get_string_custom_property(records.MODEL_LABEL),
+            CANDIDATE: _model_dir(model),
+            BASELINE: _model_dir(baseline) if baseline else None,
+        }
+        if not is_baseline or exec_properties.get(UNCOMPARED_MODELS):
+            rival = None if is_baseline or settings.baseline == "none" else baseline
+            models = run_evaluation.Models(
+                candidate=_model_dir(model),
+                baseline=_model_dir(rival) if rival else None,
+                baseline_test_set=exec_properties.get(BASELINE_TEST_SET, ""),
+                comparisons=_label(inputs.all("comparison_models")),
+                rolled_back=exec_properties.get(records.ROLLED_BACK, ""),
+            )
+            keep_digits = bool(exec_properties.get(KEEP_DIGITS, 1))
+            result |= _evaluate(models, settings, inputs, outputs, keep_digits)
+            if rival:
+                observed = exec_properties.get(BASELINE_FILES)
+                check_unchanged(f"the last blessed model {rival.uri}", observed, hash_of_files(rival.uri))
+            elif baseline and not is_baseline:
+                result["notes"].append("no comparison with the baseline: evaluator.baseline is none")
         if is_baseline:
-            # blessed once more, so that a push that was cut off is made up for: the Pusher knows what it pushed
-            unchanged = "the candidate is the last blessed model"
-            result |= {"decision": records.UNCHANGED, "reasons": [unchanged], "rules": []}
+            # blessed once more, so that a push that was interrupted is repeated: the Pusher knows what it has pushed
+            reason = "the candidate is the last blessed model"
+            result |= {"decision": records.UNCHANGED, "reasons": [reason], "rules": []}
         logging.info("evaluation: %s", result)
-        _publish(result, input_dict, output_dict)
+        _write_evaluation(result, inputs, outputs["evaluation"])
+        _write_blessing(result["decision"], model, baseline, outputs["blessing"])
 
 
 def _evaluate(
-    input_dict: dict[str, list[Artifact]],
-    output_dict: dict[str, list[Artifact]],
-    exec_properties: dict[str, Any],
-    candidate_dir: str,
-    baseline_dir: str | None,
+    models: run_evaluation.Models,
+    settings: BleuEvaluatorSettings,
+    inputs: Artifacts,
+    outputs: Artifacts,
+    keep_digits: bool,
 ) -> dict[str, Any]:
-    """Captions the test split with both models: metrics, decision and reasons."""
-    bounds = {name: exec_properties[name] for name in ("min_bleu_4", "min_gain")}
-    settings = Settings(**bounds, **json.loads(exec_properties["settings"]))
-    examples = artifact_utils.get_single_instance(input_dict["examples"])
-    pictures = test_set.read(examples)
-    evaluation = Evaluation(pictures, test_set.training_captions(examples), settings)
-    manifest = Manifest.load(artifact_utils.get_single_uri(input_dict["features"]))
-    predictions_dir = artifact_utils.get_single_uri(output_dict["predictions"])
-    paths = dict(zip(pictures.image_ids, pictures.paths, strict=True))
+    """Evaluates the models on the test split; see `run_evaluation.evaluate`."""
+    images = test_set.read(inputs["examples"])
+    manifest = Manifest.load(inputs["features"].uri)
+    train_captions = test_set.train_captions(inputs["examples"], keep_digits)
+    evaluation = Evaluation(images, train_captions, settings, keep_digits)
+    if images.num_copies:
+        evaluation.notes.append(f"{images.num_copies} test images equal others, and count once with those")
 
-    def caption(name: str, model_dir: str, file_name: str) -> None:
-        with manifest.mending():
-            captions = captioning.caption_split(model_dir, manifest, paths)
-        coco = [{"image_id": image_id, "caption": captions[image_id]} for image_id in pictures.image_ids]
-        write_text(os.path.join(predictions_dir, file_name), json.dumps(coco, ensure_ascii=False, indent=1))
-        evaluation.add(name, captions)
+    def caption(model_dir: str) -> dict[str, str]:
+        with manifest.deleting_corrupt_shards():
+            return captioning.caption_split(model_dir, manifest, images.images())
 
-    caption(CANDIDATE, candidate_dir, "predictions.json")
-    gains: dict[str, dict] = {}
-    for name, other in _by_name(input_dict.get("other_models") or []).items():
-        try:
-            caption(name, _model_dir(other), f"{name}_predictions.json")
-            gains[name] = evaluation.gains(CANDIDATE, name)
-        except Exception as error:  # it has no say in the decision, and is not to hold it up
-            logging.exception("%s can't be measured", name)
-            evaluation.notes.append(f"{name} can't be measured ({cause_of(error)})")
-    verdicts = []
-    if baseline_dir and exec_properties["baseline"] != "none":
-        try:
-            caption(BASELINE, baseline_dir, "baseline_predictions.json")
-            gains[BASELINE] = evaluation.gains(CANDIDATE, BASELINE)
-        except Exception as error:  # whatever a SavedModel that was moved, cut or made by other versions raises
-            logging.exception("the baseline can't be measured")
-            verdicts.append(not_measured(baseline_dir, error))
-        evaluation.notes += _compared(pictures.fingerprint, exec_properties.get("baseline_test_set", ""))
-    if when := exec_properties.get(records.ROLLED_BACK):
-        verdicts.append(rolled_back(when))
-    evaluation_dir = artifact_utils.get_single_uri(output_dict["evaluation"])
-    write_text(os.path.join(evaluation_dir, records.PICTURES_FILE), json.dumps(evaluation.pictures()))
-    return _result(verdicts, evaluation, gains)
+    result = run_evaluation.evaluate(models, evaluation, caption, outputs["predictions"].uri)
+    images_path = os.path.join(outputs["evaluation"].uri, records.IMAGES_FILE)
+    write_text(images_path, json.dumps(evaluation.images()))
+    return result
 
 
-def _by_name(others: list[Artifact]) -> dict[str, Artifact]:
-    """The models trained beside the candidate, by what the figures call them; those without a name are numbered."""
-    found: dict[str, Artifact] = {}
-    for other in others:
-        name = other.get_string_custom_property(records.MODEL_NAME)
-        taken = not name or name in found or name in (CANDIDATE, BASELINE)
-        found[f"{name or 'model'}-{len(found) + 2}" if taken else name] = other
-    return found
+def _label(models: Sequence[Artifact]) -> dict[str, str]:
+    """Name -> directory of the comparison models; those without a label of their own are numbered."""
+    labeled: dict[str, str] = {}
+    for model in models:
+        label = model.get_string_custom_property(records.MODEL_LABEL)
+        is_taken = not label or label in labeled or label in (CANDIDATE, BASELINE)
+        labeled[f"{label or 'model'}_{len(labeled) + 2}" if is_taken else label] = _model_dir(model)
+    return labeled
 
 
-def _result(others: list[Verdict], evaluation: Evaluation, gains: dict[str, dict]) -> dict[str, Any]:
-    """What is written down, by the rules and the verdicts that rest on no figure."""
-    figures = evaluation.figures()
-    verdicts = decide(_values(figures[CANDIDATE]), gains.get(BASELINE), evaluation.settings.rules) + others
-    blessed = all(verdict.met for verdict in verdicts)
-    return {
-        "decision": records.BLESSED if blessed else records.REFUSED,
-        "reasons": [verdict.sentence() for verdict in verdicts],
-        "rules": [dataclasses.asdict(verdict) for verdict in verdicts],
-        "notes": evaluation.notes,
-        "pictures": len(evaluation.test_set.image_ids),
-        "test_set": evaluation.test_set.fingerprint,
-        "metrics": _values(figures[CANDIDATE]),
-        "baseline_metrics": _values(figures[BASELINE]) if BASELINE in gains else None,
-        "models": {name: found for name, found in figures.items() if name in (CANDIDATE, *gains)},
-        "gains": gains,
-        "slices": evaluation.slices(),
-    }
-
-
-def _compared(now: str, before: str) -> list[str]:
-    """Says so where the test set is another one than the baseline was blessed on."""
-    if not before or before == now:
-        return []
-    return [
-        f"the test set has changed since the last blessed model was measured ({before}, now {now}): its figures here "
-        "are on the present one, and not those that it was blessed with"
-    ]
-
-
-def _values(figures: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {name: figure["value"] for name, figure in figures.items()}
-
-
-def _publish(
-    result: dict[str, Any], input_dict: dict[str, list[Artifact]], output_dict: dict[str, list[Artifact]]
-) -> None:
-    """Writes evaluation and blessing."""
-    model = artifact_utils.get_single_instance(input_dict["model"])
-    evaluation = artifact_utils.get_single_instance(output_dict["evaluation"])
-    result["model_name"] = model.get_string_custom_property(records.MODEL_NAME)
+def _write_evaluation(result: dict[str, Any], inputs: Artifacts, evaluation: Artifact) -> None:
     write_text(os.path.join(evaluation.uri, records.EVALUATION_FILE), json.dumps(result, indent=1))
     evaluation.set_string_custom_property(records.DECISION, result["decision"])
-    evaluation.set_int_custom_property(records.CANDIDATE_ID, model.id)
+    evaluation.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
     if "test_set" in result:
         evaluation.set_string_custom_property(records.TEST_SET, result["test_set"])
         evaluation.set_string_custom_property(records.RULES, json.dumps(result["rules"]))
-        others = [other.id for other in input_dict.get("other_models") or []]
-        evaluation.set_string_custom_property(records.OTHER_MODELS, json.dumps(others))
+        compared = [model.id for model in inputs.all("comparison_models")]
+        evaluation.set_string_custom_property(records.COMPARISON_MODELS, json.dumps(compared))
     for name, value in result.get("metrics", {}).items():
         evaluation.set_float_custom_property(name, value)
 
-    blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-    blessed = result["decision"] != records.REFUSED
-    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(blessed))
-    blessing.set_string_custom_property(records.DECISION, result["decision"])
+
+def _write_blessing(decision: str, model: Artifact, baseline: Artifact | None, blessing: Artifact) -> None:
+    is_blessed = decision != records.REJECTED
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(is_blessed))
+    blessing.set_string_custom_property(records.DECISION, decision)
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
-    for baseline in input_dict.get("baseline_model") or []:
+    if baseline is not None:
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baseline.uri)
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baseline.id)
-    name = constants.BLESSED_FILE_NAME if blessed else constants.NOT_BLESSED_FILE_NAME
+    name = constants.BLESSED_FILE_NAME if is_blessed else constants.NOT_BLESSED_FILE_NAME
     write_text(os.path.join(blessing.uri, name), "")
 
 

@@ -1,128 +1,192 @@
-"""The figures of a model's captions: how close they are to people's, how long, and how varied.
+"""The metrics of a model's captions: one entry of `METRICS` each, and nothing else to change to add one.
 
-Each figure is a function of numbers that are known for each picture, so that a slice and a resample cost a sum.
+A metric is computed from per-image statistics, so that a slice and a bootstrap resample cost a sum.
+Settings are checked against this table, so nothing heavy is imported before a metric is computed.
 """
 
-import collections
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.rouge.rouge import Rouge
+METEOR = "meteor"  # the setting of this name says whether it is computed
 
-from components.bleu_evaluator import bleu, meteor
-from components.bleu_evaluator.tokenization import tokenize
 
-CIDER, ROUGE_L, METEOR = "cider", "rouge_l", "meteor"
-LENGTH, COPIED = "length", "copied"  # words a caption; share of captions that stand in train word by word
-DISTINCT, VOCABULARY = "distinct", "vocabulary"  # share of distinct captions; number of distinct words used
-QUALITY = (*bleu.NAMES, CIDER, ROUGE_L, METEOR)  # the more the better
+class MetricUnavailable(RuntimeError):
+    """A metric cannot be computed here; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Measurement:
-    """What is known of one model's captions, picture by picture.
+class Corpus:
+    """What metrics compare; all words are those of `words.split_words`, between single spaces.
 
     Attributes:
-      captions: their words between single spaces, [n].
-      bleu: int64 [n, 10], see `bleu.counts`.
-      means: metric -> float64 [n], for the metrics that are a mean over pictures.
-      meteor: float64 [n, 23], see `meteor.Program`; None without it.
+      captions: the model's caption of each image, [n].
+      references: the reference captions of each image, [n], at least one each.
+      train_captions: the captions of the train split.
+      resources: metric -> what its `setup` has returned.
     """
 
-    captions: tuple[str, ...]
-    bleu: np.ndarray
-    means: Mapping[str, np.ndarray]
-    meteor: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-    def take(self, rows: np.ndarray) -> "Measurement":
-        """The part with the given rows, int [m]."""
-        return Measurement(
-            tuple(self.captions[row] for row in rows),
-            self.bleu[rows],
-            {name: values[rows] for name, values in self.means.items()},
-            None if self.meteor is None else self.meteor[rows],
-        )
-
-    def figures(self, times: np.ndarray) -> dict[str, np.ndarray]:
-        """The metrics of pictures taken several times each.
-
-        Args:
-          times: how often each picture is taken, [R, n].
-
-        Returns:
-          metric -> float64 [R]; those of `counted` are not among them.
-        """
-        times = times.astype(np.float64)
-        found = dict(zip(bleu.NAMES, bleu.corpus(times @ self.bleu).T, strict=True))
-        total = times.sum(axis=1)
-        found |= {name: times @ values / total for name, values in self.means.items()}
-        if self.meteor is not None:
-            found[METEOR] = meteor.corpus(times @ self.meteor)
-        return found
-
-    def counted(self) -> dict[str, tuple[float, np.ndarray]]:
-        """The metrics that count distinct things, of which a resample, short of a third of the pictures, has too few.
-
-        Returns:
-          metric -> (value, float64 [n]: the value when one picture is left out).
-        """
-        words = collections.Counter(word for caption in self.captions for word in set(caption.split()))
-        once = [sum(words[word] == 1 for word in set(caption.split())) for caption in self.captions]
-        captions = collections.Counter(self.captions)
-        alone = [captions[caption] == 1 for caption in self.captions]
-        n = len(self)
-        return {
-            VOCABULARY: (float(len(words)), len(words) - np.array(once, np.float64)),
-            DISTINCT: (len(captions) / n, (len(captions) - np.array(alone, np.float64)) / max(n - 1, 1)),
-        }
+    captions: Sequence[str]
+    references: Sequence[Sequence[str]]
+    train_captions: Collection[str] = ()
+    resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def measure(
-    predictions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    training_captions: Collection[str] = (),
-    with_meteor: meteor.Program | None = None,
-) -> Measurement:
-    """Compares captions with people's, all in the words of `tokenization.tokenize`.
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """Aggregation: the mean of one number per image."""
 
-    BLEU is of the corpus, brevity by the closest reference. CIDEr (Vedantam et al. 2015, arXiv:1411.5726, the variant D
-    of COCO's server, 0 to 10) takes the test references for the corpus that tells rare words. ROUGE-L: Lin 2004,
-    W04-1013.
 
-    Args:
-      predictions: a caption a picture, [n].
-      references: the raw sentences of people of each picture, [n], at least one each.
-      training_captions: see `known_captions`.
-      with_meteor: computes METEOR, too.
+@dataclasses.dataclass(frozen=True)
+class CorpusCounts:
+    """Aggregation: a function of counts that are summed over the images.
 
-    Raises:
-      ValueError: there are no pictures, or one has no reference with a word in it.
+    Attributes:
+      function: sums of the counts, [..., k] -> values, [...].
     """
-    words = [tokenize(prediction) for prediction in predictions]
-    wanted = [[found for found in map(tokenize, sentences) if found] for sentences in references]
-    if not words or not all(wanted):
-        raise ValueError("nothing to compare with: there are no test pictures, or one without references")
-    captions = tuple(map(" ".join, words))
-    texts = {row: [" ".join(sentence) for sentence in sentences] for row, sentences in enumerate(wanted)}
-    given = {row: [caption] for row, caption in enumerate(captions)}
-    return Measurement(
-        captions,
-        np.stack([bleu.counts(caption, sentences) for caption, sentences in zip(words, wanted, strict=True)]),
-        {
-            CIDER: np.asarray(Cider().compute_score(texts, given)[1], np.float64),
-            ROUGE_L: np.asarray(Rouge().compute_score(texts, given)[1], np.float64),
-            LENGTH: np.array([len(caption) for caption in words], np.float64),
-            COPIED: np.array([caption in training_captions for caption in captions], np.float64),
-        },
-        with_meteor.statistics(captions, list(texts.values())) if with_meteor else None,
+
+    function: Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class NumDistinct:
+    """Aggregation: the number of distinct items, of which each image has a set.
+
+    Attributes:
+      as_fraction: whether the number is divided by the number of images.
+    """
+
+    as_fraction: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+      name: the key in evaluation files and in settings.
+      label: the name in tables.
+      higher_is_better: the direction of an improvement; None for a metric that only describes the captions.
+      per_image: computes per-image statistics: one number, k counts, or a set of items, as `aggregation` needs.
+        Metrics that share the function share its result.
+      aggregation: how the metric of several images follows from it.
+      image_scores: scores of single images for the gallery, from the result of `per_image`: [n, k] -> [n]; None shows
+        none.
+      decimals: number of decimals in tables.
+      setup: starts what takes a while to be ready, before anything is captioned; `per_image` finds it in
+        `Corpus.resources`. It raises `MetricUnavailable` where the metric cannot be computed.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool | None
+    per_image: Callable[[Corpus], Any]
+    aggregation: Mean | CorpusCounts | NumDistinct = Mean()
+    image_scores: Callable[[Any], Any] | None = None
+    decimals: int = 3
+    setup: Callable[[], Any] | None = None
+
+
+def comparable_metrics() -> list[str]:
+    """The metrics in which one model can be better than another, with a p-value."""
+    return [
+        metric.name
+        for metric in METRICS.values()
+        if metric.higher_is_better is not None and not isinstance(metric.aggregation, NumDistinct)
+    ]
+
+
+def _bleu_counts(corpus: Corpus) -> Any:
+    from components.shared import bleu
+
+    return bleu.corpus_counts(corpus.captions, corpus.references)
+
+
+def _bleu(max_order: int) -> CorpusCounts:
+    def function(sums: Any) -> Any:
+        from components.shared import bleu
+
+        return bleu.from_counts(sums, max_order)
+
+    return CorpusCounts(function)
+
+
+def _smoothed_bleu_4(counts: Any) -> Any:
+    from components.shared import bleu
+
+    return bleu.smoothed_bleu_4(counts)
+
+
+def _cider(corpus: Corpus) -> Any:
+    """CIDEr-D of COCO's server, 0 to 10, with the test references as the corpus (Vedantam et al. 2015)."""
+    from pycocoevalcap.cider.cider import Cider
+
+    return Cider().compute_score(*_coco_format(corpus))[1]
+
+
+def _rouge_l(corpus: Corpus) -> Any:
+    """ROUGE-L: Lin 2004, https://aclanthology.org/W04-1013."""
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    return Rouge().compute_score(*_coco_format(corpus))[1]
+
+
+def _coco_format(corpus: Corpus) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """References and captions as pycocoevalcap takes them."""
+    references = {row: list(sentences) for row, sentences in enumerate(corpus.references)}
+    return references, {row: [caption] for row, caption in enumerate(corpus.captions)}
+
+
+def _start_meteor() -> Any:
+    from components.bleu_evaluator import meteor
+
+    return meteor.Program()
+
+
+def _meteor_statistics(corpus: Corpus) -> Any:
+    return corpus.resources[METEOR].statistics(corpus.captions, corpus.references)
+
+
+def _meteor(sums: Any) -> Any:
+    from components.bleu_evaluator import meteor
+
+    return meteor.corpus_score(sums)
+
+
+def _first(values: Any) -> Any:
+    """The per-image value itself as the image's score."""
+    return values[:, 0]
+
+
+def _num_words(corpus: Corpus) -> Any:
+    return [len(caption.split()) for caption in corpus.captions]
+
+
+def _is_train_caption(corpus: Corpus) -> Any:
+    return [caption in corpus.train_captions for caption in corpus.captions]
+
+
+def _words(corpus: Corpus) -> Any:
+    return [frozenset(caption.split()) for caption in corpus.captions]
+
+
+def _whole_caption(corpus: Corpus) -> Any:
+    return [frozenset([caption]) for caption in corpus.captions]
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("bleu_1", "BLEU-1", True, _bleu_counts, _bleu(1)),
+        Metric("bleu_2", "BLEU-2", True, _bleu_counts, _bleu(2)),
+        Metric("bleu_3", "BLEU-3", True, _bleu_counts, _bleu(3)),
+        Metric("bleu_4", "BLEU-4", True, _bleu_counts, _bleu(4), image_scores=_smoothed_bleu_4),
+        Metric("cider", "CIDEr", True, _cider, image_scores=_first),
+        Metric("rouge_l", "ROUGE-L", True, _rouge_l, image_scores=_first),
+        Metric(METEOR, "METEOR", True, _meteor_statistics, CorpusCounts(_meteor), setup=_start_meteor),
+        Metric("mean_length", "mean caption length", None, _num_words),
+        Metric("train_overlap", "train overlap", None, _is_train_caption),
+        Metric("unique_words", "unique words", None, _words, NumDistinct(), decimals=0),
+        Metric("distinct_captions", "distinct captions", None, _whole_caption, NumDistinct(as_fraction=True)),
     )
-
-
-def known_captions(sentences: Collection[str]) -> frozenset[str]:
-    """The captions of train in the form that predictions are compared in."""
-    return frozenset(" ".join(tokenize(sentence)) for sentence in sentences)
+}

@@ -1,44 +1,44 @@
-"""Parts of the test split that are measured alone."""
+"""Slices: parts of the test split whose metrics are computed separately."""
 
 import collections
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from components.bleu_evaluator.tokenization import tokenize
+from components.shared.words import split_words
 
-CAPTION_LENGTH = "caption_length"  # mean words of a picture's references, rounded
-FEW = 6  # different numbers that are told one by one; more are cut into parts of about the same size
-PARTS = 4
-MOST = 10  # different texts that are told one by one, the commonest; the others are one part
+CAPTION_LENGTH = "caption_length"  # mean number of words of an image's references, rounded
+MAX_DISTINCT = 6  # distinct numbers with a slice each; more are binned into quantiles
+NUM_BINS = 4
+MAX_CATEGORIES = 10  # distinct texts with a slice each, the most frequent; the others share one
 
 Record = Mapping[str, Sequence[int | float | str]]  # a field of the example -> its values
 
 
-def cut(field: str, records: Sequence[Record], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-    """Cuts the pictures into slices by a field.
+def slice_by(field: str, examples: Sequence[Record], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Slices the images by a field.
 
-    A field of several numbers counts by their mean, one of several texts by how many they are.
+    A field with several numbers counts by their mean, one with several texts by their number.
 
     Args:
-      field: of the records, or "caption_length".
-      records: one a picture.
-      references: of each picture.
+      field: a field of the examples, or "caption_length".
+      examples: the fields of each image.
+      references: the references of each image.
 
     Returns:
-      the slice's name -> rows of its pictures; pictures that lack the field, or have no number in it, are in none.
+      name of a slice -> rows of its images; images that lack the field, or have no number in it, are in none.
 
     Raises:
-      ValueError: no record has the field.
+      ValueError: no example has the field.
     """
     if field == CAPTION_LENGTH:
-        values: list = [round(np.mean([len(tokenize(text)) for text in texts])) for texts in references]
+        values: list = [round(np.mean([len(split_words(text)) for text in texts])) for texts in references]
     else:
-        values = [_value(record.get(field, ())) for record in records]
+        values = [_value(example.get(field, ())) for example in examples]
     rows = [row for row, value in enumerate(values) if value is not None]
     if not rows:
-        known = sorted({name for record in records for name in record} | {CAPTION_LENGTH})
-        raise ValueError(f"evaluator.slices: no picture has a field {field}; there are {', '.join(known)}")
+        field_names = sorted({name for example in examples for name in example} | {CAPTION_LENGTH})
+        raise ValueError(f"evaluator.slices: no image has a field {field}; known fields: {', '.join(field_names)}")
     if any(isinstance(values[row], str) for row in rows):
         return _by_text([str(values[row]) for row in rows], np.array(rows))
     return _by_number(np.array([values[row] for row in rows]), np.array(rows))
@@ -54,28 +54,28 @@ def _value(values: Sequence[int | float | str]) -> int | float | str | None:
 
 
 def _by_text(values: list[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-    common = [value for value, _ in collections.Counter(values).most_common(MOST)]
-    labels = np.array([value if value in common else "others" for value in values])
-    return {label: rows[labels == label] for label in [*common, "others"] if (labels == label).any()}
+    frequent = [value for value, _ in collections.Counter(values).most_common(MAX_CATEGORIES)]
+    labels = np.array([value if value in frequent else "others" for value in values])
+    return {label: rows[labels == label] for label in [*frequent, "others"] if (labels == label).any()}
 
 
 def _by_number(values: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    different = np.unique(values)
-    if len(different) > FEW:
-        edges = np.unique(np.quantile(values, np.linspace(0, 1, PARTS + 1)[1:-1]))
-        part = np.searchsorted(edges, values)  # a value that is an edge belongs to the part below it
+    distinct = np.unique(values)
+    if len(distinct) > MAX_DISTINCT:
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
+        bins = np.searchsorted(edges, values)  # a value that equals an edge belongs to the bin below it
     else:
-        part = np.searchsorted(different, values)
+        bins = np.searchsorted(distinct, values)
     slices: dict[str, np.ndarray] = {}
-    for number in np.unique(part):
-        within = values[part == number]
-        least, most = _told(within.min()), _told(within.max())
-        label = least if least == most else f"{least} to {most}"
-        # fractions that are told alike are one slice
-        slices[label] = np.union1d(slices.get(label, rows[:0]), rows[part == number])
+    for number in np.unique(bins):
+        in_bin = values[bins == number]
+        low, high = _format_number(in_bin.min()), _format_number(in_bin.max())
+        label = low if low == high else f"{low} to {high}"
+        # fractions that are formatted identically share one slice
+        slices[label] = np.union1d(slices.get(label, rows[:0]), rows[bins == number])
     return slices
 
 
-def _told(value: float) -> str:
-    """A number for people; a whole one in full, as a year or an id is."""
+def _format_number(value: float) -> str:
+    """Formats a number; a whole one, such as a year or an ID, in full."""
     return f"{value:.0f}" if float(value).is_integer() else f"{value:g}"

@@ -1,66 +1,103 @@
-"""The test split as people described it: pictures, raw references, and all other fields of the examples."""
+"""The test split: images, raw references, and all other fields of the examples."""
 
 import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 
 import tensorflow as tf
 from tfx.types.artifact import Artifact
 
-from components import records
-from components.bleu_evaluator import metrics
+from components.bleu_evaluator.measurement import tokenized
 from components.bleu_evaluator.slices import Record
-from components.datasets import without_autotuning
+from components.shared import records
+from components.shared.datasets import without_autotuning
+from components.shared.images.ingested import IngestedImage
+
+MAX_REFERENCES = 100  # of an image and its copies together, as many as the ingest takes for one image
 
 
 @dataclasses.dataclass(frozen=True)
 class TestSet:
-    """The pictures in the order of their ids; all lists are of the same length.
+    """The images in the order of their IDs; all lists have the same length.
 
     Attributes:
-      image_ids: names.
-      paths: files.
-      references: raw sentences of each; nothing is cut, and no word is replaced.
+      image_ids: the names of the images.
+      paths: the files of the images.
+      references: the raw reference captions of each image, neither truncated nor with <unk>.
       examples: all fields of each example.
+      num_copies: number of further images that equal one of these, whose references count for it.
     """
 
-    __test__ = False  # pytest takes the name for a test's
+    __test__ = False  # else pytest takes it for a test class
 
     image_ids: list[str]
     paths: list[str]
     references: list[list[str]]
     examples: list[Record]
+    num_copies: int = 0
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the pictures' contents and references: two test sets with the same one are the same."""
+        """Hash of the images' contents and references: equal for equal test sets."""
         digest = hashlib.sha256()
         for image_id, example, references in zip(self.image_ids, self.examples, self.references, strict=True):
             digest.update(json.dumps([image_id, example.get(records.SHA256), references]).encode())
         return digest.hexdigest()[:16]
 
+    def images(self) -> dict[str, IngestedImage]:
+        """Image ID -> image, to read it again."""
+        hashes = [str(example[records.SHA256][0]) for example in self.examples]
+        images = map(IngestedImage, self.paths, hashes)
+        return dict(zip(self.image_ids, images, strict=True))
+
 
 def read(examples: Artifact) -> TestSet:
-    """Reads the test split of `examples`."""
+    """Reads the test split of `examples`.
+
+    Where the dataset has no official splits, images with equal content count once, with the references of all: many
+    copies of one image would decide the metrics. Official test sets are what their authors published.
+
+    Args:
+      examples: the artifact, of CaptionIngest.
+
+    Returns:
+      the test set, sorted by image ID.
+    """
     root = examples.get_string_custom_property(records.DATA_ROOT)
     files = records.split_files(examples, records.TEST)
     dataset = without_autotuning(tf.data.TFRecordDataset(files, "GZIP"))
-    found = [_fields(serialized) for serialized in dataset.as_numpy_iterator()]
-    found.sort(key=lambda fields: str(fields[records.IMAGE_ID][0]))
+    all_fields = [_fields(serialized) for serialized in dataset.as_numpy_iterator()]
+    all_fields.sort(key=lambda fields: str(fields[records.IMAGE_ID][0]))
+    is_hashed = examples.get_string_custom_property(records.SPLITS_FROM) == records.HASHED
+    unique = _merge_copies(all_fields) if is_hashed else all_fields
     return TestSet(
-        [str(fields[records.IMAGE_ID][0]) for fields in found],
-        [os.path.join(root, str(fields[records.IMAGE_URI][0])) for fields in found],
-        [[str(sentence) for sentence in fields[records.CAPTIONS]] for fields in found],
-        found,
+        [str(fields[records.IMAGE_ID][0]) for fields in unique],
+        [os.path.join(root, str(fields[records.IMAGE_URI][0])) for fields in unique],
+        [[str(sentence) for sentence in fields[records.CAPTIONS]] for fields in unique],
+        unique,
+        len(all_fields) - len(unique),
     )
 
 
-def training_captions(examples: Artifact) -> frozenset[str]:
-    """The captions of the train split, see `metrics.known_captions`."""
+def _merge_copies(all_fields: Iterable[Record]) -> list[Record]:
+    """The first image of each content, with the different captions of all its copies."""
+    copies: dict[str, list[Record]] = {}
+    for fields in all_fields:
+        copies.setdefault(str(fields[records.SHA256][0]), []).append(fields)
+    merged = []
+    for first, *others in copies.values():
+        captions = dict.fromkeys(text for fields in (first, *others) for text in fields[records.CAPTIONS])
+        merged.append({**first, records.CAPTIONS: list(captions)[:MAX_REFERENCES]} if others else first)
+    return merged
+
+
+def train_captions(examples: Artifact, keep_digits: bool = True) -> frozenset[str]:
+    """Reads the captions of the train split, see `measurement.tokenized`."""
     spec = {records.CAPTIONS: records.EXAMPLE_SPEC[records.CAPTIONS]}
     batches = records.read_examples(records.split_files(examples, records.TRAIN), spec)
-    return metrics.known_captions({text.decode() for batch in batches for text in _texts(batch)})
+    return tokenized({text.decode() for batch in batches for text in _texts(batch)}, keep_digits)
 
 
 def _texts(batch: dict) -> list[bytes]:
@@ -68,7 +105,7 @@ def _texts(batch: dict) -> list[bytes]:
 
 
 def _fields(serialized: bytes) -> Record:
-    """All fields of a serialized tf.Example, whatever they are called; texts as str."""
+    """All fields of a serialized tf.Example, texts as str."""
     fields: dict[str, list[int | float | str]] = {}
     for name, feature in tf.train.Example.FromString(serialized).features.feature.items():
         values = getattr(feature, feature.WhichOneof("kind") or "bytes_list").value

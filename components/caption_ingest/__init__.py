@@ -1,1 +1,1 @@
-"""Captions and pictures in a directory -> one tf.Example a picture, in splits, and what was rejected."""
+"""Captions and images in a directory -> one tf.Example per image, in splits, and what was rejected."""

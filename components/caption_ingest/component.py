@@ -1,31 +1,26 @@
-"""CaptionIngest: the pipeline's door."""
+"""CaptionIngest: from a data directory to examples."""
 
-import json
 import os
-from collections.abc import Mapping
+from typing import Any
 
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import channel_utils, standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
-from components.caption_ingest import driver, executor
-from components.records import Rejects
-from components.source import source_hash
+from components.caption_ingest import driver, executor, inspection
+from components.caption_ingest.settings import CaptionIngestSettings
+from components.shared import step
+from components.shared.code_identity import code_identity
+from components.shared.records import Rejects
+from components.shared.settings import to_property
+
+RUNTIME: dict[str, type] = {"dir": str, "max_images": int, "max_reject_fraction": float}
 
 
 class CaptionIngestSpec(ComponentSpec):
-    """Inputs, outputs and parameters of `CaptionIngest`."""
+    """Outputs and parameters of `CaptionIngest`."""
 
-    PARAMETERS = {
-        "data_dir": ExecutionParameter(type=str),
-        "captions": ExecutionParameter(type=str),
-        "limit": ExecutionParameter(type=int),
-        "max_reject_fraction": ExecutionParameter(type=float),
-        "unlisted": ExecutionParameter(type=str),
-        "split_shares": ExecutionParameter(type=str),
-        "memory_dir": ExecutionParameter(type=str),
-        "source": ExecutionParameter(type=str),
-    }
+    PARAMETERS = step.parameters(**RUNTIME, cache_dir=str)
     INPUTS: dict = {}
     OUTPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -34,62 +29,33 @@ class CaptionIngestSpec(ComponentSpec):
 
 
 class CaptionIngest(base_beam_component.BaseBeamComponent):
-    """Reads captions and pictures: one tf.Example a picture, in the splits train, eval and test.
+    """Reads captions and images: one tf.Example per image, in the splits train, eval and test.
 
-    The pictures stay where they are; each is read once, decoded to its end and hashed. What was decoded by an earlier
-    run (same path, size and modification time) is not opened again.
+    The images stay where they are; each is read once, decoded to its end and hashed. An image that an earlier run has
+    inspected (same path, size and modification time) is not opened again.
 
-    Outputs: `examples` (see `components.records`), `rejects` (JSON lines).
+    Outputs: `examples` (see `components.shared.records`), `rejects` (JSON lines).
     """
 
     SPEC_CLASS = CaptionIngestSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
     DRIVER_CLASS = driver.Driver
-    SOURCE = (
-        "components.caption_ingest",
-        "components.atomic",
-        "components.datasets",
-        "components.driver",
-        "components.images",
-        "components.progress",
-        "components.records",
-    )
-    # what decides what is remembered of a picture
-    MEMORY_SOURCE = ("components.caption_ingest.pictures", "components.images")
 
-    def __init__(
-        self,
-        data_dir: str,
-        memory_dir: str,
-        captions: str = "",
-        limit: int = 0,
-        max_reject_fraction: float = 0.01,
-        unlisted: str = "train",
-        split_shares: Mapping[str, float] | None = None,
-    ):
+    def __init__(self, settings: CaptionIngestSettings, cache_dir: str, **runtime: Any):
         """Constructs the component.
 
         Args:
-          data_dir: directory with captions, lists and pictures.
-          memory_dir: directory that remembers the pictures that were decoded.
-          captions: the file with the captions, or a pattern of several, below `data_dir`; "" to find them.
-          limit: take this many pictures, the first by hash of their ids; 0 for all.
-          max_reject_fraction: share of the captions that may be lost before the run stops, 0 to 1: of all captions,
-            and, where a limit leaves pictures unopened, of those of the pictures taken.
-          unlisted: "train" or "skip": what becomes of pictures that none of the official lists names.
-          split_shares: split -> share for data sets without official lists; 80, 10 and 10 % by default.
+          settings: what to read.
+          cache_dir: directory of the inspection cache.
+          **runtime: `dir`, `max_images` (0 for all) and `max_reject_fraction`: values or runtime parameters.
         """
         spec = CaptionIngestSpec(
-            data_dir=data_dir,
-            captions=captions,
-            limit=limit,
-            max_reject_fraction=max_reject_fraction,
-            unlisted=unlisted,
-            split_shares=json.dumps(dict(split_shares or {"train": 0.8, "eval": 0.1, "test": 0.1}), sort_keys=True),
-            # what was found by other code is not trusted
-            memory_dir=os.path.join(memory_dir, source_hash(*self.MEMORY_SOURCE)),
-            source=source_hash(*self.SOURCE),
+            settings=to_property(settings, CaptionIngestSettings, RUNTIME),
+            code=code_identity(executor.__name__, driver.__name__),
+            # its code decides what the cache contains about an image
+            cache_dir=os.path.join(cache_dir, code_identity(inspection.__name__)),
             examples=channel_utils.as_channel([standard_artifacts.Examples()]),
             rejects=channel_utils.as_channel([Rejects()]),
+            **runtime,
         )
         super().__init__(spec=spec)

@@ -1,25 +1,31 @@
 """The ingest's driver: finds the data and takes its fingerprint each time the step runs."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from tfx.orchestration import data_types_utils
 from tfx.orchestration.portable import data_types
-from tfx.proto.orchestration import driver_output_pb2
 
-from components.caption_ingest import dataset, spans
-from components.driver import FingerprintDriver
+from components.caption_ingest import dataset, inspection_cache, spans
+from components.caption_ingest.executor import CACHE_DIR
+from components.caption_ingest.settings import CaptionIngestSettings
+from components.shared.driver import ObservingDriver
+from components.shared.records import FINGERPRINT
+from components.shared.settings import from_properties
 
 
-class Driver(FingerprintDriver):
-    """See `FingerprintDriver`; a span in the data directory becomes the newest one."""
+class Driver(ObservingDriver):
+    """Changed data runs the step again, and so does an ingest that could not read some files.
 
-    def fingerprint(self, exec_properties: dict[str, Any]) -> str:
-        return dataset.fingerprint(dataset.Settings.of(exec_properties))
+    A span in the data directory becomes the newest one.
+    """
 
-    def run(self, execution_info: data_types.ExecutionInfo) -> driver_output_pb2.DriverOutput:
-        """See `FingerprintDriver`."""
-        data_dir = spans.newest(execution_info.exec_properties["data_dir"])
-        execution_info.exec_properties["data_dir"] = data_dir
-        output = super().run(execution_info)
-        data_types_utils.set_metadata_value(output.exec_properties["data_dir"], data_dir)
-        return output
+    def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
+        properties = execution_info.exec_properties
+        settings = from_properties(CaptionIngestSettings, properties)
+        settings = dataclasses.replace(settings, dir=spans.newest(settings.dir))
+        return {
+            "dir": settings.dir,
+            FINGERPRINT: dataset.read(settings).fingerprint(),
+            inspection_cache.GENERATION: inspection_cache.generation(properties[CACHE_DIR]),
+        }

@@ -1,29 +1,37 @@
-"""The files of a data directory as the file system shows them, unread, and which of them a caption means."""
+"""Lists the files of a data directory without reading them, and resolves names in captions to files."""
 
 import collections
 import dataclasses
 import os
+import pathlib
+import posixpath
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import logging
 
+from components.caption_ingest.image_file import ImageFile
+from components.caption_ingest.names import comparison_form, compose
+
+# how alike two names are spelled, the most alike first: equal, equal but for composition, and but for case
+_FORMS: tuple[Callable[[str], str], ...] = (str, compose, comparison_form)
+
 
 @dataclasses.dataclass(frozen=True)
-class PictureFile:
-    """A file as the file system shows it, unread.
+class NameMatch:
+    """What a name in a caption file may mean.
 
     Attributes:
-      uri: path below the data directory, with forward slashes.
-      size: bytes.
-      mtime_ns: modification time, nanoseconds.
-      outside: it is a link, or below one, that leads out of the data directory.
+      image_id: path below the data directory if the name is such a path, else the name itself.
+      file: the file that it means; the first candidate if all may be copies of one image; None if that is not known.
+      candidates: the files that it may mean, if there are several.
+      is_unambiguous: whether the file name alone is enough to identify the image.
     """
 
-    uri: str
-    size: int
-    mtime_ns: int
-    outside: bool = False
+    image_id: str
+    file: ImageFile | None
+    candidates: tuple[ImageFile, ...]
+    is_unambiguous: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,51 +39,129 @@ class Files:
     """The files below a data directory.
 
     Attributes:
-      by_path: path below the directory -> file; through links inside it a file may have several paths.
-      by_name: file name -> paths of the different files of that name, sorted.
+      by_path: path below the directory -> file; through links inside it, a file may have several paths.
+      by_name: file name -> paths of the different files with that name, sorted.
+      spellings: `comparison_form` of a path or of a file name -> the paths and file names of that form.
     """
 
-    by_path: Mapping[str, PictureFile]
+    by_path: Mapping[str, ImageFile]
     by_name: Mapping[str, Sequence[str]]
+    spellings: Mapping[str, Sequence[str]]
 
-    def named(self, image_id: str) -> Sequence[str]:
-        """Paths of the files that a name can mean which is no path itself: that end in it, else that are called so."""
-        namesakes = self.by_name.get(os.path.basename(image_id), ())
-        return [path for path in namesakes if path.endswith(f"/{image_id}")] or namesakes
+    def named(self, name: str) -> Sequence[str]:
+        """Lists the paths that end in a name; without any, the paths with the same file name.
+
+        Either way only those count that are spelled most like it.
+        """
+        file_name = posixpath.basename(name)
+        same_name = self._same_name(file_name, comparison_form)
+        for form in _FORMS:
+            if paths := [path for path in same_name if form(path).endswith(f"/{form(name)}")]:
+                return paths
+        return next(filter(None, (self._same_name(file_name, form) for form in _FORMS)), ())
+
+    def match(self, name: str, source: str) -> NameMatch:
+        """Looks up a name from a caption file.
+
+        It is a path relative to the caption file, else a path below the data directory, else the end of a path or a
+        file name.
+
+        Args:
+          name: the name as the caption file has it.
+          source: path of the caption file below the data directory.
+        """
+        name = name.removeprefix("./")
+        if name not in self.by_path:  # it may have been written on Windows
+            name = name.replace("\\", "/").removeprefix("./")
+        if "//" in name or "/./" in name:
+            name = pathlib.PurePosixPath(name).as_posix()
+        paths = dict.fromkeys((posixpath.join(posixpath.dirname(source), name), name))
+        for path in paths:
+            if path in self.by_path:
+                return self._match_path(path, [path])
+        for path in paths:
+            if spellings := self._spellings_of_path(path):
+                return self._match_path(path, spellings)
+        files = tuple(self.by_path[path] for path in self.named(name))
+        if len(files) == 1 or _may_be_copies(name, files):
+            return NameMatch(_as_spelled(name, files[0]), files[0], files if len(files) > 1 else (), True)
+        return NameMatch(compose(name), None, files, False)
+
+    def _match_path(self, path: str, spellings: Sequence[str]) -> NameMatch:
+        """Matches a path with the paths of files that are spelled most like it."""
+        files = tuple(self.by_path[spelling] for spelling in spellings)
+        if len(files) > 1:
+            return NameMatch(compose(path), None, files, False)
+        is_unambiguous = len(self._same_name(posixpath.basename(path), comparison_form)) == 1
+        return NameMatch(_as_spelled(path, files[0]), files[0], (), is_unambiguous)
+
+    def _spellings_of_path(self, path: str) -> list[str]:
+        """Lists the paths of files that differ from a path in spelling, and of those the ones most like it."""
+        paths = sorted(filter(self.by_path.__contains__, self.spellings.get(comparison_form(path), ())))
+        return [other for other in paths if compose(other) == compose(path)] or paths
+
+    def _same_name(self, file_name: str, form: Callable[[str], str]) -> Sequence[str]:
+        """Lists the paths whose file names have an equal form."""
+        names = self.spellings.get(comparison_form(file_name), ())
+        if form is not comparison_form:
+            names = [name for name in names if form(name) == form(file_name)]
+        if len(names) == 1:  # nearly always
+            return self.by_name.get(names[0], ())
+        return sorted({path for name in names for path in self.by_name.get(name, ())})
+
+
+def _as_spelled(name: str, file: ImageFile) -> str:
+    """Composes a name as its file does, so that captions which differ in that alone are about one image.
+
+    Names that differ in case stay two: the file of one of them may be missing.
+    """
+    ending = "/".join(file.uri.split("/")[-len(name.split("/")) :])
+    return ending if compose(ending) == compose(name) else compose(name)
+
+
+def _may_be_copies(name: str, files: Sequence[ImageFile]) -> bool:
+    """Whether files with one name can be copies of one image: some archives contain a directory twice."""
+    ending = f"/{comparison_form(name)}"
+    if "/" in name and not all(comparison_form(file.uri).endswith(ending) for file in files):
+        return False  # different images that share a file name
+    return len({file.size for file in files}) == 1 and not any(file.outside_root for file in files)
 
 
 def scan(data_dir: str) -> Files:
     """Lists the files of a data directory, at any depth, without reading them.
 
-    Hidden files are left out, and, with a warning, what can't be looked at and names that are not UTF-8 or have
+    Hidden files are skipped, and, with a warning, what can't be accessed and names that are not UTF-8 or contain
     control characters, which no caption can name.
     """
     real_root = os.path.realpath(data_dir)
     by_path, real_paths = {}, {}
-    for file, real in sorted(_walk(data_dir, real_root), key=lambda found: found[0].uri):
+    for file, real in sorted(_walk(data_dir, real_root), key=lambda item: item[0].uri):
         by_path[file.uri] = file
         real_paths[file.uri] = real
     by_name: dict[str, list[str]] = collections.defaultdict(list)
     for path, real in real_paths.items():
-        one = real if real in by_path else path  # a link and the file that it leads to are one
-        namesakes = by_name[path.rpartition("/")[2]]
-        if one not in namesakes:
-            namesakes.append(one)
-    return Files(by_path, by_name)
+        target = real if real in by_path else path  # a link and the file that it leads to count once
+        same_name = by_name[path.rpartition("/")[2]]
+        if target not in same_name:
+            same_name.append(target)
+    spellings: dict[str, list[str]] = collections.defaultdict(list)
+    for name in by_path.keys() | by_name.keys():
+        spellings[comparison_form(name)].append(name)
+    return Files(by_path, by_name, spellings)
 
 
-def _walk(data_dir: str, real_root: str) -> Iterator[tuple[PictureFile, str]]:
-    """Every file with its real path below the directory; "" where that is outside.
+def _walk(data_dir: str, real_root: str) -> Iterator[tuple[ImageFile, str]]:
+    """Yields every file with its real path below the directory, which is "" for a file outside it.
 
-    A directory is entered once on its own path and once through a link, so that links in circles come to an end. Of one
-    that a link shows outside of the data directory only the files are listed.
+    A directory is entered once by its own path and once through a link, so that circular links end. Of a directory
+    outside the data directory, reached through a link, only the files are listed.
     """
     waiting = [("", real_root, False)]  # path, real path, reached through a link
     entered = set()
     while waiting:
         below, real_directory, linked = waiting.pop()
         is_outside = not _is_below(real_directory, real_root)
-        for entry in sorted(readable(os.path.join(data_dir, below)), key=lambda entry: entry.name, reverse=True):
+        for entry in sorted(scan_readable(os.path.join(data_dir, below)), key=lambda entry: entry.name, reverse=True):
             uri = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith("."):
                 continue
@@ -84,16 +170,16 @@ def _walk(data_dir: str, real_root: str) -> Iterator[tuple[PictureFile, str]]:
             if entry.is_dir():
                 by_link = linked or is_link
                 if is_outside:
-                    logging.warning("not looked into, as it is outside of the data directory: %s", uri)
+                    logging.warning("skipping %s: it is outside the data directory", uri)
                 elif not by_link or real not in entered:
                     entered.update([real] if by_link else [])
                     waiting.append((uri, real, by_link))
             elif entry.is_file():
                 stat = entry.stat()
-                outside = is_outside or not _is_below(real, real_root)
+                outside_root = is_outside or not _is_below(real, real_root)
                 yield (
-                    PictureFile(uri, stat.st_size, stat.st_mtime_ns, outside),
-                    "" if outside else real[len(real_root) :].lstrip("/"),
+                    ImageFile(uri, stat.st_size, stat.st_mtime_ns, outside_root),
+                    "" if outside_root else real[len(real_root) :].lstrip("/"),
                 )
 
 
@@ -101,41 +187,41 @@ def _is_below(real_path: str, real_root: str) -> bool:
     return real_path == real_root or real_path.startswith(real_root.rstrip("/") + "/")
 
 
-def readable(directory: str) -> list[os.DirEntry]:
-    """The files and directories in a directory.
+def scan_readable(directory: str) -> list[os.DirEntry]:
+    """Lists the files and directories in a directory.
 
-    Names that are not UTF-8 or have control characters, and a directory that can't be read, as `lost+found`, are left
-    out with a warning.
+    Names that are not UTF-8 or contain control characters, and a directory that can't be read, such as `lost+found`,
+    are skipped with a warning.
     """
     try:
         with os.scandir(directory) as entries:
-            return [entry for entry in entries if _is_text(entry) and _is_there(entry)]
+            return [entry for entry in entries if _has_printable_name(entry) and _is_accessible(entry)]
     except OSError as error:
-        logging.warning("left out: %s: %s", os.fsencode(directory), error.strerror)
+        logging.warning("skipping %s: %s", os.fsencode(directory), error.strerror)
         return []
 
 
-def _is_there(entry: os.DirEntry) -> bool:
-    """Whether it can be looked at: a link to itself can't."""
+def _is_accessible(entry: os.DirEntry) -> bool:
+    """Whether an entry is a file or a directory; a link to itself raises an error."""
     try:
         return entry.is_file() or entry.is_dir()
     except OSError:
         return False
 
 
-def _is_text(entry: os.DirEntry) -> bool:
-    """Whether a name that the file system gave is text, with no bytes that Python had to escape."""
-    if is_plain(entry.name):
+def _has_printable_name(entry: os.DirEntry) -> bool:
+    """Whether a name is text, without bytes that Python had to escape."""
+    if is_printable(entry.name):
         return True
-    logging.warning("left out, as its name is not UTF-8 or has control characters: %s", os.fsencode(entry.path))
+    logging.warning("skipping %s: its name is not UTF-8 or contains control characters", os.fsencode(entry.path))
     return False
 
 
-def is_plain(name: str) -> bool:
-    r"""Whether a name has no characters that steer a terminal, or are none; blanks of all scripts are fine.
+def is_printable(name: str) -> bool:
+    r"""Whether a name has no control characters and no lone surrogates; spaces of all scripts are allowed.
 
-    >>> [is_plain(name) for name in ("a b.jpg", "a\N{NARROW NO-BREAK SPACE}b.jpg", "a\x1b[2J.jpg", "\udce9.jpg")]
+    >>> [is_printable(name) for name in ("a b.jpg", "a\N{NARROW NO-BREAK SPACE}b.jpg", "a\x1b[2J.jpg", "\udce9.jpg")]
     [True, True, False, False]
     """
-    # nearly all names are decided at once, and each caption has one
-    return name.isprintable() or all(each.isprintable() or unicodedata.category(each) == "Zs" for each in name)
+    # the first test settles nearly all names, and there is one per caption
+    return name.isprintable() or all(char.isprintable() or unicodedata.category(char) == "Zs" for char in name)

@@ -1,41 +1,52 @@
-"""What the ingest does not take: the reasons, and when it is too much."""
+"""What the ingest rejects: all reasons, the records of rejected lines and images, and the limit that fails a run."""
 
 import collections
 import dataclasses
 import enum
 import json
+import os
 from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from components.shared.records import REJECTS_FILE
+from components.shared.storage import write_text
 
 
 class Reason(str, enum.Enum):
-    """Why a line or a picture is not taken. The picture's own faults are those of `components.images.PictureFault`."""
+    """Why a line or an image is rejected; the values are what the rejects artifact shows."""
 
+    # lines of caption files, in `formats`
     BAD_LINE = "bad_line"
     BAD_ENCODING = "bad_encoding"
     EMPTY_CAPTION = "empty_caption"
     LONG_CAPTION = "long_caption"
+    # captions of an image, in `grouping`
     TOO_MANY_CAPTIONS = "too_many_captions"
+    # names in captions, in `name_resolution` and `splits`; for copies of an image in `image_checks`
     OUTSIDE_DATA_DIR = "outside_data_dir"
     MISSING_IMAGE = "missing_image"
     AMBIGUOUS_NAME = "ambiguous_name"
+    # files that can't be read, and faults of image files, found by `inspection` and rejected in `image_checks`
+    UNREADABLE_IMAGE = "unreadable_image"
     UNDECODABLE = "undecodable"
     TRUNCATED = "truncated"
     TOO_LARGE = "too_large"
     TOO_SMALL = "too_small"
+    # images that are in two splits, in `image_checks`
     DUPLICATE = "duplicate"
 
 
 @dataclasses.dataclass(frozen=True)
 class Reject:
-    """One line, or one picture with all its lines, that is not taken.
+    """One rejected line, or one rejected image with all its captions.
 
     Attributes:
-      image_id: as far as it is known.
-      line: number of the (first) source line, or of the element of a JSON document, from 1.
+      image_id: name of the image, as far as it is known.
+      line: number of the (first) line in the caption file, or of the element of a JSON document, from 1.
       reason: the kind of fault.
       detail: what exactly is wrong.
-      rows: how many captions are lost by it.
-      source: the caption file, below the data directory.
+      rows: number of captions that are lost with it.
+      source: path of the caption file below the data directory.
     """
 
     image_id: str
@@ -46,47 +57,77 @@ class Reject:
     source: str = ""
 
     def __post_init__(self) -> None:
-        # what a hostile file says is printed, and written as UTF-8
+        # text from a hostile file is printed, and written as UTF-8
         for name in ("image_id", "detail", "source"):
             text = getattr(self, name)
             if not text.isprintable():
                 object.__setattr__(self, name, ascii(text)[1:-1])
 
     def to_json(self) -> str:
-        """One line of the `rejects` artifact."""
+        """Serializes the reject as one line of the `rejects` artifact."""
         fields = dataclasses.asdict(self) | {"reason": self.reason.value}
         return json.dumps(fields, ensure_ascii=False)
 
 
+class CaptionedName(Protocol):
+    """What images with captions have in common, before and after their files are found."""
+
+    @property
+    def image_id(self) -> str:
+        """See `records.IMAGE_ID`."""
+
+    @property
+    def source(self) -> str:
+        """The caption file."""
+
+    @property
+    def line(self) -> int:
+        """The line of its first caption."""
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """Its captions."""
+
+
+def reject_image(image: CaptionedName, reason: Reason, detail: str) -> Reject:
+    """Makes a reject of an image with all its captions."""
+    return Reject(image.image_id, image.line, reason, detail, len(image.captions), image.source)
+
+
 class TooManyRejects(ValueError):
-    """More of the data is bad than the settings allow."""
+    """More of the data is rejected than the settings allow."""
 
 
 def count(rejects: Iterable[Reject]) -> dict[str, int]:
-    """Number of rejects by reason, most frequent first."""
+    """Counts rejects per reason, most frequent first."""
     return dict(collections.Counter(reject.reason.value for reject in rejects).most_common())
 
 
-def check_fraction(rejects: Sequence[Reject], rows: int, allowed: float) -> None:
-    """Stops the run when too many of the captions are lost.
+def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: float) -> None:
+    """Fails the run if too many captions are rejected.
 
     Args:
-      rejects: all of them.
-      rows: captions in the source, lost ones included.
-      allowed: share of the captions that may be lost, 0 to 1.
+      rejects: all rejects.
+      num_captions: number of captions in the data, rejected ones included.
+      max_fraction: fraction of the captions that may be rejected, 0 to 1.
 
     Raises:
       TooManyRejects: with the reasons, most frequent first, and three examples of each.
     """
-    lost = sum(reject.rows for reject in rejects)
-    if lost <= allowed * rows:
+    num_rejected = sum(reject.rows for reject in rejects)
+    if num_rejected <= max_fraction * num_captions:
         return
     lines = [
-        f"{lost} of {rows} captions ({lost / max(rows, 1):.1%}) can't be used; data.max_reject_fraction allows "
-        f"{allowed:.1%}. Mend the data, or raise it if this loss is meant."
+        f"{num_rejected} of {num_captions} captions ({num_rejected / max(num_captions, 1):.1%}) can't be used; "
+        f"data.max_reject_fraction allows {max_fraction:.1%}. Fix the data, or raise the limit if this is intended."
     ]
     for reason, number in count(rejects).items():
         lines.append(f"  {reason}: {number}")
         examples = [reject for reject in rejects if reject.reason.value == reason][:3]
         lines += [f"    {reject.source}:{reject.line}: {reject.image_id}: {reject.detail}" for reject in examples]
     raise TooManyRejects("\n".join(lines))
+
+
+def write_rejects(uri: str, rejects: Iterable[Reject]) -> None:
+    """Writes the rejects as JSON lines into the directory of the `rejects` artifact."""
+    write_text(os.path.join(uri, REJECTS_FILE), "".join(f"{reject.to_json()}\n" for reject in rejects))

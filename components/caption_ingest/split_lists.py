@@ -1,107 +1,204 @@
-"""The official splits as lists of names, one file a split."""
+"""Official splits as lists of image names, one file per split."""
 
 import collections
-import os
+import dataclasses
+import itertools
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+import posixpath
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from components.caption_ingest import readers
-from components.caption_ingest.files import is_plain
+from components.caption_ingest.files import is_printable
+from components.caption_ingest.formats.base import MAX_NAME_LENGTH, numbered_lines
+from components.caption_ingest.grouping import ImageCaptions
+from components.caption_ingest.names import comparison_form, compose
+from components.shared.records import TRAIN
 
-FEW = 0.5  # share of a list's names below which it does not seem to belong to the captions
-MAX_NAME = 1024  # characters of a name
-_MAX_ENDS = 16  # directories that lists and captions may differ by
+MAX_EXAMPLES = 3  # names in a warning
+_MAX_SUFFIXES = 16  # directories by which lists and captions may differ
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What the lists state about one image.
+
+    Attributes:
+      split: its split; None if no list names it, or if that is not clear.
+      candidates: the listed names that it may have, where that is not clear.
+    """
+
+    split: str | None = None
+    candidates: tuple[str, ...] = ()
 
 
 class SplitLists:
-    """Which split the lists put a picture into.
+    """The splits that the lists state for images.
 
-    Lists and captions may name a picture differently: with or without directory, with or without suffix.
+    Lists and captions may name an image differently: with or without directory, with or without file extension, and, of
+    names that no image has as they are spelled, in upper or lower case or with another extension.
+
+    Attributes:
+      names: listed name -> split.
     """
 
     def __init__(self, lists: Mapping[str, pathlib.Path]):
         """Reads the lists.
 
         Args:
-          lists: split -> its file.
+          lists: split -> file of its list.
 
         Raises:
-          ValueError: a picture is in two lists, or a list is not UTF-8, or has a line that is no name.
+          ValueError: an image is in two lists, a list is not UTF-8, or a line is no image name.
         """
         self._lists = lists
-        self._first: dict[str, str] = {}  # split -> the first name in its list, for messages
-        self._whole: dict[str, str] = {}  # name as the list has it -> split
+        self.names: dict[str, str] = {}
         for split, path in lists.items():
-            for number, name in _names(path):
-                self._first.setdefault(split, name)
-                if self._whole.setdefault(name, split) != split:
-                    raise ValueError(f"{path}:{number}: {name} is in the {self._whole[name]} list already")
-        # end of such a name, after a slash -> split; None where the lists disagree
-        self._ends: dict[str, str | None] = {}
-        for name, split in self._whole.items():
-            for end in _ends(name)[1:]:
-                self._ends[end] = split if self._ends.get(end, split) == split else None
+            for number, name in _read_names(path):
+                if self.names.setdefault(name, split) != split:
+                    raise ValueError(f"{path}:{number}: {name} is already in the {self.names[name]} split list")
 
-    def split_of(self, image_id: str, uri: str | None, alone: bool) -> str | None:
-        """The split of a picture; None where no list names it.
+    @property
+    def splits(self) -> Collection[str]:
+        """The splits that have a list."""
+        return self._lists.keys()
 
-        Args:
-          image_id: as the captions name it.
-          uri: its path below the data directory; None where there is no such file.
-          alone: no other file has its name, so that the name is enough to know it by.
-        """
-        if not self._whole:
-            return None
-        names = [image_id] if uri in (None, image_id) else [image_id, uri]
-        ends = [end for name in names for end in _ends(name)]
-        for whole in [*ends, *map(_stem, ends)]:
-            if whole in self._whole:
-                return self._whole[whole]
-        for name in [*names, *([os.path.basename(image_id)] if alone else [])]:
-            if split := self._ends.get(name) or self._ends.get(_stem(name)):
-                return split
-        return None
+    def match(self, images: Sequence[ImageCaptions]) -> tuple[list[Listing], list[str]]:
+        """Finds the images in the lists.
 
-    def doubts(self, found: Iterable[str | None], example: str) -> list[str]:
-        """Says which lists do not seem to belong to the captions.
+        A name that could only be an image's if it were spelled differently counts where no other image has it.
 
         Args:
-          found: what `split_of` said of each picture.
-          example: the name of one of the pictures, for the message.
+          images: all images of the captions.
+
+        Returns:
+          the listing of each image; a warning for each list with names that no image has.
         """
-        matched, sizes = collections.Counter(found), collections.Counter(self._whole.values())
-        return [
-            f"{self._lists[split].name} names {size} pictures, and the captions know {matched[split]} of them: it has "
-            f"names as {self._first[split][:80]!r}, the captions as {example[:80]!r}"
-            for split, size in sizes.items()
-            if matched[split] < FEW * size
-        ]
+        listings = [Listing()] * len(images)
+        unmatched = dict(self.names)
+        for list_form, image_forms in _PASSES:
+            if not unmatched:
+                break
+            index = _NameIndex(unmatched, list_form, image_forms)
+            is_exact = list_form is compose
+            # an image whose row states a split needs no guess
+            found = {
+                row: index.find(image)
+                for row, image in enumerate(images)
+                if listings[row] == Listing() and (is_exact or not image.row_split)
+            }
+            num_claims = collections.Counter(itertools.chain.from_iterable(found.values()))
+            for row, names in found.items():
+                splits = {self.names[name] for name in names}
+                is_shared = not is_exact and any(num_claims[name] > 1 for name in names)
+                if len(splits) == 1 and (splits == {TRAIN} or not is_shared):
+                    listings[row] = Listing(splits.pop())
+                elif names:
+                    listings[row] = Listing(candidates=tuple(names))
+            matched = {name for row, names in found.items() if listings[row].split for name in names}
+            unmatched = {name: split for name, split in unmatched.items() if name not in matched}
+        return listings, self._mismatch_warnings(unmatched, images[0].image_id if images else "")
+
+    def _mismatch_warnings(self, unmatched: Mapping[str, str], example: str) -> list[str]:
+        """Warns of listed names that no image has.
+
+        Args:
+          unmatched: these names -> their splits.
+          example: name of one of the images.
+        """
+        num_names = collections.Counter(self.names.values())
+        warnings = []
+        for split, size in num_names.items():
+            names = [name for name, other in unmatched.items() if other == split]
+            if names:
+                examples = ", ".join(repr(name[:80]) for name in names[:MAX_EXAMPLES])
+                warnings.append(
+                    f"{self._lists[split].name} names {size} images, and the captions contain {size - len(names)} of "
+                    f"them, not {examples}{', …' if len(names) > MAX_EXAMPLES else ''}; the captions have names like "
+                    f"{example[:80]!r}"
+                )
+        return warnings
 
 
-def _names(path: pathlib.Path) -> Iterator[tuple[int, str]]:
-    """The numbered names in a list."""
-    for number, raw in readers.numbered_lines(path):
+class _NameIndex:
+    """Finds the listed names that an image may have."""
+
+    def __init__(
+        self,
+        splits: Mapping[str, str],
+        list_form: Callable[[str], str],
+        image_forms: Sequence[Callable[[str], str]],
+    ):
+        """Indexes the names.
+
+        Args:
+          splits: listed name -> split.
+          list_form: the form in which listed names are compared.
+          image_forms: the forms of an image's name that may equal it.
+        """
+        self._splits, self._image_forms = splits, image_forms
+        self._by_form: dict[str, list[str]] = {}  # form of a name -> listed names
+        self._endings: dict[str, list[str]] = {}  # form of its end, after a slash -> listed names
+        for name in splits:
+            whole, *endings = _suffixes(list_form(name))
+            self._by_form.setdefault(whole, []).append(name)
+            for ending in endings:
+                self._endings.setdefault(ending, []).append(name)
+
+    def find(self, image: ImageCaptions) -> list[str]:
+        """Returns the listed names that an image may have; of several splits only where none is more likely."""
+        file = image.match.file
+        names = [image.image_id] if file is None or file.uri == image.image_id else [image.image_id, file.uri]
+        suffixes = [suffix for name in names for suffix in _suffixes(name)]
+        for form in self._image_forms:
+            for suffix in suffixes:
+                if listed := self._by_form.get(form(suffix)):
+                    return listed
+        unclear: list[str] = []
+        for name in [*names, *([posixpath.basename(image.image_id)] if image.match.is_unambiguous else [])]:
+            for form in self._image_forms:
+                listed = self._endings.get(form(name), [])
+                if len({self._splits[other] for other in listed}) == 1:
+                    return listed
+                unclear = unclear or listed
+        return unclear
+
+
+def _read_names(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """Yields the numbered names in a list."""
+    for number, raw in numbered_lines(path):
         try:
-            name = raw.decode().strip().replace("\\", "/").removeprefix("./")
+            name = compose(raw.decode().strip().replace("\\", "/").removeprefix("./"))
         except UnicodeDecodeError:
             raise ValueError(f"{path}:{number}: not UTF-8") from None
-        if len(name) > MAX_NAME:
-            raise ValueError(f"{path}:{number}: {len(name)} characters, which is no name of a picture")
-        if not is_plain(name):
-            raise ValueError(f"{path}:{number}: control characters, which no name of a picture has")
+        if len(name) > MAX_NAME_LENGTH:
+            raise ValueError(f"{path}:{number}: {len(name)} characters, too long for the name of an image")
+        if not is_printable(name):
+            raise ValueError(f"{path}:{number}: the name contains control characters")
         if name:
             yield number, name
 
 
-def _ends(name: str) -> list[str]:
-    """The ends of a path, longest first.
+def _suffixes(name: str) -> list[str]:
+    """Lists the ends of a path, longest first.
 
-    >>> _ends("train/images/a.jpg")
+    >>> _suffixes("train/images/a.jpg")
     ['train/images/a.jpg', 'images/a.jpg', 'a.jpg']
     """
     parts = name.split("/")
-    return [name, *("/".join(parts[start:]) for start in range(max(1, len(parts) - _MAX_ENDS), len(parts)))]
+    return [name, *("/".join(parts[start:]) for start in range(max(1, len(parts) - _MAX_SUFFIXES), len(parts)))]
 
 
 def _stem(name: str) -> str:
-    return os.path.splitext(name)[0]
+    return posixpath.splitext(compose(name))[0]
+
+
+def _form_of_stem(name: str) -> str:
+    return _stem(comparison_form(name))
+
+
+# a listed name is compared with an image's name and with its stem: as they are spelled, then in another case, and last
+# without the extensions of both
+_PASSES: Sequence[tuple[Callable[[str], str], Sequence[Callable[[str], str]]]] = (
+    (compose, (compose, _stem)),
+    (comparison_form, (comparison_form, _form_of_stem)),
+    (_form_of_stem, (_form_of_stem,)),
+)

@@ -1,62 +1,125 @@
-"""Which split a picture belongs to: always by picture, never by caption."""
+"""Which split an image belongs to: always decided per image, never per caption."""
 
+import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 
-from components.records import EVAL, SPLITS, TEST, TRAIN
+from components.caption_ingest.grouping import ImageCaptions
+from components.caption_ingest.names import compose
+from components.caption_ingest.rejects import Reason, Reject, reject_image
+from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
+from components.caption_ingest.split_lists import Listing, SplitLists
+from components.shared.records import EVAL, SPLITS, TEST, TRAIN
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitAssignment:
+    """The splits of images.
+
+    Attributes:
+      splits: the split of each image, None for an image that is skipped, a reject for one whose split is not clear.
+      is_official: whether the dataset itself defines the splits.
+      warnings: mismatches between lists and captions, and the number of skipped images.
+    """
+
+    splits: tuple[str | Reject | None, ...]
+    is_official: bool
+    warnings: tuple[str, ...]
+
+
+def assign_splits(
+    images: Sequence[ImageCaptions], lists: SplitLists, settings: CaptionIngestSettings
+) -> SplitAssignment:
+    """Assigns every image to a split, by official lists, rows or file names, else by a hash of its ID.
+
+    Raises:
+      ValueError: rows and lists disagree about an image.
+    """
+    listings, warnings = lists.match(images)
+    official = [_official_split(image, listing) for image, listing in zip(images, listings, strict=True)]
+    official_splits = {*lists.splits, *(split for split in official if isinstance(split, str))}
+    splits = [
+        split if isinstance(split, Reject) else assign_split(image.image_id, split, official_splits, settings)
+        for image, split in zip(images, official, strict=True)
+    ]
+    if num_skipped := splits.count(None):
+        reason = "no official split list names them (data.unlisted_images=skip)"
+        warnings.append(f"{num_skipped} images skipped: {reason}")
+    return SplitAssignment(tuple(splits), bool(official_splits), tuple(warnings))
+
+
+def _official_split(image: ImageCaptions, listing: Listing) -> str | Reject | None:
+    """Returns the split that the dataset states; rows and lists come before the names of caption files.
+
+    An image that may be one of several listed ones is rejected: it could be a test image, which must not be trained on.
+
+    Raises:
+      ValueError: rows and lists disagree.
+    """
+    if image.row_split and listing.split and image.row_split.split != listing.split:
+        place = f"{image.row_split.source}:{image.row_split.line}"
+        raise ValueError(
+            f"{place}: {image.image_id} is in {image.row_split.split} here, but in the {listing.split} split list"
+        )
+    if image.row_split:
+        return image.row_split.split
+    if listing.candidates:
+        names = ", ".join(listing.candidates[:2])
+        detail = f"the split lists may mean it, or another image, by {names}; they must name it as the captions do"
+        return reject_image(image, Reason.AMBIGUOUS_NAME, detail)
+    return listing.split or (image.file_split.split if image.file_split else None)
+
+
+def assign_split(
+    image_id: str, official: str | None, official_splits: Collection[str], settings: CaptionIngestSettings
+) -> str | None:
+    """Assigns one image to a split.
+
+    Official splits decide if there are any. If the dataset has no test split, as when its authors keep it to
+    themselves, its dev split becomes the test split, and a part of train, chosen by hash, becomes eval.
+
+    Args:
+      image_id: id of the image.
+      official: its official split; None if it has none.
+      official_splits: the splits that the dataset defines; empty if it defines none.
+      settings: `split_fractions` for what is assigned by hash, `unlisted_images` for images without official split.
+
+    Returns:
+      the split; None for an image that is skipped.
+    """
+    if not official_splits:
+        return hash_split(image_id, settings.split_fractions)
+    if official is None and settings.unlisted_images == "skip":
+        return None
+    split = official or TRAIN
+    if TEST not in official_splits and split == EVAL:
+        return TEST
+    if split == TRAIN and not {TEST, EVAL} <= set(official_splits):
+        return hash_split(image_id, dataclasses.replace(settings.split_fractions, test=0.0))
+    return split
+
+
+def hash_split(image_id: str, fractions: SplitFractions) -> str:
+    """Assigns a split by the hash of the image's ID.
+
+    >>> hash_split("a.jpg", SplitFractions(train=1.0, eval=0.0, test=0.0))
+    'train'
+    """
+    sizes = {split: getattr(fractions, split) for split in SPLITS}
+    position, reached = unit_hash(image_id, "split") * sum(sizes.values()), 0.0
+    for split, size in sizes.items():
+        reached += size
+        if position < reached:
+            return split
+    return max(SPLITS, key=lambda split: sizes[split])
 
 
 def unit_hash(image_id: str, purpose: str) -> float:
-    """A number in [0, 1), evenly spread: the same for an id in every run and on every machine.
+    """Hashes an ID to a number in [0, 1), uniformly distributed and the same in every run and on every machine.
 
     Args:
-      image_id: the picture.
-      purpose: what is drawn. Draws for different purposes are independent: the pictures that a limit takes must not all
-        fall into one split.
+      image_id: id of the image.
+      purpose: what the number decides. Numbers for different purposes are independent: the images that `max_images`
+        selects must not all fall into one split.
     """
-    return int.from_bytes(hashlib.sha256(f"{purpose}\0{image_id}".encode()).digest()[:8], "big") / 2**64
-
-
-def by_hash(image_id: str, shares: Mapping[str, float]) -> str:
-    """Draws a split by the hash of the id.
-
-    >>> by_hash("a.jpg", {"train": 1.0, "eval": 0.0, "test": 0.0})
-    'train'
-    """
-    draw, reached = unit_hash(image_id, "split") * sum(shares.values()), 0.0
-    for split in SPLITS:
-        reached += shares[split]
-        if draw < reached:
-            return split
-    return max(shares, key=lambda split: shares[split])
-
-
-def assign(
-    image_id: str, listed: str | None, lists: Collection[str], shares: Mapping[str, float], unlisted: str
-) -> str | None:
-    """The split of a picture.
-
-    Official lists decide where there are any. Where the data set keeps its test list to itself, its dev list is the
-    test split, and checkpoints are chosen on a part of train that is held out by hash.
-
-    Args:
-      image_id: the picture.
-      listed: the list that names it, or None.
-      lists: the splits for which the data set has lists; empty if it has none.
-      shares: split -> share of the pictures, for what is drawn by hash.
-      unlisted: "train" or "skip", for a picture that no list names though there are lists.
-
-    Returns:
-      the split, or None for a picture that is left out.
-    """
-    if not lists:
-        return by_hash(image_id, shares)
-    if listed is None and unlisted == "skip":
-        return None
-    split = listed or TRAIN
-    if TEST not in lists and EVAL in lists:
-        split = {EVAL: TEST}.get(split, split)
-        return by_hash(image_id, {**shares, TEST: 0.0}) if split == TRAIN else split
-    if EVAL not in lists and split == TRAIN:
-        return by_hash(image_id, {**shares, TEST: 0.0})
-    return split
+    return int.from_bytes(hashlib.sha256(f"{purpose}\0{compose(image_id)}".encode()).digest()[:8], "big") / 2**64

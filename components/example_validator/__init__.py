@@ -1,1 +1,1 @@
-"""Statistics against the schema: data that breaks it stops the pipeline."""
+"""Validates the statistics against the schema; data that violates it stops the pipeline."""

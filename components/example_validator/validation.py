@@ -1,4 +1,4 @@
-"""Statistics against the schema, against those of eval, and against those of the data before."""
+"""Validates statistics against the schema, against those of eval, and against those of the previous data."""
 
 import dataclasses
 import io
@@ -10,15 +10,15 @@ from rich.table import Table
 from rich.text import Text
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 
-from components.records import EVAL, TRAIN
+from components.shared.records import EVAL, TRAIN
 
 WIDTH = 110  # columns of the printed table
-# anomalies of the schema's drift and skew comparators; all others say that the data is wrong
+# anomalies of the schema's drift and skew comparators; all others are violations of the schema
 _COMPARATORS = {number for name, number in anomalies_pb2.AnomalyInfo.Type.items() if name.startswith("COMPARATOR_")}
 
 
-class InvalidData(ValueError):
-    """The data breaks the schema."""
+class InvalidDataError(ValueError):
+    """The data violates the schema, or has drifted where that is to fail."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,25 +26,25 @@ class Problem:
     """One anomaly of one feature.
 
     Attributes:
-      split: where it was found.
-      feature: which; "(all)" for the data set.
-      what: the kind.
-      detail: what exactly.
-      bad: how many of the split's pictures are at fault; None where none is by itself, as of drift.
-      pictures: how many the split has.
-      is_error: the data is wrong, and not only other than before.
+      split: the split with the anomaly.
+      feature: the feature; "(all)" for the dataset.
+      kind: TFDV's short description.
+      detail: TFDV's description.
+      num_invalid: number of the split's images that violate the schema; None where no single one does, as with drift.
+      num_images: number of the split's images.
+      is_error: whether the data is invalid, and not only different.
     """
 
     split: str
     feature: str
-    what: str
+    kind: str
     detail: str
-    bad: int | None
-    pictures: int
+    num_invalid: int | None
+    num_images: int
     is_error: bool
 
     def __str__(self) -> str:
-        return f"{self.split}: {self.feature}: {self.what}: {self.detail}"
+        return f"{self.split}: {self.feature}: {self.kind}: {self.detail}"
 
 
 def validate(
@@ -56,80 +56,81 @@ def validate(
 
     Args:
       statistics: split -> its statistics.
-      schema: with drift comparators (train against the train split before) and skew comparators (train against eval).
-      previous: of the train split of the data before this; None if there is none.
+      schema: the schema, with drift comparators (train against the previous train) and skew comparators (train against
+        eval).
+      previous: the statistics of the previous data's train split; None if there is none.
 
     Returns:
-      split -> what TFDV found.
+      split -> TFDV's anomalies.
     """
     return {
         split: tfdv.validate_statistics(
-            found,
+            split_statistics,
             schema,
             previous_statistics=previous if split == TRAIN else None,
             serving_statistics=statistics.get(EVAL) if split == TRAIN else None,
         )
-        for split, found in statistics.items()
+        for split, split_statistics in statistics.items()
     }
 
 
-def problems(
+def find_problems(
     anomalies: Mapping[str, anomalies_pb2.Anomalies],
     statistics: Mapping[str, statistics_pb2.DatasetFeatureStatisticsList],
     count: Callable[[str, Collection[str]], Mapping[str, int]],
 ) -> list[Problem]:
-    """All anomalies, errors first.
+    """Lists all anomalies, errors first.
 
     Args:
-      anomalies: split -> what TFDV found.
+      anomalies: split -> TFDV's anomalies.
       statistics: split -> its statistics.
-      count: (split, features) -> for each of the features, how many of the split's pictures break its rules; not asked
-        where there is nothing but drift and skew.
+      count: counts the images of a split that violate the schema: (split, features) -> {feature: number}. It is not
+        called where there is nothing but drift and skew.
     """
-    found = []
+    problems = []
     for split in sorted(anomalies):
-        pictures = sum(dataset.num_examples for dataset in statistics[split].datasets)
+        num_images = sum(dataset.num_examples for dataset in statistics[split].datasets)
         infos = sorted(anomalies[split].anomaly_info.items())
         if anomalies[split].HasField("dataset_anomaly_info"):
             infos.append(("(all)", anomalies[split].dataset_anomaly_info))
         reasons = [(feature, info, reason) for feature, info in infos for reason in info.reason]
-        at_fault = {feature for feature, _, reason in reasons if reason.type not in _COMPARATORS}
-        bad = count(split, at_fault) if at_fault else {}
+        invalid_features = {feature for feature, _, reason in reasons if reason.type not in _COMPARATORS}
+        num_invalid = count(split, invalid_features) if invalid_features else {}
         for feature, info, reason in reasons:
             is_comparison = reason.type in _COMPARATORS
             is_error = info.severity == anomalies_pb2.AnomalyInfo.ERROR and not is_comparison
-            number = None if is_comparison else bad.get(feature) or None
-            what, detail = reason.short_description, reason.description
-            found.append(Problem(split, feature, what, detail, number, int(pictures), is_error))
-    return sorted(found, key=lambda problem: not problem.is_error)
+            number = None if is_comparison else num_invalid.get(feature) or None
+            kind, detail = reason.short_description, reason.description
+            problems.append(Problem(split, feature, kind, detail, number, int(num_images), is_error))
+    return sorted(problems, key=lambda problem: not problem.is_error)
 
 
-def check(found: Sequence[Problem], on_drift: str) -> None:
-    """Stops the run.
+def check(problems: Sequence[Problem], on_drift: str) -> None:
+    """Fails where the data must not go on.
 
     Args:
-      found: of `problems`.
-      on_drift: "stop" if changed data is to stop it, too.
+      problems: the problems of `find_problems`.
+      on_drift: "fail" if drift and skew are to fail, too.
 
     Raises:
-      InvalidData: with a table of all problems.
+      InvalidDataError: with a table of all problems.
     """
-    errors = [problem for problem in found if problem.is_error]
-    if errors:
-        raise InvalidData(f"the data breaks the schema in {len(errors)} places:\n{table(found)}")
-    if found and on_drift == "stop":
-        raise InvalidData(
-            f"the data is other than the schema's comparators allow, in {len(found)} places "
-            f"(data.on_drift=warn goes on):\n{table(found)}"
+    num_errors = sum(problem.is_error for problem in problems)
+    if num_errors:
+        raise InvalidDataError(f"the data violates the schema (anomalies: {num_errors}):\n{table(problems)}")
+    if problems and on_drift == "fail":
+        raise InvalidDataError(
+            f"drift or skew exceeds the schema's thresholds (anomalies: {len(problems)}; "
+            f"data.on_drift=warn only warns):\n{table(problems)}"
         )
 
 
-def table(found: Sequence[Problem]) -> str:
-    """The problems for people."""
-    rows = Table("split", "pictures", "feature", "what", "detail", box=None, pad_edge=False)
-    for problem in found:
-        pictures = f"{'–' if problem.bad is None else problem.bad} of {problem.pictures}"
-        cells = problem.split, pictures, problem.feature, problem.what, problem.detail
+def table(problems: Sequence[Problem]) -> str:
+    """Formats the problems as a table."""
+    rows = Table("split", "images", "feature", "problem", "detail", box=None, pad_edge=False)
+    for problem in problems:
+        images = f"{'–' if problem.num_invalid is None else problem.num_invalid} of {problem.num_images}"
+        cells = problem.split, images, problem.feature, problem.kind, problem.detail
         rows.add_row(*map(Text, cells))
     buffer = io.StringIO()
     Console(file=buffer, width=WIDTH).print(rows)

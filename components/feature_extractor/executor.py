@@ -1,57 +1,61 @@
-"""The extractor's executor: computes what the feature store lacks, and writes the manifest."""
+"""The extractor's executor: computes the features that the store lacks, and writes the manifest."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from absl import logging
-from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
-from components import records
-from components.feature_extractor import backbones, extract
+from components.feature_extractor import extract
+from components.feature_extractor.identity import fingerprint
+from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
-from components.features import Manifest
+from components.shared import records
+from components.shared.features import Manifest
+from components.shared.step import Artifacts, BeamStepExecutor, check_unchanged
+
+STORE_DIR = "store_dir"  # execution property: the feature store
+WEIGHTS = "the file or directory that feature_extractor names"
 
 
-def settings_of(exec_properties: dict[str, Any]) -> backbones.BackboneSettings:
-    """The backbone that the execution properties name."""
-    return backbones.BackboneSettings(
-        exec_properties["backbone"], exec_properties["weights"], exec_properties["image_size"]
-    )
+def store_of(settings: FeatureExtractorSettings, store_dir: str) -> FeatureStore:
+    """Returns the part of a feature store that holds a backbone's features."""
+    return FeatureStore(os.path.join(store_dir, fingerprint(settings)))
 
 
-def store_of(exec_properties: dict[str, Any], settings: backbones.BackboneSettings) -> FeatureStore:
-    """The store's directory for a backbone."""
-    return FeatureStore(os.path.join(exec_properties["store_dir"], backbones.fingerprint(settings)))
-
-
-class Executor(BaseBeamExecutor):
+class Executor(BeamStepExecutor):
     """See `component.FeatureExtractor`."""
 
-    def Do(
+    SETTINGS_CLASS = FeatureExtractorSettings
+
+    def run(
         self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
+        inputs: Artifacts,
+        outputs: Artifacts,
+        settings: FeatureExtractorSettings,
+        exec_properties: Mapping[str, Any],
     ) -> None:
-        self._log_startup(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        settings = settings_of(exec_properties)
-        store = store_of(exec_properties, settings)
-        grid, channels = store.prepare_backbone(settings)
-        pictures = extract.pictures_in(_identities(examples), examples.get_string_custom_property(records.DATA_ROOT))
-        computed = extract.extract_missing(pictures, store, exec_properties["batch_size"], self._make_beam_pipeline)
-        logging.info("%d of %d pictures computed, the others were in the store", computed, len(pictures))
-        shards = extract.shards_of(pictures, store)
-        features = artifact_utils.get_single_instance(output_dict["features"])
+        examples, features = inputs["examples"], outputs["features"]
+        store = store_of(settings, exec_properties[STORE_DIR])
+        observed = exec_properties.get(records.FINGERPRINT)
+        check_unchanged(WEIGHTS, observed and observed.rpartition(" ")[0], store.directory)
+        grid, channels = store.prepare_backbone(settings, lambda: check_weights(settings, store))
+        images = extract.images_by_id(_identities(examples), examples.get_string_custom_property(records.DATA_ROOT))
+        num_computed = extract.extract_missing(images, store, settings.batch_size, self._make_beam_pipeline)
+        logging.info("features of %d/%d images computed, the others were in the store", num_computed, len(images))
+        shards = extract.shards_of(images, store)
         Manifest(os.path.basename(store.directory), store.directory, grid, channels, shards).save(features.uri)
-        features.set_int_custom_property(records.COMPUTED, computed)
+        features.set_int_custom_property(records.COMPUTED, num_computed)
+
+
+def check_weights(settings: FeatureExtractorSettings, store: FeatureStore) -> None:
+    """Checks that the backbone that was exported is the one that the store's directory is named after."""
+    check_unchanged(WEIGHTS, os.path.basename(store.directory), fingerprint(settings))
 
 
 def _identities(examples: Artifact) -> Iterator[tuple[str, str, str]]:
-    """(image id, uri, sha256) of every picture."""
+    """Yields (image ID, uri, sha256) of every image."""
     names = (records.IMAGE_ID, records.IMAGE_URI, records.SHA256)
     spec = {name: records.EXAMPLE_SPEC[name] for name in names}
     for split in records.SPLITS:

@@ -8,29 +8,30 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.grappler import tf_optimizer
 
-from components import images
-from components.feature_extractor import backbones
+from components.feature_extractor.backbones.registry import source_of
+from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared.images import decoding
 
-SMALL = 256  # bytes; constants up to this size stay in the graph: shapes, axes, scales
+MAX_INLINE_BYTES = 256  # constants up to this size stay in the graph: shapes, axes, scales
 
 
-def export(settings: backbones.BackboneSettings, directory: str) -> tuple[tuple[int, int], int]:
-    """Saves a backbone with all that stands before it.
+def export(settings: FeatureExtractorSettings, directory: str) -> tuple[tuple[int, int], int]:
+    """Saves a backbone with everything that comes before it.
 
     Args:
-      settings: which.
-      directory: for the SavedModel; `components.features.Backbone` says what is in it.
+      settings: which backbone.
+      directory: directory for the SavedModel, whose functions `components.shared.features.Backbone` describes.
 
     Returns:
       ((rows, columns), channels) of the feature map.
 
     Raises:
-      ValueError: as `backbones.build`.
+      ValueError: as `BackboneSource.build`.
     """
-    model = backbones.build(settings)
+    source = source_of(settings)
+    model, preprocess, size = source.build(settings), source.preprocess(settings), source.input_size(settings)
     _make_depthwise(model)
     _, rows, columns, channels = model.output_shape
-    preprocess, size = backbones.preprocessing(settings.name), settings.size
 
     @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.float32, "pixels")])
     def network(pixels: tf.Tensor) -> tf.Tensor:
@@ -42,12 +43,14 @@ def export(settings: backbones.BackboneSettings, directory: str) -> tuple[tuple[
 
 
 def _make_depthwise(model: keras.Model) -> None:
-    """Computes convolutions that have a group for each channel as depthwise ones, which give the same.
+    """Computes convolutions with one group per channel as depthwise ones, with the same results.
 
     Keras compiles them with XLA, in functions that can't be folded and are four to eight times slower on a CPU.
     """
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D) and 1 < layer.groups == layer.input.shape[-1]:
+        if isinstance(layer, keras.Model):
+            _make_depthwise(layer)
+        elif isinstance(layer, keras.layers.Conv2D) and 1 < layer.groups == layer.input.shape[-1]:
             layer.convolution_op = functools.partial(_depthwise, layer)
 
 
@@ -63,7 +66,7 @@ class _Folded(tf.Module):
     def __init__(self, network: tf.types.experimental.PolymorphicFunction, size: int):
         super().__init__()
         graph, source, result, constants = _fold(network)
-        # constants of 90 MB are copied by each pass over the graph: it took six seconds until the first batch was done
+        # constants of 90 MB are copied by each pass over the graph: the first batch took six seconds
         self._weights = [tf.Variable(value, trainable=False) for value in constants.values()]
 
         def from_pixels(pixels: tf.Tensor) -> tf.Tensor:
@@ -76,7 +79,7 @@ class _Folded(tf.Module):
 
         def features(encoded: tf.Tensor) -> tf.Tensor:
             pixels = tf.map_fn(
-                lambda picture: images.decode_and_resize(picture, size),
+                lambda image: decoding.decode_and_resize(image, size),
                 encoded,
                 fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
             )
@@ -86,23 +89,25 @@ class _Folded(tf.Module):
 
 
 def _fold(network: tf.types.experimental.PolymorphicFunction):
-    """Folds what is constant: the batch norm goes into the kernels of the convolutions before it.
+    """Folds constants: the batch norm goes into the kernels of the convolutions before it.
 
     Returns:
-      the graph without its larger constants, the name of its input, the name of its output, and the constants by name.
+      the graph without its larger constants, the names of its input and its output, and the constants by name.
     """
     frozen = convert_variables_to_constants_v2(network.get_concrete_function())
     [source], [result] = frozen.inputs, frozen.outputs
     meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=frozen.graph.as_graph_def(), graph=frozen.graph)
     fetches = meta_graph_pb2.CollectionDef()
     fetches.node_list.value.extend([source.name, result.name])
-    meta_graph.collection_def["train_op"].CopyFrom(fetches)  # where Grappler looks for what is to be kept
+    meta_graph.collection_def["train_op"].CopyFrom(fetches)  # where Grappler looks for the nodes to keep
     config = config_pb2.ConfigProto()
-    # no other pass: they leave operations that other versions of TensorFlow need not know
+    # no other pass: they add operations that other versions of TensorFlow may not have
     config.graph_options.rewrite_options.optimizers.extend(["constfold", "dependency"])
     graph = tf_optimizer.OptimizeGraph(config, meta_graph)
     values = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
-    constants = {name: tf.make_ndarray(value) for name, value in values.items() if len(value.tensor_content) > SMALL}
+    constants = {
+        name: tf.make_ndarray(value) for name, value in values.items() if len(value.tensor_content) > MAX_INLINE_BYTES
+    }
     kept = [node for node in graph.node if node.name not in constants]
     del graph.node[:]
     graph.node.extend(kept)

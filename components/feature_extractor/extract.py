@@ -1,15 +1,11 @@
-"""Pictures -> shards of the feature store, in Beam."""
+"""From images to shards of the feature store, in Beam."""
 
 import collections
 import concurrent.futures
-import contextlib
-import dataclasses
-import hashlib
 import logging
 import os
 import random
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -17,70 +13,55 @@ import tensorflow as tf
 from apache_beam.metrics.metric import MetricResults, Metrics, MetricsFilter
 from apache_beam.utils.shared import Shared
 
-from components import images, records
-from components.feature_extractor.store import FeatureStore, News
-from components.features import Backbone
-from components.progress import Progress
+from components.feature_extractor.identity import FEATURE_VERSION
+from components.feature_extractor.store import CommitWatcher, FeatureStore
+from components.shared import records
+from components.shared.code_identity import CodeChangedError
+from components.shared.features import Backbone, MissingFeaturesError
+from components.shared.images import inspection
+from components.shared.images.ingested import IngestedImage, read_verified
+from components.shared.progress import Progress, polled
 
-SMALLEST_SHARD, LARGEST_SHARD = 4, 512  # pictures
-FEW_SHARDS, MANY_SHARDS = 25, 80  # of a small run, and of one whose shards are whole batches
-CONCURRENT = 2  # shards a worker process computes at a time: one is decoded or written while the other is multiplied
-POLL_SECONDS = 1.0  # between two looks at what is committed
+MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 4, 512
+SMALL_RUN_SHARDS, LARGE_RUN_SHARDS = 25, 80  # of a small run, and of one whose shards are several batches
+CONCURRENT_SHARDS = 2  # per worker process: one is decoded or written while the network computes the other
 LOGGER = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture of the run: its path and the hash that the ingest took of its bytes."""
-
-    path: str
-    sha256: str
-
-
-class PictureChanged(RuntimeError):
-    """The file is not the one that was ingested."""
-
-
-class FeaturesGone(RuntimeError):
-    """Somebody has removed shards that a run had found, or committed."""
-
-
-def read_checked(picture: Picture) -> bytes:
-    """Reads a picture's bytes.
-
-    Raises:
-      PictureChanged: the file is gone or other than when it was ingested.
-    """
-    try:
-        with tf.io.gfile.GFile(picture.path, "rb") as file:
-            data = file.read()
-    except tf.errors.NotFoundError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != picture.sha256:
-        raise PictureChanged(f"{picture.path} has changed since it was ingested; run again")
-    return data
+class NonFiniteFeatureError(FloatingPointError):
+    """The backbone computes a feature that is infinite or not a number."""
 
 
 class ExtractShards(beam.DoFn):
-    """Computes the features of some pictures and commits them as one shard."""
+    """Computes the features of some images and commits them as one shard."""
 
-    def __init__(self, store: FeatureStore, batch_size: int, known: frozenset[str]):
-        self._store, self._batch_size, self._known = store, batch_size, known
+    def __init__(self, store: FeatureStore, batch_size: int, index_files: frozenset[str]):
+        """Initializes the function.
+
+        Args:
+          store: the store, with its backbone.
+          batch_size: number of images per call of the backbone.
+          index_files: `store.index_files()` from before it was decided what to compute.
+        """
+        self._store, self._batch_size, self._index_files = store, batch_size, index_files
+        self._feature_version = FEATURE_VERSION
         self._shared = Shared()
-        self._computed = Metrics.counter(ExtractShards, records.COMPUTED)
+        self._num_computed = Metrics.counter(ExtractShards, records.COMPUTED)
 
     def setup(self):
-        # once a worker process, however many threads it has
+        if self._feature_version != FEATURE_VERSION:  # a worker of its own imports the code anew
+            raise CodeChangedError("the code of the features was edited while this step runs; run again")
+        # once per worker process, however many threads it has
         self._backbone = self._shared.acquire(lambda: Backbone(self._store.directory))
-        self._committed = News(self._store, self._known)
-        self._pool = concurrent.futures.ThreadPoolExecutor(CONCURRENT)
+        self._committed = CommitWatcher(self._store, self._index_files)
+        self._pool = concurrent.futures.ThreadPoolExecutor(CONCURRENT_SHARDS)
 
     def start_bundle(self):
         self._pending: collections.deque[concurrent.futures.Future] = collections.deque()
 
-    def process(self, pictures: list[Picture]) -> None:
-        self._pending.append(self._pool.submit(self._extract, pictures))
-        if len(self._pending) > CONCURRENT:
+    def process(self, images: list[IngestedImage]) -> None:
+        self._pending.append(self._pool.submit(self._extract, images))
+        if len(self._pending) > CONCURRENT_SHARDS:
             self._count(self._pending.popleft())
 
     def finish_bundle(self):
@@ -90,116 +71,119 @@ class ExtractShards(beam.DoFn):
     def teardown(self):
         self._pool.shutdown(cancel_futures=True)
 
-    def _count(self, extracted: concurrent.futures.Future) -> None:
-        self._computed.inc(extracted.result())  # here: Beam knows this thread
+    def _count(self, extraction: concurrent.futures.Future) -> None:
+        self._num_computed.inc(extraction.result())  # here: Beam knows this thread
 
-    def _extract(self, pictures: list[Picture]) -> int:
-        """Commits what nobody else has committed meanwhile; returns how many pictures that were."""
-        committed = self._committed()  # by another run, or by a worker that was lost before it could tell
-        missing = [picture for picture in pictures if picture.sha256 not in committed]
+    def _extract(self, images: list[IngestedImage]) -> int:
+        """Commits what nobody else has committed meanwhile, and returns the number of images."""
+        committed = self._committed()  # by another run, or by a worker that was lost before it could report
+        missing = [image for image in images if image.sha256 not in committed]
         if missing:
-            self._store.add([picture.sha256 for picture in missing], self._features(missing))
+            self._store.add([image.sha256 for image in missing], self._features(missing))
         return len(missing)
 
-    def _features(self, pictures: list[Picture]) -> Iterator[np.ndarray]:
-        """Float16 [positions, channels] of each picture."""
-        for start in range(0, len(pictures), self._batch_size):
-            chosen = pictures[start : start + self._batch_size]
-            encoded = [images.for_tensorflow(read_checked(picture)) for picture in chosen]
-            yield from self._backbone(tf.constant(encoded)).numpy()
+    def _features(self, images: list[IngestedImage]) -> Iterator[np.ndarray]:
+        """Yields float16 [positions, channels] per image."""
+        for start in range(0, len(images), self._batch_size):
+            batch = images[start : start + self._batch_size]
+            encoded = [inspection.to_tf_decodable(read_verified(image)) for image in batch]
+            features = self._backbone(tf.constant(encoded)).numpy()
+            _check_finite(batch, features)
+            yield from features
+
+
+def _check_finite(images: Sequence[IngestedImage], features: np.ndarray) -> None:
+    """Refuses features that no model can learn from or caption.
+
+    Args:
+      images: B images.
+      features: their features, float16 [B, positions, channels].
+
+    Raises:
+      NonFiniteFeatureError: a feature is infinite, or too large for float16, or not a number.
+    """
+    is_finite = np.isfinite(features).all(axis=(1, 2))
+    paths = [image.path for image, is_valid in zip(images, is_finite, strict=True) if not is_valid]
+    if paths:
+        raise NonFiniteFeatureError(
+            f"{', '.join(paths)}: the backbone computes features that are not finite; remove these images, or choose "
+            "another feature_extractor.backbone or feature_extractor.weights"
+        )
 
 
 def extract_missing(
-    pictures: Mapping[str, Picture], store: FeatureStore, batch_size: int, make_pipeline: Callable[[], beam.Pipeline]
+    images: Mapping[str, IngestedImage],
+    store: FeatureStore,
+    batch_size: int,
+    make_pipeline: Callable[[], beam.Pipeline],
 ) -> int:
-    """Computes what the store lacks.
+    """Computes the features that the store lacks.
 
     Args:
-      pictures: image id -> picture, of the run.
-      store: with its backbone prepared; what it holds of the pictures is read to the end and checked.
-      batch_size: pictures a call of the backbone.
-      make_pipeline: gives a new Beam pipeline.
+      images: image ID -> image, of the run.
+      store: the store with its backbone prepared; its shards of these images are read to the end and verified.
+      batch_size: number of images per call of the backbone.
+      make_pipeline: a function that returns a new Beam pipeline.
 
     Returns:
-      number of pictures that were computed: those that the store lacked, unless another run was faster.
+      number of images that were computed: those that the store lacked, unless another run was faster.
+
+    Raises:
+      ImageChangedError, UnreadableImageError: an image is not what was ingested, or cannot be read.
     """
-    wanted = {picture.sha256: picture for picture in pictures.values()}
-    for shard in store.check(wanted):
-        LOGGER.warning("%s in %s was damaged; its features are computed again", shard, store.directory)
-    known = store.names()  # first: what is committed in between may be looked at twice, but is not overlooked
-    held = store.index()
-    missing = [picture for sha256, picture in wanted.items() if sha256 not in held]
+    by_sha256 = {image.sha256: image for image in images.values()}
+    for shard in store.verify(by_sha256):
+        LOGGER.warning("corrupt shard deleted: %s in %s; its features are computed again", shard, store.directory)
+    index_files = store.index_files()  # first: what is committed in between may be read twice, but is not missed
+    index = store.index()
+    missing = [image for sha256, image in by_sha256.items() if sha256 not in index]
     if not missing:
         return 0
     size = shard_size(len(missing), batch_size)
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
-    random.shuffle(chunks)  # two runs at once then share the work: each finds what the other has done
-    with _telling_progress(News(store, known), {picture.sha256 for picture in missing}), make_pipeline() as pipeline:
+    random.shuffle(chunks)  # concurrent runs then share the work: each finds what the other has done
+    committed, missing_sha256 = CommitWatcher(store, index_files), {image.sha256 for image in missing}
+    progress = polled(Progress("images", len(missing)), lambda: len(missing_sha256 & committed()))
+    with progress, make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(chunks, reshuffle=True)
-            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, known))
+            | "Extract" >> beam.ParDo(ExtractShards(store, batch_size, index_files))
         )
     counters = pipeline.result.metrics().query(MetricsFilter().with_name(records.COMPUTED))[MetricResults.COUNTERS]
     return sum(counter.result for counter in counters)
 
 
-@contextlib.contextmanager
-def _telling_progress(committed: News, missing: Set[str]) -> Iterator[None]:
-    """Tells how many pictures are committed: told here, since the workers may be on other machines.
+def shard_size(num_images: int, batch_size: int) -> int:
+    """Chooses the number of images per shard: whole batches, but so few that an interruption loses little.
 
-    Args:
-      committed: to their store.
-      missing: sha256 of the pictures that are waited for.
-    """
-    progress, is_over = Progress("pictures", len(missing)), threading.Event()
+    A run that is killed loses CONCURRENT_SHARDS shards per worker: of a small run less than a tenth.
 
-    def watch() -> None:
-        told, is_last = 0, False
-        while not is_last:
-            is_last = is_over.wait(POLL_SECONDS)
-            done = len(missing & committed())
-            if done > told:
-                progress.advance(done - told)
-                told = done
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        watcher.join()
-
-
-def shard_size(pictures: int, batch_size: int) -> int:
-    """Pictures a shard: as many as a batch, so that none is cut short, but few enough that little is lost.
-
-    A run that is killed loses CONCURRENT shards a worker: of a small run less than a tenth.
-
-    >>> [shard_size(pictures, 16) for pictures in (50, 300, 1000, 8000, 100_000)]
+    >>> [shard_size(num_images, 16) for num_images in (50, 300, 1000, 8000, 100_000)]
     [4, 12, 16, 100, 512]
     """
-    size = max(min(pictures // FEW_SHARDS, batch_size), pictures // MANY_SHARDS)
-    return min(max(size, SMALLEST_SHARD), LARGEST_SHARD)
+    size = max(min(num_images // SMALL_RUN_SHARDS, batch_size), num_images // LARGE_RUN_SHARDS)
+    return min(max(size, MIN_SHARD_IMAGES), MAX_SHARD_IMAGES)
 
 
-def shards_of(pictures: Mapping[str, Picture], store: FeatureStore) -> dict[str, dict[str, str]]:
-    """Which shard holds which picture of the run: file name -> {image id: sha256}.
+def shards_of(images: Mapping[str, IngestedImage], store: FeatureStore) -> dict[str, dict[str, str]]:
+    """Finds the shards that hold the images of the run: file name -> {image ID: sha256}.
 
     Raises:
-      FeaturesGone: the store lacks some.
+      MissingFeaturesError: the store lacks some.
     """
-    held = store.index()
+    index = store.index()
     shards: dict[str, dict[str, str]] = {}
-    for image_id in sorted(pictures):
-        sha256 = pictures[image_id].sha256
-        if sha256 not in held:
-            raise FeaturesGone(f"{store.directory} has lost the features of {image_id} during this run; run again")
-        shards.setdefault(held[sha256], {})[image_id] = sha256
+    for image_id in sorted(images):
+        sha256 = images[image_id].sha256
+        if sha256 not in index:
+            raise MissingFeaturesError(
+                f"{store.directory}: the features of {image_id} were deleted during this run; run again"
+            )
+        shards.setdefault(index[sha256], {})[image_id] = sha256
     return {shard: shards[shard] for shard in sorted(shards)}
 
 
-def pictures_in(examples: Iterable[tuple[str, str, str]], data_root: str) -> dict[str, Picture]:
-    """The pictures of a run: (image id, uri, sha256) of each -> image id -> picture."""
-    return {image_id: Picture(os.path.join(data_root, uri), sha256) for image_id, uri, sha256 in examples}
+def images_by_id(examples: Iterable[tuple[str, str, str]], data_root: str) -> dict[str, IngestedImage]:
+    """Maps (image ID, uri, sha256) per image to image ID -> image."""
+    return {image_id: IngestedImage(os.path.join(data_root, uri), sha256) for image_id, uri, sha256 in examples}

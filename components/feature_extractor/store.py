@@ -1,49 +1,33 @@
-"""The feature store: an append-only directory, in which a shard counts from the moment its index is there.
+"""The feature store: an append-only directory, in which a shard counts from the moment its index exists.
 
-The layout is described in `components.features`.
+The layout is described in `components.shared.features`.
 """
 
-import contextlib
 import dataclasses
-import hashlib
-import json
 import os
 import re
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from components.atomic import whole_file, write_text
-from components.feature_extractor import backbones, export
-from components.features import BACKBONE, count_records, serialize
+from components.feature_extractor import export
+from components.feature_extractor.backbones.registry import source_of
+from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared import storage
+from components.shared.contents import describe, find_damage
+from components.shared.features import BACKBONE
+from components.shared.progress import LOGGER
+from components.shared.shard_format import Shard, count_records, index_of, read_index, write_shard
 
-IDENTITY = "identity"
-# what a directory may hold of a store's; a name that begins with a dot is still being written
+GENERATION = "generation"
+# the files and directories of a store; a name that begins with a dot is still being written
+INDEX = re.compile(r"shard-\w+\.json")
 SHARD = re.compile(r"shard-\w+\.(tfrecord|json)")
 MODEL = re.compile(r"backbone-\w+")
-PARTIAL = re.compile(rf"\.({SHARD.pattern}|{MODEL.pattern}|{re.escape(BACKBONE)}|{IDENTITY})(\.\w+)?\.partial")
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """What the index of a shard says.
-
-    Attributes:
-      file: its name.
-      bytes: its length.
-      sha256: of the pictures whose features it holds.
-    """
-
-    file: str
-    bytes: int
-    sha256: frozenset[str]
-
-    def __post_init__(self):
-        object.__setattr__(self, "sha256", frozenset(self.sha256))  # JSON knows lists alone
+PARTIAL = re.compile(rf"\.({SHARD.pattern}|{MODEL.pattern}|{re.escape(BACKBONE)}|{GENERATION})(\.\w+)?\.partial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,221 +39,232 @@ class FeatureStore:
 
     directory: str
 
-    def identity(self) -> str:
-        """A name drawn when the directory was made.
+    def generation(self) -> str:
+        """Returns a random name that lasts until features are deleted.
 
-        It is part of the extractor's cache key: after somebody has removed the directory, the manifests of earlier
-        runs, which name shards that are gone, are not answered from the cache. Shards that were cut or lost since they
-        were committed are removed first, and so another is drawn for the same reason.
+        It is part of the extractor's cache key: after a directory was deleted, the manifests of earlier runs, which
+        name shards that no longer exist, are not reused from the cache.
         """
-        self.remove([shard.file for shard in self._committed() if self._length(shard.file) != shard.bytes])
-        path = os.path.join(self.directory, IDENTITY)
-        if not tf.io.gfile.exists(path):
-            write_text(path, uuid.uuid4().hex)
-        with tf.io.gfile.GFile(path) as file:
-            return file.read()
+        name = self._read_generation()
+        if name is None:  # there is none yet, or it was damaged
+            self._start_generation()
+            name = self._read_generation()
+        return name or ""
+
+    def delete_damaged_shards(self) -> None:
+        """Deletes shards that were truncated or lost since they were committed, and those whose index is damaged."""
+        truncated = [shard.file for shard in self._committed() if self._size(shard.file) != shard.bytes]
+        damaged = [
+            name.removesuffix(".json") + ".tfrecord"
+            for name in sorted(self.index_files())
+            if read_index(self._path(name)) is None and storage.exists(self._path(name))
+        ]
+        if truncated or damaged:
+            number = len(truncated) + len(damaged)
+            LOGGER.warning("%d damaged shards deleted in %s: their features are computed again", number, self.directory)
+        self.remove([*truncated, *damaged])
+
+    def restore_backbone(self, settings: FeatureExtractorSettings, check: Callable[[], None] = lambda: None) -> None:
+        """Exports the backbone again if it is damaged although the directory has features of it.
+
+        Manifests of these features are reused from the cache, and lead an Exporter to the backbone. For the arguments
+        see `prepare_backbone`.
+        """
+        if self.index_files() and self.backbone() is None:
+            LOGGER.warning("the backbone in %s is damaged or gone: it is exported again", self.directory)
+            self.prepare_backbone(settings, check)
+
+    def exists(self) -> bool:
+        """Whether there is something of a feature store, be it what an interrupted deletion has left."""
+        ours = (SHARD, MODEL, PARTIAL, re.compile(f"{re.escape(BACKBONE)}|{GENERATION}"))
+        return any(pattern.fullmatch(name) for name in storage.list_names(self.directory) for pattern in ours)
 
     def index(self) -> dict[str, str]:
-        """sha256 of a picture -> file name of the shard that holds its features."""
+        """Maps the sha256 of an image to the file name of the shard that holds its features."""
         return {sha256: shard.file for shard in self.shards() for sha256 in shard.sha256}
 
-    def names(self) -> frozenset[str]:
+    def index_files(self) -> frozenset[str]:
         """The file names of all indexes."""
-        return frozenset(map(os.path.basename, tf.io.gfile.glob(os.path.join(self.directory, "shard-*.json"))))
+        return frozenset(filter(INDEX.fullmatch, storage.list_names(self.directory)))
 
     def shards(self) -> list[Shard]:
-        """The committed shards that are there in their full length, by name."""
-        return [shard for shard in self._committed() if self._length(shard.file) == shard.bytes]
+        """The committed shards that exist in full size, by name."""
+        return [shard for shard in self._committed() if self._size(shard.file) == shard.bytes]
 
-    def check(self, wanted: Collection[str]) -> list[str]:
-        """Reads the shards that hold certain pictures, and removes those whose records are broken.
+    def verify(self, sha256: Collection[str]) -> list[str]:
+        """Reads the shards that hold certain images, and deletes the corrupt ones.
 
         Args:
-          wanted: sha256 of the pictures.
+          sha256: the images.
 
         Returns:
-          file names of what was removed; its features are to be computed again.
+          file names of the deleted shards, whose features are to be computed again.
         """
-        used = [shard for shard in self.shards() if not shard.sha256.isdisjoint(wanted)]
-        if self._are_sound(used):  # all in one go is several times as fast, and nearly always the answer
+        wanted = frozenset(sha256)
+        used = [shard for shard in self.shards() if not wanted.isdisjoint(shard.sha256)]
+        if self._are_intact(used):  # all together is several times as fast, and nearly always the answer
             return []
-        broken = []
+        corrupt = []
         for shard in used:
-            if not self._are_sound([shard]):
+            if not self._are_intact([shard]):
                 self.remove([shard.file])  # at once, before another run has computed it again
-                broken.append(shard.file)
-        return broken
+                corrupt.append(shard.file)
+        return corrupt
 
     def remove(self, shards: Collection[str]) -> None:
-        """Removes shards, and renews the identity, so that no manifest that names them is answered from the cache."""
-        for shard in shards:
-            for name in (_index_of(shard), shard):  # what has no index does not count
-                with contextlib.suppress(tf.errors.NotFoundError):  # another run was faster
-                    tf.io.gfile.remove(os.path.join(self.directory, name))
-        if shards:
-            write_text(os.path.join(self.directory, IDENTITY), uuid.uuid4().hex)
+        """Deletes shards and starts a new generation, so that no manifest that names them comes from the cache.
+
+        Killed at any moment, it leaves neither a manifest in the cache nor an index that names a deleted shard.
+        """
+        if not shards:
+            return
+        self._start_generation()
+        for name in (*map(index_of, shards), *shards):  # a shard without an index does not count
+            storage.remove(self._path(name))
+        self._start_generation()  # a run that has started meanwhile may have found them
 
     def add(self, sha256: Sequence[str], features: Iterable[np.ndarray]) -> None:
         """Commits one shard.
 
         Args:
-          sha256: [n] of the pictures' bytes.
-          features: n of float16 [positions, channels]; they are written as they come.
+          sha256: [n] hashes of the images' bytes.
+          features: n of float16 [positions, channels], written as they come.
         """
-        name = _name(sha256)
-        path = os.path.join(self.directory, f"{name}.tfrecord")
-        with whole_file(path) as partial:
-            with tf.io.TFRecordWriter(partial) as writer:
-                for sha, feature in zip(sha256, features, strict=True):
-                    writer.write(serialize(sha, feature))
-            length = tf.io.gfile.stat(partial).length  # now: under its name another may remove it
-        index = {"file": f"{name}.tfrecord", "bytes": length, "sha256": list(sha256)}
-        write_text(os.path.join(self.directory, f"{name}.json"), json.dumps(index))
+        write_shard(self.directory, sha256, features)
 
-    def prepare_backbone(self, settings: backbones.BackboneSettings) -> tuple[tuple[int, int], int]:
-        """Exports the backbone into the directory, unless it is there.
+    def prepare_backbone(
+        self, settings: FeatureExtractorSettings, check: Callable[[], None] = lambda: None
+    ) -> tuple[tuple[int, int], int]:
+        """Exports the backbone into the directory, unless it exists.
 
-        Runs that export at once do not disturb one another: each writes a directory of its own, the first that is named
-        serves all, and no run removes one that was named.
+        Concurrent runs do not disturb each other: each exports into a directory of its own, the first that is named
+        serves all, and no run deletes one that was named.
+
+        Args:
+          settings: which backbone.
+          check: it is called when a backbone was exported, before it is named, and raises where it must not be.
 
         Returns:
           ((rows, columns), channels) of the feature map.
+
+        Raises:
+          ValueError: there is no such backbone, or its weights cannot be used.
+          FileNotFoundError: there is no such weights file.
         """
-        known = self.backbone()
-        if known is None:
+        backbone = self.backbone()
+        if backbone is None:
             name = f"backbone-{uuid.uuid4().hex}"
-            partial = os.path.join(self.directory, f".{name}.partial")
-            grid, channels = export.export(settings, partial)
-            known = self.backbone()
-            if known is not None:  # another run was faster
-                tf.io.gfile.rmtree(partial)
+            grid, channels = export.export(settings, self._path(name))
+            try:
+                check()
+            except BaseException:
+                storage.remove(self._path(name))
+                raise
+            storage.sync_tree(self._path(name))
+            backbone = self.backbone()
+            if backbone is not None:  # another run was faster
+                storage.remove(self._path(name))
             else:
-                tf.io.gfile.rename(partial, os.path.join(self.directory, name))
-                known = {
-                    "name": settings.name,
+                backbone = {
+                    "name": settings.backbone,
                     "weights": settings.weights,
-                    "size": settings.size,
+                    "size": source_of(settings).input_size(settings),
                     "saved_model": name,
                     "grid": grid,
                     "channels": channels,
+                    "files": describe(self._path(name)),
                 }
-                write_text(os.path.join(self.directory, BACKBONE), json.dumps(known))
-        return tuple(known["grid"]), known["channels"]
+                storage.write_json(self._path(BACKBONE), backbone)
+        return tuple(backbone["grid"]), backbone["channels"]
 
     def backbone(self) -> dict[str, Any] | None:
-        """What is known of the exported backbone; None where there is none, or a crash has left half of it."""
-        known = _read_json(os.path.join(self.directory, BACKBONE))
-        if not isinstance(known, dict) or not MODEL.fullmatch(str(known.get("saved_model"))):
+        """The description of the exported backbone; None without one, or where a crash has left half of it."""
+        description = _read_json(self._path(BACKBONE))
+        if not isinstance(description, dict) or not MODEL.fullmatch(str(description.get("saved_model"))):
             return None
-        model = os.path.join(self.directory, known["saved_model"], "saved_model.pb")
-        return known if tf.io.gfile.exists(model) else None
+        model_dir = self._path(description["saved_model"])
+        is_damaged = "files" in description and find_damage(model_dir, description["files"]) is not None
+        return None if is_damaged or not storage.exists(os.path.join(model_dir, "saved_model.pb")) else description
 
-    def leftovers(self, before: float) -> dict[str, int]:
-        """What killed runs and crashes have left: half-written files, shards that do not count, unnamed backbones.
+    def orphans(self, before: float) -> dict[str, int]:
+        """Finds what killed runs and crashes have left: partial files, uncommitted shards, unnamed backbones.
 
         Args:
-          before: seconds since 1970; what was written to later may still become something.
+          before: seconds since 1970; what was modified later may still be in use.
 
         Returns:
           name in the directory -> bytes.
         """
-        counted = {name for shard in self.shards() for name in (shard.file, _index_of(shard.file))}
-        counted.add((self.backbone() or {}).get("saved_model", ""))
-        found = {}
-        for name in (listed.rstrip("/") for listed in tf.io.gfile.listdir(self.directory)):
+        in_use = {name for shard in self.shards() for name in (shard.file, index_of(shard.file))}
+        in_use.add((self.backbone() or {}).get("saved_model", ""))
+        orphans = {}
+        for name in storage.list_names(self.directory):
             is_ours = any(pattern.fullmatch(name) for pattern in (SHARD, MODEL, PARTIAL))
-            if not is_ours or name in counted:
+            if not is_ours or name in in_use:
                 continue
-            size, written = size_and_time(os.path.join(self.directory, name))
-            if written < before:
-                found[name] = size
-        return found
+            entry = storage.total(self._path(name))  # None: another process is deleting it
+            if entry is not None and entry.mtime < before:
+                orphans[name] = entry.size
+        return orphans
 
-    def clear(self, leftovers: Collection[str]) -> None:
-        """Removes files and directories of `leftovers`."""
-        for path in (os.path.join(self.directory, name) for name in leftovers):
-            with contextlib.suppress(tf.errors.NotFoundError):  # another was faster
-                remove = tf.io.gfile.rmtree if tf.io.gfile.isdir(path) else tf.io.gfile.remove
-                remove(path)
+    def remove_orphans(self, names: Collection[str]) -> None:
+        """Deletes files and directories of `orphans`."""
+        for name in names:
+            storage.remove(self._path(name))
+
+    def _read_generation(self) -> str | None:
+        try:
+            name = storage.read_text(self._path(GENERATION))
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+        return name if re.fullmatch("[0-9a-f]{32}", name) else None
+
+    def _start_generation(self) -> None:
+        storage.write_text(self._path(GENERATION), uuid.uuid4().hex)
+
+    def _path(self, *names: str) -> str:
+        return os.path.join(self.directory, *names)
 
     def _committed(self) -> list[Shard]:
-        """The shards that have an index, by name, whether they are there or not."""
-        indexes = [os.path.join(self.directory, name) for name in sorted(self.names())]
-        return [shard for shard in map(_read_index, indexes) if shard is not None]
+        """The shards that have an index, by name, whether they exist or not."""
+        shards = (read_index(self._path(name)) for name in sorted(self.index_files()))
+        return [shard for shard in shards if shard is not None]
 
-    def _length(self, name: str) -> int | None:
-        """Bytes of a file of the directory; None where there is none."""
-        try:
-            return tf.io.gfile.stat(os.path.join(self.directory, name)).length
-        except tf.errors.NotFoundError:
-            return None
+    def _size(self, name: str) -> int | None:
+        return storage.size(self._path(name))
 
-    def _are_sound(self, shards: Sequence[Shard]) -> bool:
+    def _are_intact(self, shards: Sequence[Shard]) -> bool:
         """Whether all records of shards can be read."""
-        paths = [os.path.join(self.directory, shard.file) for shard in shards]
+        paths = [self._path(shard.file) for shard in shards]
         return count_records(paths) == sum(len(shard.sha256) for shard in shards)
 
 
-class News:
-    """What is committed to a store from some moment on, by whichever run or worker; each index is read once."""
+class CommitWatcher:
+    """Follows what is committed to a store, by whichever run or worker; each index is read once."""
 
-    def __init__(self, store: FeatureStore, known: Collection[str]):
-        """Begins after some indexes.
+    def __init__(self, store: FeatureStore, index_files: Collection[str]):
+        """Starts after some commits.
 
         Args:
-          store: where.
-          known: `FeatureStore.names` of that moment.
+          store: the store.
+          index_files: `store.index_files()` of the moment to start from.
         """
-        self._store, self._read, self._sha256 = store, set(known), set[str]()
+        self._store, self._seen, self._sha256 = store, set(index_files), set[str]()
         self._lock = threading.Lock()
 
     def __call__(self) -> set[str]:
-        """The sha256 of all pictures whose features were committed since; to be looked at, not changed."""
+        """The sha256 of all images whose features were committed since; not to be modified."""
         with self._lock:
-            for name in self._store.names() - self._read:
-                self._read.add(name)
-                if shard := _read_index(os.path.join(self._store.directory, name)):
-                    self._sha256 |= shard.sha256
+            for name in self._store.index_files() - self._seen:
+                self._seen.add(name)
+                if shard := read_index(os.path.join(self._store.directory, name)):
+                    self._sha256.update(shard.sha256)
             return self._sha256
 
 
-def _name(sha256: Sequence[str]) -> str:
-    """What a shard is called but for the suffix: two runs that compute the same pictures write the same file."""
-    return "shard-" + hashlib.sha256("\n".join(sha256).encode()).hexdigest()[:24]
-
-
-def _index_of(shard: str) -> str:
-    """The file name of a shard's index."""
-    return shard.removesuffix(".tfrecord") + ".json"
-
-
-def _read_index(path: str) -> Shard | None:
-    """The shard of an index; None where it is gone, or damaged.
-
-    A shard's name follows from its pictures: so an index vouches for itself, and can name no file elsewhere.
-    """
-    known = _read_json(path)
-    try:
-        shard, name = Shard(**known), _name(known["sha256"])
-    except (TypeError, ValueError):  # some other JSON
-        return None
-    return shard if (shard.file, os.path.basename(path)) == (f"{name}.tfrecord", f"{name}.json") else None
-
-
 def _read_json(path: str) -> Any:
-    """What is in a small file; None where it is gone or no JSON, as a crash of the machine may leave it."""
+    """Reads a small file; None where it is gone or not JSON, as a crash of the machine may leave it."""
     try:
-        with tf.io.gfile.GFile(path) as file:
-            return json.load(file)
-    except (tf.errors.NotFoundError, ValueError):
+        return storage.read_json(path)
+    except (FileNotFoundError, ValueError):
         return None
-
-
-def size_and_time(path: str) -> tuple[int, float]:
-    """Bytes of a file or of all in a directory, and when it was last written to, in seconds since 1970."""
-    paths = [path, *(os.path.join(place, name) for place, _, names in tf.io.gfile.walk(path) for name in names)]
-    try:
-        found = [tf.io.gfile.stat(each) for each in paths]
-    except tf.errors.NotFoundError:  # another was faster
-        return 0, float("inf")
-    return sum(each.length for each in found if not each.is_directory), max(each.mtime_nsec for each in found) / 1e9

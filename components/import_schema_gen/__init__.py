@@ -1,1 +1,1 @@
-"""The curated schema, into the pipeline."""
+"""Imports the curated schema into the pipeline."""

@@ -1,1 +1,1 @@
-"""A blessed model -> a version directory that TensorFlow Serving loads, whole and once."""
+"""Pushes a blessed model into a version directory that TensorFlow Serving loads, atomically and once."""

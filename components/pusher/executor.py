@@ -1,4 +1,4 @@
-"""TFX's Pusher, with a push that is atomic and done once."""
+"""TFX's Pusher with an atomic push, which pushes the same model once."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import io_utils, proto_utils
 
-from components import records
 from components.pusher import push
+from components.shared import records
 
 
 def base_directory_of(exec_properties: dict[str, Any]) -> str:
-    """The directory that the server watches."""
+    """The directory that the model server watches."""
     destination = pusher_pb2.PushDestination()
     proto_utils.json_to_proto(exec_properties["push_destination"], destination)
     if not destination.HasField("filesystem"):
-        raise ValueError("push_destination: only a filesystem is known")
+        raise ValueError("push_destination: only a filesystem is supported")
     return destination.filesystem.base_directory
 
 
 class Executor(pusher_executor.Executor):
-    """TFX's copies straight into the numbered directory, where a server may load half a model, and once a run."""
+    """Replaces TFX's push, which copies into the numbered directory: a server may load half a model."""
 
     def Do(
         self,
@@ -41,8 +41,8 @@ class Executor(pusher_executor.Executor):
         self._MarkPushed(pushed_model, f"{base_directory}/{version}", version)
         if is_new:
             logging.info("pushed as version %s", version)
-            io_utils.copy_dir(model_dir, pushed_model.uri)  # TFX keeps what was pushed in the artifact, too
+            io_utils.copy_dir(model_dir, pushed_model.uri)  # the artifact keeps a copy, as TFX's does
         else:
-            logging.info("version %s is this model already", version)
+            logging.info("version %s already is this model", version)
             self._MarkNotPushed(pushed_model)
             pushed_model.set_string_custom_property(records.DECISION, records.UNCHANGED)

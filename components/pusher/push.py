@@ -1,26 +1,35 @@
 """Version directories below a base directory, as TensorFlow Serving watches them."""
 
-import hashlib
 import os
 import time
 import uuid
 
 import tensorflow as tf
 
+from components.shared import locks, storage
+from components.shared.contents import digest
+
+SAVED_MODEL = "saved_model.pb"
+SUFFIX = ".partial"  # of a version that is being written
+
 
 def newest_version(base_directory: str) -> str | None:
-    """The name of the version that TensorFlow Serving would take, None if there is none."""
-    if not tf.io.gfile.isdir(base_directory):
-        return None
-    names = (name.rstrip("/") for name in tf.io.gfile.listdir(base_directory))
-    return max((name for name in names if name.isdecimal()), key=int, default=None)
+    """The name of the version that TensorFlow Serving would load; None if there is none."""
+    return max((name for name in storage.list_names(base_directory) if name.isdecimal()), key=int, default=None)
+
+
+def saved_model_in(directory: str) -> str | None:
+    """A SavedModel: the directory itself, or else the newest version in it that has one; None without any."""
+    versions = sorted((name for name in storage.list_names(directory) if name.isdecimal()), key=int, reverse=True)
+    places = (directory, *(os.path.join(directory, version) for version in versions))
+    return next((place for place in places if storage.exists(os.path.join(place, SAVED_MODEL))), None)
 
 
 def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
-    """Makes a model the newest version, unless it is that already.
+    """Makes a model the newest version, unless it already is.
 
-    The copy gets its number when it is complete: a server never sees half a model, and what a killed push leaves behind
-    has no number.
+    The copy gets its number when it is complete and on the disk: a server never sees half a model, and the leftovers of
+    a killed push have no number.
 
     Args:
       model_dir: a SavedModel.
@@ -29,42 +38,40 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
     Returns:
       the version's name, and whether it is new.
     """
-    newest = newest_version(base_directory)
-    if newest is not None and _digest(os.path.join(base_directory, newest)) == _digest(model_dir):
-        return newest, False
-    version = str(max(int(time.time()), int(newest or 0) + 1))  # a clock that was set back must not hide the new model
-    partial = os.path.join(base_directory, f".{version}.{uuid.uuid4().hex}.partial")
-    try:
-        _copy(model_dir, partial)
-        tf.io.gfile.rename(partial, os.path.join(base_directory, version))
-    finally:
-        if tf.io.gfile.exists(partial):
-            tf.io.gfile.rmtree(partial)
-    return version, True
+    tf.io.gfile.makedirs(base_directory)
+    with locks.exclusive(base_directory, wait=True):  # one push at a time: no two take the same number
+        _remove_partials(base_directory)
+        newest = newest_version(base_directory)
+        if newest is not None and digest(os.path.join(base_directory, newest)) == digest(model_dir):
+            return newest, False
+        # higher than the newest one, whatever the clock says
+        version = str(max(int(time.time()), int(newest or 0) + 1))
+        partial = os.path.join(base_directory, f".{version}.{uuid.uuid4().hex}{SUFFIX}")
+        try:
+            _copy(model_dir, partial)
+            storage.sync_tree(partial)
+            tf.io.gfile.rename(partial, os.path.join(base_directory, version))
+            storage.sync(base_directory)
+        finally:
+            storage.remove(partial)
+        return version, True
 
 
-def _files(directory: str) -> list[str]:
-    """Paths of all files below a directory, relative to it, sorted."""
-    return sorted(
-        os.path.relpath(os.path.join(folder, name), directory)
-        for folder, _, names in tf.io.gfile.walk(directory)
-        for name in names
-    )
+def remove_leftovers(base_directory: str) -> None:
+    """Deletes what killed pushes have left, unless a push is in progress."""
+    with locks.exclusive(base_directory, if_unsupported=False) as is_idle:
+        if is_idle:
+            _remove_partials(base_directory)
+
+
+def _remove_partials(base_directory: str) -> None:
+    for name in storage.list_names(base_directory):
+        if name.startswith(".") and name.endswith(SUFFIX):
+            storage.remove(os.path.join(base_directory, name))
 
 
 def _copy(source: str, target: str) -> None:
-    for name in _files(source):
+    for name in storage.list_files(source):
         path = os.path.join(target, name)
         tf.io.gfile.makedirs(os.path.dirname(path))
         tf.io.gfile.copy(os.path.join(source, name), path)
-
-
-def _digest(directory: str) -> str:
-    """Hash of the names and contents of all files below a directory."""
-    digest = hashlib.sha256()
-    for name in _files(directory):
-        digest.update(f"{name}\0".encode())
-        with tf.io.gfile.GFile(os.path.join(directory, name), "rb") as file:
-            while block := file.read(1 << 24):
-                digest.update(block)
-    return digest.hexdigest()

@@ -1,1 +1,1 @@
-"""One HTML file about a run: the decision and why, the figures, every test picture."""
+"""The report of a run as one HTML file: the decision and its reasons, the metrics, every test image."""

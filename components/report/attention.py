@@ -1,4 +1,4 @@
-"""Where a model looked at each word, through its signature `attention_from_features`."""
+"""Attention weights per word, from a model's signature `attention_from_features`."""
 
 import base64
 import dataclasses
@@ -7,72 +7,73 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import tensorflow as tf
 
-from components.features import Manifest
-from components.progress import Progress
+from components.shared.features import Manifest
+from components.shared.progress import Progress
 
 SIGNATURE = "attention_from_features"
-BATCH = 32
+BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Maps:
-    """The maps of one caption.
+class AttentionMaps:
+    """The attention maps of one caption.
 
     Attributes:
-      words: of the caption, T.
-      weights: base64 of uint8 [T, rows, columns], 255 where most of all is looked at in this caption.
+      words: the T words of the caption.
+      weights: base64 of uint8 [T, rows, columns]; 255 is the caption's largest weight.
     """
 
     words: list[str]
     weights: str
 
 
-def read(model_dir: str, manifest: Manifest, image_ids: Collection[str]) -> dict[str, Maps]:
-    """Captions pictures with a model and keeps where it looked.
+def read(model_dir: str, manifest: Manifest, image_ids: Collection[str]) -> dict[str, AttentionMaps]:
+    """Captions images with a model, and collects its attention weights.
 
     Args:
-      model_dir: SavedModel; its signature takes features, float16 [B, positions, channels], and gives `caption`, string
-        [B], and `attention`, float32 [B, L, rows, columns], where L is at least the number of words.
-      manifest: of the run's features.
-      image_ids: the pictures wanted.
+      model_dir: a SavedModel; its signature takes features, float16 [B, positions, channels], and returns `caption`,
+        string [B], and `attention`, float32 [B, L, rows, columns], where L is at least the number of words.
+      manifest: the run's features.
+      image_ids: the images to caption.
 
     Returns:
-      image id -> maps; empty where the model has no such signature.
+      image ID -> maps; empty where the model has no such signature.
     """
     model = tf.saved_model.load(model_dir)
     if SIGNATURE not in model.signatures:
         return {}
     signature = model.signatures[SIGNATURE]
-    found: dict[str, Maps] = {}
+    maps: dict[str, AttentionMaps] = {}
     progress = Progress("attention maps", len(image_ids))
-    for names, features in manifest.read(image_ids, BATCH):
-        answer = signature(features=features)
-        captions, weights = answer["caption"].numpy(), answer["attention"].numpy()
-        for same, caption, looked in zip(names, captions, weights, strict=True):
-            found.update(dict.fromkeys(same, of_caption(caption.decode(), looked)))
-        progress.advance(sum(map(len, names)))
-    return found
+    for names, features in manifest.read(image_ids, BATCH_SIZE):
+        outputs = signature(features=features)
+        captions, weights = outputs["caption"].numpy(), outputs["attention"].numpy()
+        for names_of_feature, caption, caption_weights in zip(names, captions, weights, strict=True):
+            maps.update(dict.fromkeys(names_of_feature, from_weights(caption.decode(), caption_weights)))
+        progress.update(sum(map(len, names)))
+    return maps
 
 
-def within(maps: Mapping[str, Maps], most: int) -> dict[str, Maps]:
-    """As many of the maps, the first ones, as have at most that many bytes together."""
+def truncate_to_bytes(maps: Mapping[str, AttentionMaps], max_bytes: int) -> dict[str, AttentionMaps]:
+    """Keeps the first maps that have at most `max_bytes` together."""
     kept, size = {}, 0
-    for image_id, found in maps.items():
-        size += len(found.weights)
-        if size > most:
+    for image_id, image_maps in maps.items():
+        size += len(image_maps.weights)
+        if size > max_bytes:
             break
-        kept[image_id] = found
+        kept[image_id] = image_maps
     return kept
 
 
-def of_caption(caption: str, weights: np.ndarray) -> Maps:
-    """Keeps the maps of the words that were said.
+def from_weights(caption: str, weights: np.ndarray) -> AttentionMaps:
+    """Quantizes the attention weights of a caption's words.
 
     Args:
-      caption: words between single spaces, T of them.
-      weights: float32 [at least T, rows, columns], a map a word.
+      caption: T words between single spaces.
+      weights: a map per word, float32 [T or more, rows, columns].
     """
     words = caption.split()
-    kept = np.asarray(weights, np.float32)[: len(words)]
-    scaled = np.clip(kept / max(float(kept.max(initial=0.0)), 1e-9) * 255, 0, 255).round().astype(np.uint8)
-    return Maps(words, base64.b64encode(scaled.tobytes()).decode())
+    word_weights = np.asarray(weights, np.float32)[: len(words)]
+    largest = max(float(word_weights.max(initial=0.0)), 1e-9)
+    scaled = np.clip(word_weights / largest * 255, 0, 255).round().astype(np.uint8)
+    return AttentionMaps(words, base64.b64encode(scaled.tobytes()).decode())

@@ -7,111 +7,86 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-from tfx.dsl.components.base.base_executor import BaseExecutor
-from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
-from components import records
-from components.atomic import write_text
-from components.features import Manifest
-from components.history import says_something
-from components.progress import Progress
 from components.report import attention, curves, page, thumbnails
+from components.shared import evaluations, records, storage
+from components.shared.features import Manifest
+from components.shared.mlmd.results import has_results
+from components.shared.progress import Progress
+from components.shared.step import Artifacts, StepExecutor
 
-MOST_PICTURES = 1000  # in the gallery, all of whose bytes come to less than 15 MB
+MAX_IMAGES = 1000  # in the gallery; all of its bytes below come to less than 15 MB
 TEXT_BYTES = 1_500_000  # of captions and references
-PICTURE_BYTES = 8_000_000  # of all thumbnails; base64 makes it a third more
+THUMBNAIL_BYTES = 8_000_000  # of all thumbnails; base64 adds a third
 MAP_BYTES = 2_500_000  # of all attention maps in base64: 1,000 captions of 29 words on an 8x8 grid
-OTHER_MODEL_RUNS = "other_model_runs"  # the input that may be missing, or be several
-EVALUATION_URI = "evaluation_uri"  # execution property: the evaluation with the figures; "" where it is reported
-LINEAGE = "lineage"  # execution property: JSON, see `components.history.ancestry`
+
+# execution properties that the driver sets
+EVALUATION_URI = "evaluation_uri"  # the evaluation with the metrics; "" where there is a report about it
+LINEAGE = "lineage"  # JSON, see `components.shared.mlmd.ancestry`
 
 
-class Executor(BaseExecutor):
+class Executor(StepExecutor):
     """See `component.Report`."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        self._log_startup(input_dict, output_dict, exec_properties)
-        others = input_dict.get(OTHER_MODEL_RUNS) or []
-        single = {key: artifacts for key, artifacts in input_dict.items() if key != OTHER_MODEL_RUNS}
-        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in single.items()}
-        report = artifact_utils.get_single_instance(output_dict["report"])
+    def run(self, inputs: Artifacts, outputs: Artifacts, settings: None, exec_properties: Mapping[str, Any]) -> None:
+        report = outputs["report"]
         report.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
         uri = exec_properties.get(EVALUATION_URI)
         if uri is None:  # a runner without our driver
-            uri = inputs["evaluation"].uri if says_something(inputs["evaluation"].mlmd_artifact) else ""
+            uri = inputs["evaluation"].uri if has_results(inputs["evaluation"].mlmd_artifact) else ""
         if not uri:
-            # the candidate is the blessed model, and the run that measured it has reported
+            # the candidate is the blessed model, and the run that evaluated it has a report
             report.set_string_custom_property(records.DECISION, records.UNCHANGED)
             return
-        material = gather(inputs, others, uri, json.loads(exec_properties.get(LINEAGE, "[]")))
-        write_text(os.path.join(report.uri, records.REPORT_FILE), page.render(material))
+        data = gather(inputs, uri, json.loads(exec_properties.get(LINEAGE, "[]")))
+        storage.write_text(os.path.join(report.uri, records.REPORT_FILE), page.render(data))
 
 
-def gather(
-    inputs: Mapping[str, Artifact],
-    other_model_runs: Sequence[Artifact],
-    evaluation_uri: str,
-    lineage: Sequence[Mapping[str, Any]],
-) -> page.Material:
+def gather(inputs: Artifacts, evaluation_uri: str, lineage: Sequence[Mapping[str, Any]]) -> page.ReportData:
     """Reads everything that the report shows."""
-    pictures = chosen(_read_json(os.path.join(evaluation_uri, records.PICTURES_FILE)))
+    evaluation = evaluations.read_evaluation(evaluation_uri)
+    images = sample_images(evaluations.read_images(evaluation_uri))
     manifest = Manifest.load(inputs["features"].uri)
-    root = inputs["examples"].get_string_custom_property(records.DATA_ROOT)
-    small, progress = {}, Progress("thumbnails", len(pictures))
-    for picture in pictures:
-        path = os.path.join(root, picture["image_uri"])
-        if (jpeg := thumbnails.thumbnail(path, PICTURE_BYTES // len(pictures))) is not None:
-            small[picture["image_id"]] = jpeg
-        progress.advance()
     model_dir = path_utils.serving_model_path(inputs["model"].uri)
-    with manifest.mending():
-        maps = attention.read(model_dir, manifest, [picture["image_id"] for picture in pictures])
-    return page.Material(
-        _read_json(os.path.join(evaluation_uri, records.EVALUATION_FILE)),
-        pictures,
-        small,
-        attention.within(maps, MAP_BYTES),
-        manifest.grid,
-        curves.charts(curves.read(_logs(inputs["model_run"], other_model_runs))),
-        json.loads(inputs["examples"].get_string_custom_property(records.COUNTS)),
-        _read_lines(inputs["rejects"].uri),
-        lineage,
+    with manifest.deleting_corrupt_shards():
+        maps = attention.read(model_dir, manifest, [image["image_id"] for image in images])
+    return page.ReportData(
+        evaluation=evaluation,
+        images=images,
+        thumbnails=_thumbnails(inputs["examples"].get_string_custom_property(records.DATA_ROOT), images),
+        maps=attention.truncate_to_bytes(maps, MAP_BYTES),
+        grid=manifest.grid,
+        charts=curves.charts(curves.read(_logs(inputs["model_run"], inputs.all("comparison_model_runs")))),
+        counts=json.loads(inputs["examples"].get_string_custom_property(records.COUNTS)),
+        rejects=records.read_rejects(inputs["rejects"].uri),
+        lineage=lineage,
     )
 
 
-def _logs(own: Artifact, others: Sequence[Artifact]) -> dict[str, str]:
-    """Name -> directory of the logs; the candidate's have none where they are alone."""
-    names = {run.id: run.get_string_custom_property(records.MODEL_NAME) for run in (own, *others)}
-    return {(names[own.id] or "candidate") if others else "": own.uri} | {
-        names[run.id] or f"model {run.id}": run.uri for run in others
+def sample_images(images: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All images, or the first by hash of their names where they, or their texts, are too many for one file."""
+    by_hash = sorted(images, key=lambda image: hashlib.sha256(image["image_id"].encode()).digest())
+    sizes = itertools.accumulate(len(json.dumps(image, ensure_ascii=False).encode()) for image in by_hash)
+    num_shown = min(MAX_IMAGES, sum(size <= TEXT_BYTES for size in sizes))
+    return list(images) if num_shown == len(images) else by_hash[:num_shown]
+
+
+def _thumbnails(root: str, images: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Image ID -> JPEG, without the images that cannot be read."""
+    jpegs, progress = {}, Progress("thumbnails", len(images))
+    for image in images:
+        path = os.path.join(root, image["image_uri"])
+        if (jpeg := thumbnails.thumbnail(path, THUMBNAIL_BYTES // len(images))) is not None:
+            jpegs[image["image_id"]] = jpeg
+        progress.update()
+    return jpegs
+
+
+def _logs(candidate: Artifact, comparisons: Sequence[Artifact]) -> dict[str, str]:
+    """Name -> directory of the training logs; the candidate's name is empty where there are no others."""
+    labels = {run.id: run.get_string_custom_property(records.MODEL_LABEL) for run in (candidate, *comparisons)}
+    return {(labels[candidate.id] or "candidate") if comparisons else "": candidate.uri} | {
+        labels[run.id] or f"model {run.id}": run.uri for run in comparisons
     }
-
-
-def chosen(pictures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """All pictures, or the first by hash of their names where they, or their texts, are too many for one file."""
-    by_hash = sorted(pictures, key=lambda picture: hashlib.sha256(picture["image_id"].encode()).digest())
-    sizes = itertools.accumulate(len(json.dumps(picture, ensure_ascii=False).encode()) for picture in by_hash)
-    shown = min(MOST_PICTURES, sum(size <= TEXT_BYTES for size in sizes))
-    return list(pictures) if shown == len(pictures) else by_hash[:shown]
-
-
-def _read_json(path: str) -> Any:
-    with tf.io.gfile.GFile(path) as file:
-        return json.load(file)
-
-
-def _read_lines(directory: str) -> list[Mapping[str, Any]]:
-    """All JSON lines of the files in a directory."""
-    found = []
-    for path in sorted(tf.io.gfile.glob(os.path.join(directory, "*.jsonl"))):
-        with tf.io.gfile.GFile(path) as file:
-            found += [json.loads(line) for line in file]
-    return found

@@ -12,43 +12,37 @@ from typing import Any
 import jinja2
 import markupsafe
 
-from components import records
-from components.report.attention import Maps
+from components.report.attention import AttentionMaps
 from components.report.curves import HEIGHT, WIDTH, Chart
+from components.shared.evaluations import BASELINE, CANDIDATE, PRIMARY_METRIC, quality_metrics
 
-HERE = pathlib.Path(__file__).parent
-METRICS = records.QUALITY | {
-    "length": "words a caption",
-    "vocabulary": "vocabulary used",
-    "distinct": "share of distinct captions",
-    "copied": "share copied from train",
-}
-WHOLE = ("vocabulary",)  # counts
-IN_SLICES = ("bleu_1", "bleu_4", "cider", "rouge_l")
-EXAMPLES = 3  # of each reason for a reject
-MOST_STEPS = 100  # of the lineage: with retraining every night from the model before, it has no end
+_FOLDER = pathlib.Path(__file__).parent
+# read with the code, whose identity contains them
+FILES = {name: (_FOLDER / name).read_text(encoding="utf-8") for name in ("report.html.j2", "report.js", "report.css")}
+MAX_EXAMPLES = 3  # of rejects, per reason
+MAX_STEPS = 100  # of the lineage: with retraining every night from the model before, it has no end
 
 
 @dataclasses.dataclass(frozen=True)
-class Material:
-    """What the report is made of.
+class ReportData:
+    """Everything that the report shows.
 
     Attributes:
-      evaluation: the content of `evaluation.json`.
-      pictures: that of `pictures.json`, or the part of it that is shown.
-      thumbnails: image id -> JPEG; pictures that could not be read are left out.
-      maps: image id -> where the candidate looked; empty where it can't tell, a part where they are too large.
-      grid: rows and columns of the maps.
-      charts: learning curves.
+      evaluation: the evaluation, of `evaluations.read_evaluation`.
+      images: the test images in the gallery, of `evaluations.read_images`.
+      thumbnails: image ID -> JPEG; images that cannot be read are missing.
+      maps: image ID -> attention maps of the candidate; empty where it has none, incomplete where they are too large.
+      grid: number of rows and columns of the maps.
+      charts: the learning curves.
       counts: {"images": {split: n}, "captions": n}.
-      rejects: [{image_id, line, reason, detail}].
-      lineage: see `components.history.ancestry`.
+      rejects: [{image_id, source, line, reason, detail}].
+      lineage: the steps that led to the evaluation, of `components.shared.mlmd.ancestry`.
     """
 
     evaluation: Mapping[str, Any]
-    pictures: Sequence[Mapping[str, Any]]
+    images: Sequence[Mapping[str, Any]]
     thumbnails: Mapping[str, bytes]
-    maps: Mapping[str, Maps]
+    maps: Mapping[str, AttentionMaps]
     grid: tuple[int, int]
     charts: Sequence[Chart]
     counts: Mapping[str, Any]
@@ -56,82 +50,101 @@ class Material:
     lineage: Sequence[Mapping[str, Any]]
 
 
-def render(material: Material) -> str:
-    """The file's text. Everything in it that came from data is escaped, and scripts of others are not run."""
+def render(report: ReportData) -> str:
+    """Renders the file. Everything that comes from data is escaped, and no script but the page's own runs.
+
+    Args:
+      report: what the page shows.
+
+    Returns:
+      the HTML, in Unicode that can be written as UTF-8.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.DictLoader(FILES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}  # the candidate comes first
-    environment.filters |= {"figure": _figure, "interval": _interval, "time": _time, "pretty": _pretty}
-    script = (HERE / "report.js").read_text(encoding="utf-8")
-    models = list(material.evaluation["models"])
-    page = environment.get_template("report.html.j2").render(
-        evaluation=material.evaluation,
-        models={name: _title(name, material.evaluation) for name in models},
-        metrics={name: label for name, label in METRICS.items() if name in material.evaluation["models"][models[0]]},
-        quality=list(records.QUALITY),
-        with_maps=len(material.maps),
-        in_slices={name: METRICS[name] for name in IN_SLICES},
-        charts=material.charts,
+    environment.filters |= {"number": _number, "interval": _interval, "time": _time, "pretty": _pretty}
+    script = FILES["report.js"]
+    evaluation = report.evaluation
+    models_of_steps = _models_of_steps(report.lineage, evaluation)
+    html = environment.get_template("report.html.j2").render(
+        evaluation=evaluation,
+        models={name: _title(name, evaluation) for name in evaluation["models"]},
+        metrics=evaluation["metrics_info"],
+        quality_metrics=quality_metrics(evaluation),
+        primary=PRIMARY_METRIC,
+        num_maps=len(report.maps),
+        charts=report.charts,
         chart_size=(WIDTH, HEIGHT),
-        counts=material.counts,
-        rejects=_by_reason(material.rejects),
-        lineage=[{**step, "made": _made(step, material.evaluation)} for step in material.lineage],
-        lineage_is_cut=len(material.lineage) >= MOST_STEPS,
-        run=material.lineage[-1]["run"] if material.lineage else "",
-        data=_data(material),
-        shown=len(material.pictures),
-        style=markupsafe.Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        counts=report.counts,
+        rejects=_by_reason(report.rejects),
+        lineage=[{**step, "models": models_of_steps.get(step["execution"], [])} for step in report.lineage],
+        lineage_is_truncated=len(report.lineage) >= MAX_STEPS,
+        run=report.lineage[-1]["run"] if report.lineage else "",
+        data=_gallery(report),
+        num_shown=len(report.images),
+        style=markupsafe.Markup(FILES["report.css"]),
         script=markupsafe.Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-    return page.encode(errors="replace").decode()  # names of files may be no UTF-8
+    return html.encode(errors="replace").decode()  # file names need not be UTF-8
 
 
-def _data(material: Material) -> dict[str, Any]:
-    """What the page's script shows: see `report.js`."""
+def _gallery(report: ReportData) -> dict[str, Any]:
+    """The data of the page's script: see `report.js`."""
     rows = []
-    for picture in material.pictures:
-        image_id = picture["image_id"]
-        row = {"id": image_id, "references": picture["references"], "models": picture["models"]}
-        if image_id in material.thumbnails:
-            row["jpeg"] = base64.b64encode(material.thumbnails[image_id]).decode()
-        if image_id in material.maps:
-            row |= {"words": material.maps[image_id].words, "weights": material.maps[image_id].weights}
+    for image in report.images:
+        image_id = image["image_id"]
+        row = {"id": image_id, "references": image["references"], "models": image["models"]}
+        if image_id in report.thumbnails:
+            row["jpeg"] = base64.b64encode(report.thumbnails[image_id]).decode()
+        if image_id in report.maps:
+            row |= {"words": report.maps[image_id].words, "weights": report.maps[image_id].weights}
         rows.append(row)
-    return {"grid": list(material.grid), "pictures": rows}
+    info = report.evaluation["metrics_info"]
+    scored = report.images[0]["models"][CANDIDATE] if report.images else {}
+    scores = {name: info[name]["label"] for name in scored if name in info}
+    return {"grid": list(report.grid), "primary": PRIMARY_METRIC, "scores": scores, "images": rows}
 
 
 def _by_reason(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, list[Mapping[str, Any]]]]:
-    """[(reason, how many, some of them)], the most frequent first."""
+    """[(reason, number of rejects, some of them)], the most frequent first."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for reject in rejects:
         groups.setdefault(str(reject["reason"]), []).append(reject)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    return [(reason, len(found), found[:EXAMPLES]) for reason, found in ordered]
+    return [(reason, len(group), group[:MAX_EXAMPLES]) for reason, group in ordered]
 
 
-def _made(step: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
-    """Which of the models a step made, as the baseline has a Trainer's run of its own; empty for other steps."""
-    places = [artifact["uri"].rstrip("/") + "/" for made in step["outputs"].values() for artifact in made]
-    return ", ".join(
-        name for name in ("candidate", "baseline") if (evaluation.get(name) or "").startswith(tuple(places))
-    )
+def _models_of_steps(lineage: Sequence[Mapping[str, Any]], evaluation: Mapping[str, Any]) -> dict[int, list[str]]:
+    """Execution -> which models it has trained or exported, since the baseline has a training and an export, too."""
+    models: dict[int, list[str]] = {}
+    for name in (CANDIDATE, BASELINE):
+        model_dir = evaluation.get(name) or ""
+        exports = [step for step in lineage if any(model_dir.startswith(f"{a['uri']}/") for a in _outputs(step))]
+        weights = {artifact["id"] for step in exports for artifact in step["inputs"].get("weights", [])}
+        trainings = [step for step in lineage if any(artifact["id"] in weights for artifact in _outputs(step))]
+        for step in (*exports, *trainings):
+            models.setdefault(step["execution"], []).append(name)
+    return models
+
+
+def _outputs(step: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [artifact for artifacts in step["outputs"].values() for artifact in artifacts]
 
 
 def _title(model: str, evaluation: Mapping[str, Any]) -> str:
-    """What a model is called in tables: "candidate (transformer)"."""
-    name = evaluation.get("model_name")
-    return f"{model} ({name})" if model == "candidate" and name else model
+    """A model's name in tables: "candidate (transformer)"."""
+    label = evaluation.get("model_label")
+    return f"{model} ({label})" if model == CANDIDATE and label else model
 
 
-def _figure(value: float, metric: str = "") -> str:
-    """Three digits, none for counts."""
-    return f"{value:.0f}" if metric in WHOLE else f"{value:.3f}"
+def _number(value: float, decimals: int = 3) -> str:
+    return f"{value:.{decimals}f}"
 
 
-def _interval(figure: Mapping[str, float], metric: str = "") -> str:
-    return f"{_figure(figure['low'], metric)} to {_figure(figure['high'], metric)}"
+def _interval(metric: Mapping[str, float], decimals: int = 3) -> str:
+    return f"{_number(metric['low'], decimals)} to {_number(metric['high'], decimals)}"
 
 
 def _time(seconds: float) -> str:
@@ -139,12 +152,12 @@ def _time(seconds: float) -> str:
 
 
 def _pretty(parameters: Mapping[str, Any]) -> str:
-    """Parameters as indented JSON; those that are JSON themselves are opened."""
+    """Parameters as indented JSON; values that are JSON themselves are parsed."""
 
-    def opened(value: Any) -> Any:
+    def parsed(value: Any) -> Any:
         try:
             return json.loads(value) if isinstance(value, str) and value[:1] in "{[" else value
         except ValueError:
             return value
 
-    return json.dumps({name: opened(value) for name, value in parameters.items()}, indent=1, ensure_ascii=False)
+    return json.dumps({name: parsed(value) for name, value in parameters.items()}, indent=1, ensure_ascii=False)

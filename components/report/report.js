@@ -3,7 +3,7 @@
 (() => {
   const content = JSON.parse(document.getElementById("content").textContent);
   const [rows, columns] = content.grid;
-  const AT_ONCE = 60; // cards that are added at a time
+  const PAGE_SIZE = 60; // cards that are added at a time
   const byId = (id) => document.getElementById(id);
 
   const add = (parent, tag, text, className) => {
@@ -12,115 +12,117 @@
     if (className) element.className = className;
     return element;
   };
-  const score = (picture) => picture.models.candidate.bleu_4;
-  const gain = (picture) => score(picture) - (picture.models.baseline ? picture.models.baseline.bleu_4 : 0);
+  const score = (image, model = "candidate") => image.models[model][content.primary];
+  const improvement = (image) => score(image) - (image.models.baseline ? score(image, "baseline") : 0);
   const byName = (a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
   const orders = {
     worst: (a, b) => score(a) - score(b) || byName(a, b),
     best: (a, b) => score(b) - score(a) || byName(a, b),
-    lost: (a, b) => gain(a) - gain(b) || byName(a, b),
-    gained: (a, b) => gain(b) - gain(a) || byName(a, b),
+    regressed: (a, b) => improvement(a) - improvement(b) || byName(a, b),
+    improved: (a, b) => improvement(b) - improvement(a) || byName(a, b),
     name: byName,
   };
-  for (const picture of content.pictures) {
-    const captions = Object.values(picture.models).map((model) => model.caption);
-    picture.text = [picture.id, ...captions, ...picture.references].join("\n").toLowerCase();
+  for (const image of content.images) {
+    const captions = Object.values(image.models).map((model) => model.caption);
+    image.text = [image.id, ...captions, ...image.references].join("\n").toLowerCase();
   }
 
-  let chosen = [];
-  let shown = 0;
+  let selected = [];
+  let numShown = 0;
 
-  const image = (picture, parent) => {
-    if (!picture.jpeg) return add(parent, "span", "the picture could not be read", "missing");
+  const thumbnail = (image, parent) => {
+    if (!image.jpeg) return add(parent, "span", "image not available", "missing");
     const element = add(parent, "img");
     element.loading = "lazy";
-    element.alt = picture.models.candidate.caption;
-    element.src = "data:image/jpeg;base64," + picture.jpeg;
+    element.alt = image.models.candidate.caption;
+    element.src = "data:image/jpeg;base64," + image.jpeg;
     return element;
   };
 
-  const card = (picture) => {
+  const card = (image) => {
     const element = add(byId("cards"), "article", undefined, "card");
-    element.dataset.id = picture.id;
+    element.dataset.id = image.id;
     const button = add(element, "button");
     button.type = "button";
-    image(picture, button);
-    button.addEventListener("click", () => open(picture));
-    add(element, "p", picture.models.candidate.caption, "caption");
-    add(element, "p", "BLEU-4 " + score(picture).toFixed(3), "score");
-    for (const [name, model] of Object.entries(picture.models)) {
+    thumbnail(image, button);
+    button.addEventListener("click", () => open(image));
+    add(element, "p", image.models.candidate.caption, "caption");
+    add(element, "p", `${content.scores[content.primary]} ${score(image).toFixed(3)}`, "score");
+    for (const [name, model] of Object.entries(image.models)) {
       if (name === "candidate") continue;
-      add(element, "p", `${name} (${model.bleu_4.toFixed(3)}): ${model.caption}`, "note");
+      add(element, "p", `${name} (${score(image, name).toFixed(3)}): ${model.caption}`, "note");
     }
     const details = add(element, "details");
-    add(details, "summary", `${picture.references.length} references`, "note");
-    for (const reference of picture.references) add(details, "p", reference, "note");
+    add(details, "summary", `${image.references.length} references`, "note");
+    for (const reference of image.references) add(details, "p", reference, "note");
   };
 
   const more = () => {
-    for (const picture of chosen.slice(shown, shown + AT_ONCE)) card(picture);
-    shown = Math.min(shown + AT_ONCE, chosen.length);
-    byId("more").hidden = shown >= chosen.length;
-    byId("count").textContent = `${chosen.length} of ${content.pictures.length} pictures`;
+    for (const image of selected.slice(numShown, numShown + PAGE_SIZE)) card(image);
+    numShown = Math.min(numShown + PAGE_SIZE, selected.length);
+    byId("more").hidden = numShown >= selected.length;
+    byId("count").textContent = `${selected.length} of ${content.images.length} images`;
   };
 
   const update = () => {
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    chosen = content.pictures.filter((picture) => words.every((word) => picture.text.includes(word)));
-    chosen.sort(orders[byId("order").value]);
+    selected = content.images.filter((image) => words.every((word) => image.text.includes(word)));
+    selected.sort(orders[byId("order").value]);
     byId("cards").replaceChildren();
-    shown = 0;
+    numShown = 0;
     more();
   };
 
-  // one map over the picture: the grid as a small image, which the canvas smooths when it makes it large
-  const overlay = (canvas, picture, weights) => {
-    canvas.width = picture.naturalWidth;
-    canvas.height = picture.naturalHeight;
+  // draws one map over the image: the grid as a tiny image, which the canvas smooths when it scales it up
+  const overlay = (canvas, source, weights) => {
+    canvas.width = source.naturalWidth;
+    canvas.height = source.naturalHeight;
     const small = document.createElement("canvas");
     small.width = columns;
     small.height = rows;
     const pixels = small.getContext("2d").createImageData(columns, rows);
-    weights.forEach((weight, place) => pixels.data.set([255, 70, 0, weight * 0.8], 4 * place));
+    weights.forEach((weight, index) => pixels.data.set([255, 70, 0, weight * 0.8], 4 * index));
     small.getContext("2d").putImageData(pixels, 0, 0);
     const context = canvas.getContext("2d");
     context.filter = "grayscale(0.7)";
-    context.drawImage(picture, 0, 0);
+    context.drawImage(source, 0, 0);
     context.filter = "none";
     context.drawImage(small, 0, 0, canvas.width, canvas.height);
   };
 
-  const drawMaps = (picture, source) => {
+  const drawMaps = (image, source) => {
     byId("maps").replaceChildren();
-    if (!picture.weights || !picture.jpeg) return;
-    const bytes = Uint8Array.from(atob(picture.weights), (letter) => letter.charCodeAt(0));
+    byId("maps-title").hidden = !image.weights || !image.jpeg;
+    if (byId("maps-title").hidden) return;
+    const bytes = Uint8Array.from(atob(image.weights), (letter) => letter.charCodeAt(0));
     const size = rows * columns;
-    picture.words.forEach((word, row) => {
+    image.words.forEach((word, row) => {
       const figure = add(byId("maps"), "figure");
       const canvas = add(figure, "canvas");
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `where the model looked for "${word}"`);
+      canvas.setAttribute("aria-label", `attention weights of "${word}"`);
       overlay(canvas, source, [...bytes.subarray(row * size, (row + 1) * size)]);
       add(figure, "figcaption", word);
     });
   };
 
-  const open = (picture) => {
+  const open = (image) => {
     const large = byId("large");
-    large.hidden = !picture.jpeg;
-    large.onload = () => drawMaps(picture, large);
-    large.src = picture.jpeg ? "data:image/jpeg;base64," + picture.jpeg : "data:,";
-    if (!picture.jpeg) byId("maps").replaceChildren();
-    byId("said").textContent = picture.models.candidate.caption;
+    large.hidden = !image.jpeg;
+    large.onload = () => drawMaps(image, large);
+    large.src = image.jpeg ? "data:image/jpeg;base64," + image.jpeg : "data:,";
+    if (!image.jpeg) drawMaps(image, large);
+    byId("prediction").textContent = image.models.candidate.caption;
     byId("scores").replaceChildren();
-    for (const [name, model] of Object.entries(picture.models)) {
-      const figures = `BLEU-4 ${model.bleu_4.toFixed(3)}, CIDEr ${model.cider.toFixed(3)}, ROUGE-L ${model.rouge_l.toFixed(3)}`;
-      add(byId("scores"), "p", `${name}: ${figures}` + (name === "candidate" ? "" : `: ${model.caption}`), "note");
+    for (const [name, model] of Object.entries(image.models)) {
+      const scores = Object.entries(content.scores).filter(([metric]) => metric in model);
+      const text = scores.map(([metric, label]) => `${label} ${model[metric].toFixed(3)}`).join(", ");
+      add(byId("scores"), "p", `${name}: ${text}` + (name === "candidate" ? "" : `: ${model.caption}`), "note");
     }
-    add(byId("scores"), "p", picture.id, "note");
+    add(byId("scores"), "p", image.id, "note");
     byId("references").replaceChildren();
-    for (const reference of picture.references) add(byId("references"), "li", reference);
-    byId("picture").showModal();
+    for (const reference of image.references) add(byId("references"), "li", reference);
+    byId("detail").showModal();
   };
 
   byId("order").addEventListener("change", update);

@@ -1,38 +1,38 @@
-"""Small pictures, of a size in bytes that is bounded."""
+"""Thumbnails of bounded size."""
 
 import io
 
 import tensorflow as tf
 from PIL import Image
 
-from components import images
+from components.shared import storage
+from components.shared.images import decoding, inspection, limits
 
-SIDE = 256  # pixels of the longer side
-QUALITIES = (72, 55, 40, 25)  # of the JPEG, the first that keeps to the bound
-LEAST = 96  # pixels of the longer side, where no quality does
+MAX_SIDE = 256  # pixels of the longer side
+MIN_SIDE = 96  # where no quality is small enough
+QUALITIES = (72, 55, 40, 25)  # JPEG qualities; the first one within the bound is taken
 
 
-def thumbnail(path: str, most: int) -> bytes | None:
-    """Makes a small JPEG of a picture, as the model sees it.
+def thumbnail(path: str, max_bytes: int) -> bytes | None:
+    """Makes a small JPEG of an image as the model sees it.
 
     Args:
-      path: the picture's file.
-      most: bytes that it may have; a picture that does not get so small is made smaller still, without a bound.
+      path: the image's file.
+      max_bytes: the maximum size; an image that does not get so small is scaled down once more, whatever its size.
 
     Returns:
-      a JPEG file's bytes; None where the picture is not there any more, or no picture.
+      the bytes of a JPEG file; None where the file is missing or not an image.
     """
     try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            pixels = images.decode(tf.constant(images.for_tensorflow(file.read()))).numpy()
-    except (tf.errors.OpError, images.PictureError):
+        pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(storage.read_bytes(path)))).numpy()
+    except (OSError, tf.errors.OpError, limits.ImageError):
         return None
-    picture = Image.fromarray(pixels)
-    for side, quality in [*((SIDE, quality) for quality in QUALITIES), (LEAST, QUALITIES[-1])]:
-        small = picture.copy()
+    image = Image.fromarray(pixels)
+    for side, quality in [*((MAX_SIDE, quality) for quality in QUALITIES), (MIN_SIDE, QUALITIES[-1])]:
+        small = image.copy()
         small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
         buffer = io.BytesIO()
         small.save(buffer, "JPEG", quality=quality, optimize=True)
-        if buffer.tell() <= most:
+        if buffer.tell() <= max_bytes:
             break
     return buffer.getvalue()

@@ -1,1 +1,1 @@
-"""Captions -> word ids, and the vocabulary: a preprocessing function for TFX Transform."""
+"""The preprocessing function of TFX Transform: captions -> token IDs, and the vocabulary."""

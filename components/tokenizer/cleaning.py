@@ -1,19 +1,22 @@
-"""What a sentence is reduced to before it is split into words. Predictions and references are compared in this form."""
+"""The form of a sentence before it is split into words, in which the model learns and predicts captions."""
 
 import tensorflow as tf
 
+from components.shared import words
 
-def clean(sentences: tf.Tensor) -> tf.Tensor:
-    """Lower case, letters only, in any script; words keep their order, one-letter words stay.
 
-    "A man's 2 dogs!" -> "a man s dogs"
+def clean(sentences: tf.Tensor, keep_digits: bool) -> tf.Tensor:
+    """Lowercases sentences and keeps their words only, as `words.split_words` does; one-letter words stay.
+
+    "A man's 2 dogs!" -> "a man s 2 dogs", or "a man s dogs" without digits
 
     Args:
-      sentences: string [N], UTF-8.
+      sentences: sentences in the form of `words.compose`, string [N], UTF-8.
+      keep_digits: whether digits are part of words.
 
     Returns:
-      string [N], words between single spaces; empty where there was no letter.
+      string [N], words between single spaces; empty where a sentence has no word.
     """
     lowered = tf.strings.lower(sentences, encoding="utf-8")
-    letters = tf.strings.regex_replace(lowered, r"[^\p{L}\p{M}]+", " ")
+    letters = tf.strings.regex_replace(lowered, words.non_words(keep_digits), " ")
     return tf.strings.strip(letters)

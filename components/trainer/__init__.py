@@ -1,1 +1,1 @@
-"""Features and word ids -> a trained captioning transformer, exported as one SavedModel."""
+"""Features and token IDs -> the weights of a captioning model."""

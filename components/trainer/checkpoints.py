@@ -1,114 +1,182 @@
-"""What a training that was killed goes on from, in a place that the next run finds."""
+"""Checkpoints of a training, from which the next run resumes it after an interruption."""
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from components.atomic import whole_file
+from components.shared import locks, storage
+from components.shared.progress import LOGGER
 
-STATE = "state.npz"
-KEPT_DAYS = 30  # an abandoned training's files are removed after so long
+STATE, CONTENT = "state.npz", "content"  # a file, and the array in it with everything but variables
+RETENTION_DAYS = 30  # files of abandoned training runs are deleted after so long
+# what reading a damaged or missing file raises; any other error may be gone in a moment, and must not cost a training
+DAMAGE = (
+    tf.errors.NotFoundError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError, EOFError, ValueError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
-class Checkpoints:
-    """Files of one training: its state, and the weights of its best epochs. Nothing in them is ever executed.
+@contextlib.contextmanager
+def checkpoints_of(key: str, parent: str) -> Iterator["CheckpointManager"]:
+    """Opens the checkpoints of a training, which no other process uses meanwhile.
 
-    A training is known by everything that determines it, so that the same training finds its files again in another
-    execution, whose output directory is another one, and any other training finds none.
+    They are in a directory named after the training's key, so that the same training finds its files in a later
+    execution, whose output directory is a new one, and any other training finds none. Where two equal trainings run at
+    once, the second has a directory of its own.
+
+    Args:
+      key: the training key; equal trainings have equal ones.
+      parent: the directory with the checkpoints of all training runs.
+    """
+    existing = [name for name in storage.list_names(parent) if name.partition("-")[0] == key]
+    for name in (*existing, key, f"{key}-{uuid.uuid4().hex[:8]}"):
+        directory = os.path.join(parent, name)
+        tf.io.gfile.makedirs(directory)
+        with locks.exclusive(directory) as is_ours:
+            if is_ours:
+                yield CheckpointManager(directory)
+                return
+    raise RuntimeError(f"{parent}: the new directory of this training has been deleted; run again")
+
+
+def remove(directory: str) -> None:
+    """Deletes the checkpoints of a training whose weights are recorded, and those that others abandoned long ago.
+
+    Directories in which a training is in progress are left alone.
+    """
+    parent = os.path.dirname(directory)
+    oldest = time.time() - RETENTION_DAYS * 24 * 3600
+    for name in storage.list_names(parent):
+        other = os.path.join(parent, name)
+        entry = storage.total(other)
+        if other == directory or (entry is not None and entry.mtime < oldest):
+            with locks.exclusive(other) as is_unused:
+                if is_unused:
+                    storage.remove(other)
+
+
+class UnreadableCheckpoint(Exception):
+    """A file is empty, cut or damaged in another way, as after a power cut."""
+
+
+class CheckpointManager:
+    """The files of one training: its state, and the weights of its best epochs.
+
+    They are NumPy archives: written whole or not at all, with checksums, and nothing in them is ever executed.
     """
 
     def __init__(self, directory: str):
-        """Looks at nothing yet.
+        """Initializes the manager; nothing is read or written yet.
 
         Args:
-          directory: of this training alone; its parent holds those of the others.
+          directory: the directory of this training; only one process may use it at a time, see `checkpoints_of`.
         """
         self.directory = directory
 
-    def save(self, variables: Sequence[Any], state: Mapping[str, Any], weights_kept: Sequence[str]) -> None:
-        """Writes the state, and then removes the weights that it does not name.
+    def save(self, variables: Sequence[Any], state: Mapping[str, Any], weights_to_keep: Sequence[str]) -> None:
+        """Writes the state, then deletes the weights that are not to be kept.
 
         Args:
-          variables: of Keras; in an order that the next run has as well.
-          state: all else, JSON-serializable.
-          weights_kept: names for `save_weights` that are still wanted.
+          variables: Keras variables, in an order that is the same in the next run.
+          state: everything else, JSON-serializable.
+          weights_to_keep: the names, of `save_weights`, that the state refers to.
         """
-        text = np.frombuffer(json.dumps(state).encode(), np.uint8)
-        self._write(STATE, {"state": text} | {f"v{n}": np.array(v) for n, v in enumerate(variables)})
-        for name in tf.io.gfile.listdir(self.directory):
-            if name.startswith("weights-") and name.removesuffix(".npz").removeprefix("weights-") not in weights_kept:
-                tf.io.gfile.remove(os.path.join(self.directory, name))
+        text = json.dumps({"state": state, "weights": list(weights_to_keep)})
+        content = {CONTENT: np.frombuffer(text.encode(), np.uint8)}
+        self._write(STATE, content | {f"v{n}": np.array(v) for n, v in enumerate(variables)})
+        kept = {_weights_file(name) for name in weights_to_keep}
+        for file in storage.list_names(self.directory):
+            if file.startswith("weights-") and file not in kept:
+                storage.remove(os.path.join(self.directory, file))
 
     def restore(self, variables: Sequence[Any]) -> dict[str, Any] | None:
-        """Sets the variables to what was saved.
+        """Assigns the saved values to the variables.
 
         Returns:
-          the state; None where there is nothing to go on from.
+          the saved state; None if there is no checkpoint, or if one of its files is damaged.
         """
-        arrays = self._read(STATE)
-        if arrays is None:
+        if not storage.exists(os.path.join(self.directory, STATE)):
             return None
-        state = json.loads(arrays.pop("state").tobytes())
+        try:
+            arrays = self._read(STATE)
+            content = json.loads(arrays[CONTENT].tobytes())
+            for name in content["weights"]:
+                self._read(_weights_file(name))  # now, rather than when the training is over
+        except UnreadableCheckpoint as error:
+            LOGGER.warning("%s is damaged or gone: this training starts anew", error)
+            return None
         _assign(variables, arrays)
-        return state
+        return content["state"]
 
     def save_weights(self, name: str, variables: Sequence[Any]) -> None:
         """Writes the weights of an epoch."""
-        self._write(f"weights-{name}.npz", {f"v{n}": np.array(v) for n, v in enumerate(variables)})
+        self._write(_weights_file(name), {f"v{n}": np.array(v) for n, v in enumerate(variables)})
 
     def load_weights(self, names: Sequence[str], variables: Sequence[Any]) -> None:
-        """Sets the variables to the mean of some epochs' weights (Vaswani et al. 2017, section 6.1)."""
+        """Assigns the mean of several epochs' weights to the variables (Vaswani et al. 2017, section 6.1).
+
+        Raises:
+          UnreadableCheckpoint: the weights of an epoch are damaged or gone.
+        """
         mean: dict[str, np.ndarray] = {}
         for name in names:
-            arrays = self._read(f"weights-{name}.npz")
-            if arrays is None:
-                raise FileNotFoundError(
-                    f"{self.directory} has lost the weights of epoch {name}: remove it, and run again"
-                )
+            try:
+                arrays = self._read(_weights_file(name))
+            except UnreadableCheckpoint as error:
+                raise UnreadableCheckpoint(
+                    f"{error} is damaged or gone: run again, and this training starts anew"
+                ) from error
             mean = {key: mean.get(key, 0.0) + array / len(names) for key, array in arrays.items()}
         _assign(variables, mean)
 
-    def remove(self) -> None:
-        """Removes all, after the training has ended well, and what others left behind long ago."""
-        parent = os.path.dirname(self.directory)
-        old = time.time() - KEPT_DAYS * 24 * 3600
-        for name in tf.io.gfile.listdir(parent) if tf.io.gfile.isdir(parent) else []:
-            path = os.path.join(parent, name.rstrip("/"))
-            state = os.path.join(path, STATE)
-            if path == self.directory or (tf.io.gfile.exists(state) and tf.io.gfile.stat(state).mtime_nsec / 1e9 < old):
-                tf.io.gfile.rmtree(path)
-
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        with whole_file(os.path.join(self.directory, name)) as partial, tf.io.gfile.GFile(partial, "wb") as file:
+        with (
+            storage.atomic_write(os.path.join(self.directory, name)) as partial,
+            tf.io.gfile.GFile(partial, "wb") as file,
+        ):
             np.savez(_Stream(file), **arrays)
 
-    def _read(self, name: str) -> dict[str, np.ndarray] | None:
+    def _read(self, name: str) -> dict[str, np.ndarray]:
+        """Reads a file to its end, with its checksums.
+
+        Raises:
+          UnreadableCheckpoint: it is damaged or gone; the message is its path.
+        """
         path = os.path.join(self.directory, name)
-        if not tf.io.gfile.exists(path):
-            return None
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except DAMAGE as error:
+            raise UnreadableCheckpoint(path) from error
 
 
 class _Stream:
-    """A file that is written from the beginning to the end; zipfile would go back in a GFile, which can't."""
+    """A sequential binary file for `np.savez`, whose zipfile would seek in a GFile, which cannot."""
 
     def __init__(self, file: tf.io.gfile.GFile):
         self._file, self.flush = file, file.flush
 
     def write(self, data: bytes) -> int:
-        """Writes it all; a GFile does not tell how much."""
+        """Writes all of the data; a GFile does not return how much."""
         self._file.write(bytes(data))
         return len(data)
 
     def read(self) -> bytes:
-        """NumPy takes for a file what has this; it is never called."""
+        """Makes NumPy accept the object as a file; never called."""
         raise NotImplementedError
+
+
+def _weights_file(name: str) -> str:
+    return f"weights-{name}.npz"
 
 
 def _assign(variables: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> None:

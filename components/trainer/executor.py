@@ -1,42 +1,43 @@
-"""TFX's own generic trainer, with the features as one input more."""
+"""The Trainer's executor."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
-from tfx.components.trainer import executor as trainer_executor
-from tfx.components.trainer.fn_args_utils import FnArgs
-from tfx.types import artifact_utils
-from tfx.types.artifact import Artifact
+from tfx.utils import path_utils
 
-from components import records
-from components.features import Manifest
+from components.shared import records, step
+from components.shared.features import Manifest
+from components.shared.models import weights
+from components.shared.step import Artifacts, StepExecutor
+from components.trainer import training
+from components.trainer.checkpoints import checkpoints_of
+from components.trainer.data import TrainingData
+from components.trainer.settings import TrainerSettings
+
+LOGS = "logs"  # directory in `model_run`
 
 
-class Executor(trainer_executor.GenericExecutor):
+class Executor(StepExecutor):
     """See `component.Trainer`."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        with Manifest.load(artifact_utils.get_single_uri(input_dict["features"])).mending():
-            super().Do(input_dict, output_dict, exec_properties)
-        for made in (*output_dict["model"], *output_dict["model_run"]):
-            made.set_string_custom_property(records.MODEL_NAME, exec_properties["model_name"])
+    SETTINGS_CLASS = TrainerSettings
 
-    def _GetFnArgs(
-        self,
-        input_dict: dict[str, list[Artifact]],
-        output_dict: dict[str, list[Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> FnArgs:
-        fn_args = super()._GetFnArgs(input_dict, output_dict, exec_properties)
-        fn_args.custom_config["features"] = artifact_utils.get_single_uri(input_dict["features"])
-        fn_args.custom_config["checkpoint_dir"] = exec_properties["checkpoint_dir"]
-        fn_args.custom_config["source"] = exec_properties["source"]
-        fn_args.custom_config["settings"] |= {
-            "epochs": exec_properties["epochs"],
-            "model": exec_properties["model_name"],
-        }
-        return fn_args
+    def run(
+        self, inputs: Artifacts, outputs: Artifacts, settings: TrainerSettings, exec_properties: Mapping[str, Any]
+    ) -> None:
+        label = exec_properties["label"]
+        base_model = path_utils.serving_model_dir(inputs["base_model"].uri) if "base_model" in inputs else None
+        manifest = Manifest.load(inputs["features"].uri)
+        with manifest.deleting_corrupt_shards():
+            files = {split: records.split_files(inputs["examples"], split) for split in (records.TRAIN, records.EVAL)}
+            data = TrainingData.load(files, inputs["transform_graph"].uri, manifest)
+            key = training.training_key(settings, label, exec_properties[step.CODE], base_model, data)
+            log_dir = os.path.join(outputs["model_run"].uri, LOGS)
+            with checkpoints_of(key, exec_properties[records.CHECKPOINT_DIR]) as checkpoints:
+                model = training.train(data, settings, checkpoints, log_dir, base_model)
+        weights.save(model, outputs["weights"].uri, label, manifest.fingerprint)
+        for output in outputs.values():
+            output.set_string_custom_property(records.MODEL_LABEL, label)
+        # not deleted here: a run that is killed before the weights are recorded resumes from them
+        outputs["weights"].set_string_custom_property(records.CHECKPOINT_DIR, checkpoints.directory)

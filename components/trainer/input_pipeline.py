@@ -1,28 +1,31 @@
-"""Features, streamed from the store's shards, meet word ids, held in memory."""
+"""Batches of features and captions: features are read from the store's shards, token IDs are held in memory."""
 
+import collections
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from components import records
-from components.datasets import without_autotuning
-from components.features import Manifest
+from components.shared import records
+from components.shared.datasets import without_autotuning
+from components.shared.features import Manifest
 
-CAPTIONS, PICTURES = "captions", "pictures"  # what weighs alike
+PER_IMAGE = "per_image"  # of `loss_weighting`
 PREFETCH = 2  # batches
-SHUFFLE = 512  # pictures in the shuffle buffer: 128 MiB of InceptionV3 features
+MIN_CAPTIONS_PER_ROW = 8
 
 
 def load_ids(files: Sequence[str], feature_spec: Mapping) -> dict[str, np.ndarray]:
-    """Reads the word ids of a split.
+    """Reads the token IDs of a split.
 
     Args:
-      files: of `transformed_examples`.
-      feature_spec: of the transform graph.
+      files: the record files of `transformed_examples`.
+      feature_spec: the feature spec of the transform graph.
 
     Returns:
-      image id -> int32 [n, T].
+      image ID -> int32 [n, T].
     """
     spec = {name: feature_spec[name] for name in (records.IMAGE_ID, records.IDS)}
     ids: dict[str, np.ndarray] = {}
@@ -32,107 +35,153 @@ def load_ids(files: Sequence[str], feature_spec: Mapping) -> dict[str, np.ndarra
     return ids
 
 
-class CaptionedFeatures:
-    """The pictures of a split, each with its captions, in batches.
+@dataclasses.dataclass(frozen=True)
+class CaptionSet:
+    """The different captions of one image.
 
     Attributes:
-      steps: batches an epoch.
-      pictures: how many there are.
+      tokens: their token IDs, int32 [n, T].
+      weights: float32 [n], how many captions of the image are equal to each.
     """
 
-    def __init__(self, manifest: Manifest, ids: Mapping[str, np.ndarray], captions: int, alike: str = CAPTIONS):
-        """Finds out which record of which shard has which captions.
+    tokens: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def merge(cls, captions: np.ndarray) -> "CaptionSet":
+        """Merges equal captions: their token IDs, int32 [n, T]."""
+        first_index: dict[bytes, int] = {}
+        counts: dict[bytes, int] = collections.Counter()
+        for index, caption in enumerate(captions):
+            key = caption.tobytes()
+            first_index.setdefault(key, index)
+            counts[key] += 1
+        return cls(captions[list(first_index.values())], np.array(list(counts.values()), np.float32))
+
+
+class CaptionedFeatures:
+    """The images of a split in batches, each image with its captions.
+
+    An image with far more captions than the others, as a tile that stands for many missing photos has, becomes several
+    rows, so that it does not determine the size of a step.
+
+    Attributes:
+      num_batches: number of batches per epoch.
+      num_images: number of images with different content.
+      captions: the captions of each of these images, int32 [n, T]; in the order of `features`.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        ids: Mapping[str, np.ndarray],
+        batch_size: int,
+        loss_weighting: str,
+        captions_per_image: int = 0,
+    ):
+        """Assigns captions to features.
 
         Args:
-          manifest: of the run's features.
-          ids: image id -> int32 [n, T], of the pictures wanted.
-          captions: a batch holds about this many, as whole pictures.
-          alike: what has equal weight: CAPTIONS or PICTURES, however many captions these have.
+          manifest: the manifest of the run's features.
+          ids: image ID -> int32 [n, T], of the images of the split.
+          batch_size: the approximate number of captions per batch, which holds whole images.
+          loss_weighting: what has equal weight, "per_caption" or "per_image".
+          captions_per_image: the number of captions that `shuffled` samples per image; 0 takes all.
         """
-        self._manifest, self._alike = manifest, alike
-        by_record: dict[str, list[np.ndarray]] = {}
-        shards = manifest.shards_of(ids)
-        for shard, pictures in shards.items():
-            for image_id, sha in pictures.items():
-                # the same picture may come under several names
-                by_record.setdefault(f"{shard}/{sha}", []).append(ids[image_id])
-        self._shards = list(shards)
-        self._captions = [_without_empty(np.concatenate(_same_length(parts))) for parts in by_record.values()]
-        self._row_of = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(tf.constant(list(by_record)), tf.range(len(by_record), dtype=tf.int64)),
-            -1,
-        )
-        self._all = _table(self._captions, alike)
-        self.pictures = len(by_record)
-        self._batch = max(1, captions * self.pictures // sum(map(len, ids.values())))  # pictures
-        self.steps = -(-self.pictures // self._batch)
+        self._manifest, self._loss_weighting, self._captions_per_image = manifest, loss_weighting, captions_per_image
+        by_content: dict[str, list[np.ndarray]] = {}
+        for images in manifest.shards_of(ids).values():
+            for image_id, sha256 in images.items():  # the same content may have several image IDs
+                by_content.setdefault(sha256, []).append(ids[image_id])
+        self._sha256 = sorted(by_content)  # the order of the source, and that of the shards, ends here
+        self.captions = [_stack(by_content[sha256]) for sha256 in self._sha256]
+        self.num_images = len(self._sha256)
+        self._all = [CaptionSet.merge(captions) for captions in self.captions]
+        # of an epoch: how many rows each image has, and how many captions all have together
+        num_captions = [len(captions) for captions in self.captions]
+        num_unique = [len(caption_set.tokens) for caption_set in self._all]
+        if captions_per_image:
+            num_captions, num_unique = (
+                [min(captions_per_image, number) for number in numbers] for numbers in (num_captions, num_unique)
+            )
+        self._captions_per_row = max(MIN_CAPTIONS_PER_ROW, 2 * sum(num_captions) // self.num_images)
+        self._rows_per_image = [max(1, -(-number // self._captions_per_row)) for number in num_unique]
+        num_rows = sum(self._rows_per_image)
+        self._rows_per_batch = max(1, batch_size * num_rows // sum(num_captions))
+        self.num_batches = -(-num_rows // self._rows_per_batch)
 
-    def shuffled(self, seed: int, captions_a_picture: int = 0, skip: int = 0) -> tf.data.Dataset:
-        """All pictures once, in an order that the seed determines.
+    def shuffled(self, seed: int, skip: int = 0) -> tf.data.Dataset:
+        """Returns all images once, in an order that the seed determines: each order is as likely as any other.
 
         Args:
-          seed: of the order of shards and pictures, and of the captions that are drawn.
-          captions_a_picture: takes as many of each picture's captions, drawn by the seed; 0 takes all.
-          skip: leaves out this many batches at the beginning.
+          seed: the seed of the order, and of the sampled captions.
+          skip: the number of batches to leave out at the beginning; they are not read.
 
         Returns:
-          `steps` batches of {"features": float16 [P, N, C], "tokens": int32 [P, n, T], "weights": float32 [P, n]},
-          where n is the most captions of any picture of the batch and T its longest; what is not there is padding of
-          weight 0. A picture's equal captions are one, whose weight is their number; where PICTURES weigh alike, the
-          weights of each sum to the mean number of captions.
+          `num_batches` batches of {"features": float16 [I, N, C], "tokens": int32 [I, n, T], "weights": float32
+          [I, n]}, where n is the maximum number of captions per row in the batch and T the maximum length of a caption
+          in it; padding has weight 0. Equal captions of an image are one, whose weight is their number; with
+          "per_image" the weights of each image sum to the mean number of captions.
         """
-        shards = tf.data.Dataset.from_tensor_slices(self._shards)
-        shards = shards.shuffle(len(self._shards), seed=seed, reshuffle_each_iteration=False)
-        pictures = self._pictures(shards).shuffle(SHUFFLE, seed=seed, reshuffle_each_iteration=False)
-        return self._batches(pictures, self._drawn(captions_a_picture, seed) if captions_a_picture else self._all, skip)
+        rng = np.random.default_rng(seed)
+        table = self._whole_table
+        if number := self._captions_per_image:
+            table = self._table([CaptionSet.merge(rng.permutation(captions)[:number]) for captions in self.captions])
+        return self._batches(table, rng.permutation(sum(self._rows_per_image)), skip)
 
     def in_order(self) -> tf.data.Dataset:
-        """All pictures once, always in the same order; batches as of `shuffled`."""
-        return self._batches(self._pictures(tf.data.Dataset.from_tensor_slices(self._shards)), self._all)
+        """Returns all captions of all images once, always in the same order; for the batches see `shuffled`."""
+        return self._batches(self._whole_table, np.arange(sum(self._rows_per_image)), 0)
 
-    def _pictures(self, shards: tf.data.Dataset) -> tf.data.Dataset:
-        """Shards -> (number of the picture, its feature)."""
-        serialized = shards.interleave(self._manifest.serialized, cycle_length=4, block_length=16)
-        pictures = self._manifest.records(serialized).map(
-            lambda record, feature: (self._row_of.lookup(record), feature)
+    def features(self, batch_size: int) -> tf.data.Dataset:
+        """Returns the features of all images once, in the order of `captions`: batches of float16 [I, N, C]."""
+        images = self._manifest.read_in_order(self._sha256).map(lambda index, feature: feature)
+        return without_autotuning(images.batch(batch_size).prefetch(PREFETCH))
+
+    def _batches(self, table: tuple, order: np.ndarray, skip: int) -> tf.data.Dataset:
+        """Batches rows of images with their captions, padded to the batch's maximum number and length only."""
+        tokens, weights = table
+        image_of_row = np.repeat(np.arange(self.num_images), self._rows_per_image)
+        order = order[skip * self._rows_per_batch :]
+
+        def add_captions(index: tf.Tensor, features: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = tf.gather(tf.constant(order), index)
+            return {
+                "features": features,
+                "tokens": tf.gather(tokens, rows).to_tensor(records.PAD_ID),
+                "weights": tf.gather(weights, rows).to_tensor(),
+            }
+
+        images = self._manifest.read_in_order([self._sha256[image] for image in image_of_row[order]])
+        batches = images.batch(self._rows_per_batch).map(add_captions, tf.data.AUTOTUNE)
+        return without_autotuning(batches.prefetch(PREFETCH))
+
+    @functools.cached_property
+    def _whole_table(self) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        return self._table(self._all)
+
+    def _table(self, caption_sets: Sequence[CaptionSet]) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Returns the captions of all rows and their weights: int32 [rows, n, T], float32 [rows, n]."""
+        weights = [caption_set.weights for caption_set in caption_sets]
+        if self._loss_weighting == PER_IMAGE:
+            mean = sum(map(np.sum, weights)) / len(weights)
+            weights = [row * (mean / row.sum()) for row in weights]
+        row_lengths: list[int] = []  # in captions
+        for caption_set, num_rows in zip(caption_sets, self._rows_per_image, strict=True):
+            starts = np.arange(num_rows) * self._captions_per_row
+            row_lengths += list(np.clip(len(caption_set.tokens) - starts, 0, self._captions_per_row))
+        words = [caption_set.tokens[caption_set.tokens != records.PAD_ID] for caption_set in caption_sets]
+        lengths = [np.count_nonzero(caption_set.tokens != records.PAD_ID, axis=1) for caption_set in caption_sets]
+        captions = tf.RaggedTensor.from_row_lengths(np.concatenate(words), np.concatenate(lengths))
+        return (
+            tf.RaggedTensor.from_row_lengths(captions, row_lengths),
+            tf.RaggedTensor.from_row_lengths(np.concatenate(weights).astype(np.float32), row_lengths),
         )
-        return pictures.filter(lambda row, feature: row >= 0)
-
-    def _batches(self, pictures: tf.data.Dataset, table: tuple, skip: int = 0) -> tf.data.Dataset:
-        """Gives pictures their captions, as many of them and as long as the batch needs."""
-
-        def finish(row, feature):
-            tokens, weights = (tf.gather(part, row) for part in table)  # (P, most captions, T), (P, most captions)
-            most = tf.reduce_max(tf.math.count_nonzero(weights, axis=-1))
-            longest = tf.reduce_max(tf.math.count_nonzero(tokens != records.PAD_ID, axis=-1))
-            return {"features": feature, "tokens": tokens[:, :most, :longest], "weights": weights[:, :most]}
-
-        batches = pictures.batch(self._batch).skip(skip).map(finish, tf.data.AUTOTUNE).prefetch(PREFETCH)
-        return without_autotuning(batches)
-
-    def _drawn(self, number: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
-        rng = np.random.default_rng(seed)
-        return _table([rng.permutation(captions)[:number] for captions in self._captions], self._alike)
 
 
-def _same_length(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    longest = max(part.shape[1] for part in parts)
-    return [np.pad(part, ((0, 0), (0, longest - part.shape[1])), constant_values=records.PAD_ID) for part in parts]
-
-
-def _without_empty(captions: np.ndarray) -> np.ndarray:
+def _stack(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Concatenates captions, int32 [n, T] each, without empty ones; T becomes the maximum."""
+    length = max(part.shape[1] for part in parts)
+    padded = [np.pad(part, ((0, 0), (0, length - part.shape[1])), constant_values=records.PAD_ID) for part in parts]
+    captions = np.concatenate(padded)
     return captions[(captions != records.PAD_ID).any(axis=1)]
-
-
-def _table(captions: Sequence[np.ndarray], alike: str) -> tuple[tf.Tensor, tf.Tensor]:
-    """Different captions and their weights: int32 [pictures, most captions, T], float32 [pictures, most captions]."""
-    different = [np.unique(each, axis=0, return_counts=True) for each in captions]
-    most, longest = max(len(counts) for _, counts in different), max(each.shape[1] for each in captions)
-    rows = np.full((len(different), most, longest), records.PAD_ID, np.int32)
-    weights = np.zeros((len(different), most), np.float32)
-    for row, (texts, counts) in enumerate(different):
-        rows[row, : len(texts), : texts.shape[1]] = texts
-        weights[row, : len(texts)] = counts
-    if alike == PICTURES:
-        weights *= weights.sum() / len(weights) / weights.sum(axis=1, keepdims=True)
-    return tf.constant(rows), tf.constant(weights)

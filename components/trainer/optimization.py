@@ -1,152 +1,100 @@
-"""What is minimized, how fast, and what is watched."""
-
-import dataclasses
-import math
-from typing import Any
+"""The loss, the learning rate schedules and the optimizer."""
 
 import keras
 import tensorflow as tf
 
+from components.trainer.adam import Adam
+from components.trainer.settings import OptimizerSettings
 
-class WarmUpSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """rsqrt(d_model) · min(rsqrt(step), step · warmup^-1.5), steps from 1: Vaswani et al. 2017, formula 3."""
+COSINE_PEAK = 1e-3  # where `peak_learning_rate` is null
 
-    def __init__(self, d_model: int, warmup: int, peak: float | None = None):
-        """See the formula.
+
+class InverseSqrtSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up, then decay with the inverse square root of the step: Vaswani et al. 2017, formula 3.
+
+    peak · min(step / warmup_steps, sqrt(warmup_steps / step)), with steps counted from 1. Keras has no such schedule.
+    """
+
+    def __init__(self, peak: float, warmup_steps: int):
+        """Initializes the schedule.
 
         Args:
-          d_model: the model's width.
-          warmup: steps until the rate is highest.
-          peak: the highest rate, to which all are scaled; None: the formula's, rsqrt(d_model · warmup).
+          peak: the learning rate at the end of the warm-up.
+          warmup_steps: the number of warm-up steps.
         """
-        self.d_model, self.warmup = d_model, warmup
-        self.peak = peak or (d_model * warmup) ** -0.5
+        self.peak, self.warmup_steps = peak, warmup_steps
 
     def __call__(self, step):
         step = tf.cast(step, tf.float32) + 1.0  # Keras counts from 0
-        return self.peak * tf.minimum(tf.sqrt(self.warmup / step), step / self.warmup)
+        return self.peak * tf.minimum(tf.sqrt(self.warmup_steps / step), step / self.warmup_steps)
 
     def get_config(self):
-        return {"d_model": self.d_model, "warmup": self.warmup, "peak": self.peak}
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
-class CosineSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise to the peak, then half a cosine to 0: Loshchilov and Hutter 2017, formula 5, arXiv 1608.03983."""
-
-    def __init__(self, peak: float, warmup: int, steps: int):
-        """See the formula; T_cur / T_i is the share of the steps after the warm-up.
-
-        Args:
-          peak: the highest rate.
-          warmup: steps until it is reached.
-          steps: of the whole training.
-        """
-        self.peak, self.warmup, self.steps = peak, min(warmup, steps), steps
-
-    def __call__(self, step):
-        step = tf.cast(step, tf.float32) + 1.0  # Keras counts from 0
-        share = tf.clip_by_value((step - self.warmup) / max(self.steps - self.warmup, 1), 0.0, 1.0)
-        return self.peak * tf.minimum(step / self.warmup, 0.5 * (1.0 + tf.cos(math.pi * share)))
-
-    def get_config(self):
-        return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
-
-
-class Adam(keras.optimizers.Adam):
-    """Keras's Adam, but updated by TensorFlow's own kernel, and clipped alike on one device and on many.
-
-    Keras makes a dozen passes over the weights, the kernel one: at 45 million weights 50 ms a step instead of 150.
-    """
-
-    @property
-    def last_rate(self) -> tf.Tensor:
-        """The learning rate of the step that was taken last; `learning_rate` is the next one's."""
-        return self._learning_rate(self.iterations - 1)
-
-    def _clip_gradients(self, grads):
-        # Keras would clip the part of each replica, and then sum them. Slices may hold a row in several parts, whose
-        # lengths are not that of the row.
-        dense = [tf.convert_to_tensor(gradient) for gradient in grads]
-        context: Any = tf.distribute.get_replica_context()
-        return super()._clip_gradients(context.all_reduce(tf.distribute.ReduceOp.SUM, dense))
-
-    def _all_reduce_sum_gradients(self, grads_and_vars):
-        return grads_and_vars  # which are sums already
-
-    def update_step(self, gradient, variable, learning_rate):
-        slot = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, tf.float32)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[slot].value.handle,
-            v=self._velocities[slot].value.handle,
-            beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step,
-            lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerSettings:
-    """How the weights are changed; the defaults are those of Vaswani et al. 2017.
-
-    Attributes:
-      schedule: "rsqrt", see `WarmUpSchedule`, or "cosine", see `CosineSchedule`.
-      warmup: steps until the learning rate is highest.
-      learning_rate: the highest one; None: 0.001 with "cosine", that of the formula with "rsqrt".
-      weight_decay: of matrices, a step, times the rate (Loshchilov and Hutter 2019, arXiv 1711.05101).
-      clip_norm: most length of the whole gradient; 0: any.
-    """
-
-    schedule: str = "rsqrt"
-    warmup: int = 4000
-    learning_rate: float | None = None
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
-
-
-def make_optimizer(settings: OptimizerSettings, d_model: int, steps: int) -> Adam:
-    """Adam with the values of Vaswani et al. 2017, section 5.3; with a weight decay it is AdamW.
+def cosine_schedule(peak: float, warmup_steps: int, num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a linear warm-up followed by cosine decay to 0: Loshchilov and Hutter 2017, formula 5, arXiv 1608.03983.
 
     Args:
-      settings: how.
-      d_model: width of the model.
-      steps: of the whole training.
+      peak: the learning rate at the end of the warm-up.
+      warmup_steps: the number of warm-up steps.
+      num_steps: the number of steps of the whole training; the last one has the rate 0.
+
+    Raises:
+      ValueError: the warm-up is as long as the training, so that the rate would never decay.
     """
-    if settings.schedule == "cosine":
-        rate = CosineSchedule(settings.learning_rate or 1e-3, settings.warmup, steps)
+    if warmup_steps >= num_steps:
+        raise ValueError(
+            f"trainer.optimizer.warmup_steps: {warmup_steps}, but the whole training has {num_steps} steps: with "
+            "lr_schedule=cosine the learning rate would never decay; set fewer warm-up steps, or raise trainer.epochs"
+        )
+    # Keras counts from 0: its first step has the rate of ours, peak / warmup_steps, its step warmup_steps - 1 the peak
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / warmup_steps,
+        decay_steps=num_steps - warmup_steps,
+        warmup_target=peak,
+        warmup_steps=warmup_steps - 1,
+    )
+
+
+def make_optimizer(settings: OptimizerSettings, d_model: int | None, num_steps: int) -> Adam:
+    """Builds Adam with the constants of Vaswani et al. 2017, section 5.3; with a weight decay it is AdamW.
+
+    Args:
+      settings: the optimizer's settings.
+      d_model: the width of the model, which sets the default peak of `inverse_sqrt`; None with a peak of its own.
+      num_steps: the number of steps of the whole training.
+    """
+    if settings.lr_schedule == "cosine":
+        schedule = cosine_schedule(settings.peak_learning_rate or COSINE_PEAK, settings.warmup_steps, num_steps)
     else:
-        rate = WarmUpSchedule(d_model, settings.warmup, settings.learning_rate)
-    optimizer = Adam(
-        rate,
+        peak = settings.peak_learning_rate or ((d_model or 0) * settings.warmup_steps) ** -0.5
+        schedule = InverseSqrtSchedule(peak, settings.warmup_steps)
+    return Adam(
+        schedule,
         weight_decay=settings.weight_decay or None,
         beta_1=0.9,
         beta_2=0.98,
         epsilon=1e-9,
-        global_clipnorm=settings.clip_norm or None,
+        global_clipnorm=settings.grad_clip_norm or None,
     )
-    if settings.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
 
 
-def cross_entropy(targets: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cross-entropy (nats) of words.
+def cross_entropy(targets: tf.Tensor, logits: tf.Tensor, label_smoothing: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the cross-entropy of words in nats.
 
     Args:
       targets: int [R].
       logits: float32 [R, V].
-      smoothing: share that goes to all words alike (Szegedy et al. 2016, section 7, arXiv 1512.00567).
+      label_smoothing: the probability mass spread uniformly over the vocabulary (Szegedy et al. 2016, section 7,
+        arXiv 1512.00567).
 
     Returns:
-      (what is to be minimized, the cross-entropy without smoothing): float32 [R] each.
+      (the objective to minimize, the cross-entropy without smoothing): float32 [R] each.
     """
-    whole = tf.reduce_logsumexp(logits, axis=1)  # (R,)
-    plain = whole - tf.gather(logits, targets, batch_dims=1)
-    if not smoothing:
-        return plain, plain
-    return (1 - smoothing) * plain + smoothing * (whole - tf.reduce_mean(logits, axis=1)), plain
+    log_normalizer = tf.reduce_logsumexp(logits, axis=1)  # (R,)
+    nll = log_normalizer - tf.gather(logits, targets, batch_dims=1)
+    if not label_smoothing:
+        return nll, nll
+    uniform = log_normalizer - tf.reduce_mean(logits, axis=1)
+    return (1 - label_smoothing) * nll + label_smoothing * uniform, nll

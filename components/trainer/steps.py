@@ -1,4 +1,4 @@
-"""One step of training or of measuring: a batch in, sums over its words out, the same on one device or on many."""
+"""One training or evaluation step: a batch in, sums over its words out, the same on one device and on several."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,78 +6,82 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.records import PAD_ID
+from components.shared.records import PAD_ID
 from components.trainer.optimization import cross_entropy
 
-# a batch is {"features": float16 [P, N, C], "tokens": int32 [P, n, T+1], "weights": float32 [P, n]}
-Batch = Mapping[str, tf.Tensor]
-Sums = dict[str, tf.Tensor]  # float32 []: "loss" (nats), "right", "words" and "captions", all of them weighted
+# a batch is {"features": float16 [I, N, C], "tokens": int32 [I, n, T+1], "weights": float32 [I, n]}
+TrainingBatch = Mapping[str, tf.Tensor]
+# float32 [], weighted: "loss" (nats), "correct" and "words", and "captions"
+Sums = dict[str, tf.Tensor]
 
 
 def split_tokens(tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Captions -> inputs and the words that follow them.
+    """Splits captions into the decoder's inputs and the words to predict.
 
-    >>> [[<start>, a, dog, <end>, 0]] -> [[<start>, a, dog, 0]], [[a, dog, <end>, 0]]
+    A caption <start> a dog <end> <pad> gives the inputs <start> a dog <pad> and the targets a dog <end> <pad>.
 
     Args:
-      tokens: int [P, n, T+1].
+      tokens: int [I, n, T+1].
 
     Returns:
-      (inputs, targets): int [P, n, T] each; both are padding where no word follows.
+      (inputs, targets): int [I, n, T] each; both are padding where no word follows.
     """
     targets = tokens[..., 1:]
     return tf.where(targets != PAD_ID, tokens[..., :-1], PAD_ID), targets
 
 
 def make_train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, smoothing: float = 0.0
-) -> Callable[[Batch], Sums]:
-    """A function that changes the model by one batch; to be called in a replica."""
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float
+) -> Callable[[TrainingBatch], Sums]:
+    """Returns a function that trains the model on one batch, to be called in a replica."""
 
-    def train_step(batch: Batch) -> Sums:
-        words = _all_sum(tf.reduce_sum(_weights(batch)))
+    def train_step(batch: TrainingBatch) -> Sums:
+        num_words = all_reduce_sum(tf.reduce_sum(_word_weights(batch)))
         with tf.GradientTape() as tape:
-            objective, sums = _measure(model, batch, smoothing, training=True)
-            objective = tf.math.divide_no_nan(objective, words)
+            objective, sums = _compute_loss(model, batch, label_smoothing, training=True)
+            objective = tf.math.divide_no_nan(objective, num_words)
         variables = model.trainable_variables
         gradients = tape.gradient(objective, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)  # which adds up what the replicas have
-        return {name: _all_sum(value) for name, value in sums.items()}
+        optimizer.apply(gradients, variables)  # sums the gradients over the replicas
+        return {name: all_reduce_sum(value) for name, value in sums.items()}
 
     return train_step
 
 
-def make_eval_step(model: keras.Model) -> Callable[[Batch], Sums]:
-    """A function that measures the model on one batch; to be called in a replica."""
+def make_eval_step(model: keras.Model) -> Callable[[TrainingBatch], Sums]:
+    """Returns a function that evaluates the model on one batch, to be called in a replica."""
 
-    def eval_step(batch: Batch) -> Sums:
-        return {name: _all_sum(value) for name, value in _measure(model, batch, 0.0, training=False)[1].items()}
+    def eval_step(batch: TrainingBatch) -> Sums:
+        _, sums = _compute_loss(model, batch, 0.0, training=False)
+        return {name: all_reduce_sum(value) for name, value in sums.items()}
 
     return eval_step
 
 
-def _measure(model: keras.Model, batch: Batch, smoothing: float, training: bool) -> tuple[tf.Tensor, Sums]:
-    """The objective, summed over words, and the sums that are told."""
+def all_reduce_sum(value: tf.Tensor) -> tf.Tensor:
+    """Sums a value over the replicas."""
+    context: Any = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value) if context.num_replicas_in_sync > 1 else value
+
+
+def _compute_loss(
+    model: keras.Model, batch: TrainingBatch, label_smoothing: float, training: bool
+) -> tuple[tf.Tensor, Sums]:
+    """Returns the objective, summed over words, and the sums to report."""
     tokens, targets = split_tokens(batch["tokens"])
     logits = model({"features": batch["features"], "tokens": tokens}, training=training)  # (R, V)
-    there = tf.where(targets != PAD_ID)  # (R, 3)
-    target, weight = tf.gather_nd(targets, there), tf.gather_nd(_weights(batch), there)  # (R,)
-    objective, plain = cross_entropy(target, logits, smoothing)
-    right = tf.cast(tf.argmax(logits, axis=1, output_type=target.dtype) == target, tf.float32)
+    mask_indices = tf.where(targets != PAD_ID)  # (R, 3)
+    target, weight = tf.gather_nd(targets, mask_indices), tf.gather_nd(_word_weights(batch), mask_indices)  # (R,)
+    objective, nll = cross_entropy(target, logits, label_smoothing)
+    correct = tf.cast(tf.argmax(logits, axis=1, output_type=target.dtype) == target, tf.float32)
     return tf.reduce_sum(objective * weight), {
-        "loss": tf.reduce_sum(plain * weight),
-        "right": tf.reduce_sum(right * weight),
+        "loss": tf.reduce_sum(nll * weight),
+        "correct": tf.reduce_sum(correct * weight),
         "words": tf.reduce_sum(weight),
         "captions": tf.reduce_sum(batch["weights"]),
     }
 
 
-def _weights(batch: Batch) -> tf.Tensor:
-    """How often each word counts, float32 [P, n, T]."""
+def _word_weights(batch: TrainingBatch) -> tf.Tensor:
+    """Returns the weight of each word, float32 [I, n, T]; padding has weight 0."""
     return batch["weights"][..., None] * tf.cast(batch["tokens"][..., 1:] != PAD_ID, tf.float32)
-
-
-def _all_sum(value: tf.Tensor) -> tf.Tensor:
-    """The sum over the replicas."""
-    context: Any = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value) if context.num_replicas_in_sync > 1 else value

@@ -1,170 +1,98 @@
-"""`run_fn`: what TFX's Trainer calls."""
+"""Trains a captioning model on the train split, and chooses its weights on eval."""
 
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
-import tensorflow_transform as tft
-from absl import logging
-from tfx.components.trainer.fn_args_utils import FnArgs
 
-from components import records
-from components.features import Backbone, Manifest
-from components.progress import LOGGER
-from components.trainer import devices, export, optimization, warm_start
-from components.trainer.attention import AttentionCaptioner, AttentionSettings
-from components.trainer.checkpoints import Checkpoints
-from components.trainer.decoding import DecodingSettings
-from components.trainer.input_pipeline import CaptionedFeatures, load_ids
-from components.trainer.loop import BLEU, Loop, LoopSettings
-from components.trainer.transformer import CaptionTransformer, TransformerSettings
-from components.trainer.watching import Curves, Reader
+from components.shared import records
+from components.shared.models import weights
+from components.shared.progress import LOGGER
+from components.trainer import devices, optimization, warm_start
+from components.trainer.checkpoints import CheckpointManager
+from components.trainer.data import TrainingData
+from components.trainer.input_pipeline import CaptionedFeatures
+from components.trainer.loop import BLEU_4, TrainingLoop
+from components.trainer.monitoring import TensorBoardLogger, ValidationDecoder
+from components.trainer.settings import TrainerSettings
 
-MODELS = {
-    "transformer": (CaptionTransformer, TransformerSettings),
-    "attention": (AttentionCaptioner, AttentionSettings),
-}
-# what changes nothing of the outcome, so that a training goes on with other values of it
-OF_THIS_RUN = ("checkpoint_steps", "checkpoint_minutes")
-Settings = TypeVar("Settings")
+# settings that do not change the outcome: a training is resumed under other values of them
+RUNTIME_ONLY = ("checkpoint_every_steps", "checkpoint_every_minutes")
 
 
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """What a training reads.
-
-    Attributes:
-      manifest: of the features.
-      ids: split -> image id -> int32 [n, T].
-      vocabulary_file: one word a line, in the order of the ids.
-    """
-
-    manifest: Manifest
-    ids: Mapping[str, Mapping[str, np.ndarray]]
-    vocabulary_file: str
-
-    @classmethod
-    def load(cls, fn_args: FnArgs) -> "Data":
-        """Reads what TFX has handed over."""
-        transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-        spec = transform.transformed_feature_spec()
-        files = {records.TRAIN: fn_args.train_files, records.EVAL: fn_args.eval_files}
-        return cls(
-            Manifest.load(fn_args.custom_config["features"]),
-            {split: load_ids(_expand(patterns), spec) for split, patterns in files.items()},
-            transform.vocabulary_file_by_name(records.VOCABULARY),
-        )
-
-    @property
-    def words(self) -> list[str]:
-        """The vocabulary in the order of the ids."""
-        with tf.io.gfile.GFile(self.vocabulary_file) as file:
-            return file.read().splitlines()
-
-    def fingerprint(self) -> str:
-        """Equal for equal words, pictures and order."""
-        digest = hashlib.sha256(json.dumps([self.words, dataclasses.asdict(self.manifest)], sort_keys=True).encode())
-        for split in sorted(self.ids):
-            for image_id, captions in sorted(self.ids[split].items()):
-                digest.update(f"{split} {image_id} {captions.shape}".encode() + captions.tobytes())
-        return digest.hexdigest()
-
-
-def run_fn(fn_args: FnArgs) -> None:
-    """Trains on the train split, keeps the best weights by eval, and exports them.
-
-    A training that was killed goes on where its last checkpoint is: in `checkpoint_dir`, under everything that
-    determines the training.
+def training_key(settings: TrainerSettings, label: str, code: str, base_model: str | None, data: TrainingData) -> str:
+    """Returns a hash of everything that determines a training run: equal runs share checkpoints.
 
     Args:
-      fn_args: TFX's own, with a `custom_config` of {"settings": `trainer` of the config, "features": uri,
-        "checkpoint_dir", "source": of the code}.
+      settings: the Trainer's settings.
+      label: the label of the model; two models of one run may have equal settings and be trained at the same time.
+      code: the identity of the Trainer's code.
+      base_model: the URI of the model to take the initial weights from; None if there is none.
+      data: the data to train on.
+    """
+    values = select_fields(settings, RUNTIME_ONLY)
+    inputs = dataclasses.asdict(data.model_inputs(settings.compute_dtype))  # with the dtype that "auto" stands for here
+    key = json.dumps([values, inputs, label, code, base_model, data.fingerprint()], sort_keys=True)
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def select_fields(settings: TrainerSettings, excluded: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the settings as plain data, without the fields that are excluded."""
+    return {name: value for name, value in dataclasses.asdict(settings).items() if name not in excluded}
+
+
+def train(
+    data: TrainingData,
+    settings: TrainerSettings,
+    checkpoints: CheckpointManager,
+    log_dir: str,
+    base_model: str | None,
+) -> Any:
+    """Trains a model.
+
+    Args:
+      data: the data to train on and to choose the best epoch on.
+      settings: the Trainer's settings.
+      checkpoints: the checkpoints of this training; if there are any, it is resumed.
+      log_dir: the directory for TensorBoard logs.
+      base_model: the directory of an exported model to take the initial weights from; None for random ones.
+
+    Returns:
+      the model with its best weights, a `CaptionModel`.
 
     Raises:
-      FloatingPointError: the loss is no number any more.
+      FloatingPointError: the loss is not finite.
     """
-    config, data = fn_args.custom_config, Data.load(fn_args)
-    settings = config["settings"]
-    determined_by = [{key: value for key, value in settings.items() if key not in OF_THIS_RUN}, config["source"]]
-    determined_by += [fn_args.base_model or "", data.fingerprint()]
-    key = hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:32]
-    checkpoints = Checkpoints(os.path.join(config["checkpoint_dir"], key))
-    keras.utils.set_random_seed(settings["seed"])
-    with devices.strategy(settings["devices"]).scope():
-        model = build(settings, data)
-        if fn_args.base_model:
-            taken, told = warm_start.start_from(model, fn_args.base_model, data.words)
-            for tell in (logging.info, LOGGER.info) if taken else (logging.warning, LOGGER.warning):
-                tell(told)
-        fit(model, data, settings, checkpoints, os.path.join(fn_args.model_run_dir, "logs"))
-    captioner = export.Captioner(
-        model, Backbone(data.manifest.directory), data.vocabulary_file, choose(DecodingSettings, settings)
-    )
-    export.save(captioner, fn_args.serving_model_dir, data.manifest.fingerprint)
-    checkpoints.remove()
-
-
-def choose(kind: type[Settings], settings: Mapping[str, Any], **known: Any) -> Settings:
-    """The settings of one part, by the names of its fields."""
-    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in settings.items() if name in names} | known)
-
-
-def build(settings: Mapping[str, Any], data: Data) -> keras.Model:
-    """A new model for some data."""
-    make, kind = MODELS[settings["model"]]
-    model_settings: Any = choose(
-        kind,
-        settings,
-        vocabulary_size=len(data.words),
-        grid=data.manifest.grid,
-        channels=data.manifest.channels,
-        max_length=max(ids.shape[1] for ids in data.ids[records.TRAIN].values()),
-        precision=devices.precision(settings["precision"]),
-    )
-    model = make(model_settings)
-    warm_start.make_weights(model)
+    keras.utils.set_random_seed(settings.seed)
+    with devices.strategy(settings.max_gpus).scope():
+        model = weights.build(settings.model, data.model_inputs(settings.compute_dtype))
+        if base_model is not None:
+            try:
+                num_words = warm_start.load_base_weights(model, base_model, data.words, data.manifest.fingerprint)
+                LOGGER.info("Initial weights from %s (%d of %d words)", base_model, num_words, len(data.words))
+            except warm_start.WarmStartError as error:
+                LOGGER.warning("%s; training from scratch: %s", error.reason, error.detail)
+        fit(model, data, settings, checkpoints, log_dir)
     return model
 
 
-def fit(model: keras.Model, data: Data, settings: Mapping[str, Any], checkpoints: Checkpoints, logs: str) -> None:
-    """Trains a model, and leaves it with its best weights.
-
-    Args:
-      model: of `build`.
-      data: to learn from, and to choose by.
-      settings: `trainer` of the config.
-      checkpoints: of this training.
-      logs: directory for TensorBoard.
-    """
-    train, held_out = (
-        CaptionedFeatures(data.manifest, data.ids[split], settings["batch_size"], settings["alike"])
-        for split in (records.TRAIN, records.EVAL)
+def fit(
+    model: Any, data: TrainingData, settings: TrainerSettings, checkpoints: CheckpointManager, log_dir: str
+) -> None:
+    """Trains a built model and leaves it with its best weights; for the arguments see `train`."""
+    train_data, eval_data = (
+        CaptionedFeatures(data.manifest, data.ids[split], settings.batch_size, settings.loss_weighting, number)
+        for split, number in ((records.TRAIN, settings.captions_per_image), (records.EVAL, 0))
     )
     optimizer = optimization.make_optimizer(
-        choose(optimization.OptimizerSettings, settings), settings["d_model"], settings["epochs"] * train.steps
+        settings.optimizer, getattr(settings.model, "d_model", None), settings.epochs * train_data.num_batches
     )
-    reader, curves = Reader(model, held_out, data.words), Curves(logs)
-    by_bleu = settings["select_by"] == BLEU
-    loop = Loop(
-        model,
-        optimizer,
-        train,
-        held_out,
-        choose(LoopSettings, settings),
-        checkpoints,
-        reader.bleu_4 if by_bleu else None,
-    )
-    for outcome in loop.run():
-        as_it_was = outcome["epoch"] == loop.at.epoch and not loop.at.step  # the model, when this epoch was over
-        curves.add(outcome, reader.samples() if as_it_was else ())
-
-
-def _expand(patterns: list[str]) -> list[str]:
-    return sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern))
+    decoder, logger = ValidationDecoder(model, eval_data, data.words), TensorBoardLogger(log_dir)
+    score = decoder.bleu_4 if settings.checkpoint_metric == BLEU_4 else None
+    loop = TrainingLoop(model, optimizer, train_data, eval_data, settings, checkpoints, score)
+    for metrics in loop.run():
+        # false for epochs before a resumption: the model has been trained further since
+        is_current_model = metrics["epoch"] == loop.state.epoch and not loop.state.step
+        logger.add(metrics, decoder.samples() if is_current_model else ())

@@ -1,92 +1,136 @@
-"""A training that starts from an exported model instead of from random weights, for scheduled retraining."""
+"""Warm start: initial weights from an exported model instead of random ones, for scheduled retraining."""
 
 import dataclasses
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from components import records
-from components.trainer.export import DESCRIPTION
+from components.shared import records, storage
+from components.shared.models import description, weights
+from components.shared.models.description import Description
 
-# the base may have been trained with others of these: no weight depends on them
-FREE = ("vocabulary_size", "max_length", "dropout", "precision")
-# what is around the path of a weight in a SavedModel's checkpoint
-WEIGHTS, VALUE = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"
+# fields in which the base model may differ: no weight depends on them, or only in its rows per word
+IGNORED_FIELDS = ("vocabulary_size", "max_length", "dropout", "compute_dtype")
+# a SavedModel's variable is named by its path of attributes, between these
+PREFIX, SUFFIX = "model/", "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def start_from(model: keras.Model, directory: str, words: Sequence[str]) -> tuple[bool, str]:
-    """Takes an exported model's weights, where it is of the same make; words are told apart by their spelling.
+class WarmStartError(ValueError):
+    """The base model's weights cannot be used.
 
-    The embedding and the scores of a word that the exported model does not know stay random.
+    Attributes:
+      reason: why, in a few words.
+      detail: the file or the difference.
+    """
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def load_base_weights(model: Any, directory: str, words: Sequence[str], feature_fingerprint: str) -> int:
+    """Assigns an exported model's weights to a new model of the same architecture, matching words by spelling.
+
+    The embeddings and output weights of words that the base model does not know stay random. If the base model cannot
+    be used, no weight changes.
 
     Args:
-      model: new, with its weights made.
-      directory: the exported model's.
-      words: the new vocabulary, in the order of the ids.
+      model: the new model, built.
+      directory: the directory of the exported model.
+      words: the vocabulary of the new model, in the order of the ids.
+      feature_fingerprint: the identity of the features that the new model is trained on.
 
     Returns:
-      whether any was taken, and a sentence for the log: how much, or why none.
+      the number of words that both models know.
+
+    Raises:
+      WarmStartError: the base model is missing or damaged, has another architecture, or was trained on other features.
     """
+    base, base_words, base_weights = _read(directory)
+    if base.feature_fingerprint != feature_fingerprint:
+        raise WarmStartError("Base model trained on other features", directory)
+    if difference := _difference(model, base):
+        raise WarmStartError(f"Base model has {difference}", directory)
+    base_ids = {word: base_id for base_id, word in enumerate(base_words)}
+    shared = [(new_id, base_ids[word]) for new_id, word in enumerate(words) if word in base_ids]
+    # one word more than the model: where the shapes differ, a weight has a row per word
+    probe = weights.build(model.settings, dataclasses.replace(model.inputs, vocabulary_size=len(words) + 1))
     try:
-        with tf.io.gfile.GFile(os.path.join(directory, "assets.extra", DESCRIPTION)) as file:
-            known = json.load(file)
-        vocabulary = _vocabulary(directory)
-        saved = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
-    except tf.errors.NotFoundError as error:
-        return False, f"starts from random weights, for files of the model to start from are gone: {error.message}"
-    if other := _difference(model, known.get("model"), known.get("settings", {})):
-        return False, f"starts from random weights, for the model to start from has {other}: {directory}"
-    places = {word: place for place, word in enumerate(vocabulary)}
-    shared = [(new, places[word]) for new, word in enumerate(words) if word in places]
-    larger = type(model)(dataclasses.replace(model.settings, vocabulary_size=len(words) + 1))
-    make_weights(larger)  # they show where a weight depends on the vocabulary
-    for key in saved.get_variable_to_shape_map():
-        if key.startswith(WEIGHTS) and key.endswith(VALUE):
-            path = key.removeprefix(WEIGHTS).removesuffix(VALUE).split("/")
-            variable, value = _at(model, path), saved.get_tensor(key)
-            axes = [axis for axis, size in enumerate(variable.shape) if size != _at(larger, path).shape[axis]]
-            variable.assign(_by_words(np.array(variable), value, axes[0], shared) if axes else value)
-    return True, f"starts from {directory}, which knows {len(shared)} of {len(words)} words"
+        values = [
+            (variable := _at(model, path), _fit(variable, value, _word_axis(variable, _at(probe, path)), shared))
+            for path, value in base_weights.items()
+        ]
+    except (AttributeError, IndexError, ValueError) as error:
+        raise WarmStartError("Base model of another version", f"{directory}: {error}") from error
+    assigned = {id(variable) for variable, _ in values}
+    if any(id(variable) not in assigned for variable in model.weights):
+        raise WarmStartError("Base model of another version", f"{directory}: weights are missing")
+    for variable, value in values:
+        variable.assign(value)
+    return len(shared)
 
 
-def _difference(model: keras.Model, name: str | None, settings: dict[str, Any]) -> str | None:
-    """The first setting that the base was made with otherwise."""
-    if name != type(model).__name__:
-        return f"model {name}"
-    for field, value in json.loads(json.dumps(dataclasses.asdict(model.settings))).items():
-        if field not in FREE and settings.get(field) != value:
-            return f"{field} {settings.get(field)}, not {value}"
+def _read(directory: str) -> tuple[Description, list[str], Mapping[str, np.ndarray]]:
+    """Reads an exported model: its description, its vocabulary, and path of attributes -> weight."""
+    try:
+        base = description.read_exported(directory)
+        assets = os.path.join(directory, tf.saved_model.ASSETS_DIRECTORY)
+        vocabulary = next(iter(storage.list_names(assets)), records.VOCABULARY)  # the only asset
+        words = storage.read_text(os.path.join(assets, vocabulary)).splitlines()
+        reader = tf.train.load_checkpoint(os.path.join(directory, "variables", "variables"))
+        base_weights = {
+            name.removeprefix(PREFIX).removesuffix(SUFFIX): reader.get_tensor(name)
+            for name in reader.get_variable_to_shape_map()
+            if name.startswith(PREFIX) and name.endswith(SUFFIX)
+        }
+        return base, words, base_weights
+    except (FileNotFoundError, tf.errors.NotFoundError) as error:
+        raise WarmStartError("Base model not found", str(error)) from error
+    except tf.errors.OpError as error:
+        raise WarmStartError("Base model damaged", f"{directory}: {error.message}") from error
+    except description.MissingModelFileError as error:
+        raise WarmStartError("Base model not found", str(error)) from error
+    except description.ModelFileError as error:
+        raise WarmStartError("Base model of another version", str(error)) from error
+
+
+def _difference(model: Any, base: Description) -> str | None:
+    """Returns the first field in which the architectures differ, as "d_model 8, not 16"; None if they are equal."""
+    for part, base_part in ((model.settings, base.settings), (model.inputs, base.inputs)):
+        values, base_values = dataclasses.asdict(part), dataclasses.asdict(base_part)
+        for name, value in values.items():
+            if name not in IGNORED_FIELDS and base_values.get(name) != value:
+                return f"{name} {base_values.get(name)}, not {value}"
     return None
 
 
-def _vocabulary(directory: str) -> list[str]:
-    assets = os.path.join(directory, "assets")
-    [name] = tf.io.gfile.listdir(assets)
-    with tf.io.gfile.GFile(os.path.join(assets, name)) as file:
-        return file.read().splitlines()
-
-
-def _at(model: Any, path: Sequence[str]) -> Any:
-    """What is at a path of attributes and places in lists."""
-    for part in path:
+def _at(model: Any, path: str) -> Any:
+    """Returns what is at a path of attributes and list indices."""
+    for part in path.split("/"):
         model = model[int(part)] if part.isdecimal() else getattr(model, part)
     return model
 
 
-def make_weights(model: Any) -> None:
-    """Shows a new model one input, which makes its weights."""
-    settings = model.settings
-    features = np.zeros((1, settings.grid[0] * settings.grid[1], settings.channels), np.float32)
-    model({"features": features, "tokens": np.full((1, 1, 2), records.START_ID, np.int32)})
+def _word_axis(variable: Any, probe_variable: Any) -> int | None:
+    """Returns the axis of a weight that has one row per word; None if there is none."""
+    return next((axis for axis, size in enumerate(variable.shape) if size != probe_variable.shape[axis]), None)
 
 
-def _by_words(new: np.ndarray, old: np.ndarray, axis: int, shared: Sequence[tuple[int, int]]) -> np.ndarray:
-    """`new` with the slices of the words that both know from `old`."""
-    rows, old_rows = (np.array(each, np.int64) for each in zip(*shared, strict=True))
-    np.moveaxis(new, axis, 0)[rows] = np.moveaxis(old, axis, 0)[old_rows]
+def _fit(variable: Any, value: np.ndarray, axis: int | None, shared: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Returns the value to assign to a variable, in the variable's shape."""
+    new = np.array(variable)
+    if axis is None:
+        if new.shape != value.shape:
+            raise ValueError(f"a weight has the shape {value.shape}, not {new.shape}")
+        return value
+    return _copy_shared_rows(new, value, axis, shared)
+
+
+def _copy_shared_rows(new: np.ndarray, base: np.ndarray, axis: int, shared: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Returns `new` with the rows of shared words from `base`; rows lie along an axis, (new ID, base ID) are shared."""
+    rows, base_rows = (np.array(ids, np.int64) for ids in zip(*shared, strict=True))
+    np.moveaxis(new, axis, 0)[rows] = np.moveaxis(base, axis, 0)[base_rows]
     return new

@@ -1,4 +1,4 @@
 """The pipeline on Kubeflow Pipelines.
 
-The folder above is no package, and this one has a name of its own: a package `kubeflow` would hide PyPI's.
+The folder above is not a package, and this one has another name: a package `kubeflow` would shadow the one on PyPI.
 """

@@ -1,4 +1,4 @@
-"""ML Metadata on a database server: where it is, and how to live with its absences."""
+"""ML Metadata on a database server: its address, and retries while it is unavailable."""
 
 import re
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-PATIENCE = 300.0  # seconds that a database may be away
-# MLMD tells of the server's faults in the server's words alone, and of a refused connection in none
+RETRY_TIMEOUT = 300.0  # maximum seconds to retry while the database is unavailable
+# MLMD reports the server's errors only by the server's messages, and a refused connection without any
 _NO_CONNECTION = "mysql_real_connect failed"
-_PASSING = re.compile(
+_TRANSIENT = re.compile(
     f"{_NO_CONNECTION}|Lost connection to|server has gone away|Can't connect to|retry transaction|Aborted"
     "|concurrent connection to the empty database"
 )
@@ -21,14 +21,14 @@ _DENIED = (1044, 1045, 1698)  # error codes of MariaDB and MySQL: no right to th
 
 
 class DatabaseError(RuntimeError):
-    """The database can't be used; the message says why and holds no secret."""
+    """The database can't be used; the message says why and contains no secret."""
 
 
 def connection_from(environment: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
-    """How to reach the database.
+    """Builds the connection to the database.
 
     Args:
-      environment: METADATA_HOST, _PORT, _DATABASE, and from a Secret METADATA_USER and METADATA_PASSWORD.
+      environment: METADATA_HOST, _PORT, _DATABASE, and METADATA_USER and METADATA_PASSWORD from a Secret.
 
     Raises:
       DatabaseError: one of them is missing.
@@ -44,8 +44,8 @@ def connection_from(environment: Mapping[str, str]) -> metadata_store_pb2.Connec
     )
 
 
-class PatientStore(MetadataStore):
-    """A store that waits for a database that is away, and asks again."""
+class RetryingStore(MetadataStore):
+    """A store that retries while the database is unavailable."""
 
     def _call_method(self, method_name, request, response) -> None:
         for attempt in _attempts():
@@ -55,22 +55,22 @@ class PatientStore(MetadataStore):
                 super()._call_method(method_name, request, response)
 
 
-class PatientMetadata(metadata.Metadata):
-    """TFX's handle on a `PatientStore`."""
+class RetryingMetadata(metadata.Metadata):
+    """TFX's handle on a `RetryingStore`."""
 
-    def __enter__(self) -> "PatientMetadata":
+    def __enter__(self) -> "RetryingMetadata":
         if self._users == 0:
             self._store = _connect(self._connection_config)
         self._users += 1
         return self
 
 
-def _connect(connection: metadata_store_pb2.ConnectionConfig) -> PatientStore:
+def _connect(connection: metadata_store_pb2.ConnectionConfig) -> RetryingStore:
     for attempt in _attempts():
         with attempt:
             try:
-                return PatientStore(connection)
-            except Exception as error:  # MLMD raises RuntimeError, or one of its own
+                return RetryingStore(connection)
+            except Exception as error:  # MLMD raises RuntimeError, or an error of its own
                 if _NO_CONNECTION in str(error) or "Access denied" in str(error):
                     _check_access(connection.mysql)
                 raise
@@ -78,10 +78,10 @@ def _connect(connection: metadata_store_pb2.ConnectionConfig) -> PatientStore:
 
 
 def _check_access(server: metadata_store_pb2.MySQLDatabaseConfig) -> None:
-    """Asks the server itself why there is no connection.
+    """Asks the server itself why the connection failed.
 
     Raises:
-      DatabaseError: it does not let the user in.
+      DatabaseError: the server denies access.
     """
     try:
         pymysql.connect(
@@ -90,25 +90,25 @@ def _check_access(server: metadata_store_pb2.MySQLDatabaseConfig) -> None:
     except pymysql.MySQLError as error:
         if error.args and error.args[0] in _DENIED:
             raise DatabaseError(
-                f"{server.host}:{server.port} does not let user {server.user} into the database {server.database}: "
-                "see the keys `user` and `password` of the Secret"
+                f"{server.host}:{server.port} denies user {server.user} access to database {server.database}: check "
+                "the keys `user` and `password` of the Secret"
             ) from None
 
 
 def _attempts() -> tenacity.Retrying:
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
+        retry=tenacity.retry_if_exception(_is_transient),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
-        stop=tenacity.stop_after_delay(PATIENCE),
-        before_sleep=lambda state: logging.warning("ML Metadata: %s; asking again", _cause(state)),
+        stop=tenacity.stop_after_delay(RETRY_TIMEOUT),
+        before_sleep=lambda state: logging.warning("ML Metadata: %s; retrying", _first_line(state)),
         reraise=True,
     )
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same call may succeed later: the server is away, or two steps were at the schema at once."""
-    return isinstance(error, errors.AbortedError) or _PASSING.search(str(error)) is not None
+def _is_transient(error: BaseException) -> bool:
+    """Whether a retry may succeed: the server is unavailable, or two steps created the schema at the same time."""
+    return isinstance(error, errors.AbortedError) or _TRANSIENT.search(str(error)) is not None
 
 
-def _cause(state: tenacity.RetryCallState) -> str:
+def _first_line(state: tenacity.RetryCallState) -> str:
     return str(state.outcome.exception()).splitlines()[0] if state.outcome else ""

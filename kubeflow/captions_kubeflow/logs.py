@@ -1,4 +1,4 @@
-"""The logs of a run's steps, from Kubernetes or from a directory where they are kept."""
+"""The logs of a run's steps, from Kubernetes or from a directory of log files."""
 
 import pathlib
 import re
@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from kubernetes import client, config
 
+from captions_kubeflow.names import kfp_name
+from pipeline.errors import UserError
+
 NODE_NAME = "workflows.argoproj.io/node-name"  # Argo's annotation: a pod's own name may leave out the step
 
 
-class NoLogs(RuntimeError):
+class LogsNotFound(UserError):
     """The logs can't be read; the message says why."""
 
 
@@ -17,26 +20,26 @@ def read(namespace: str, run_id: str, step: str | None, directory: str | None = 
     """Reads the logs of a run's pods.
 
     Args:
-      namespace: of the pods.
-      run_id: of Kubeflow Pipelines.
-      step: one step alone; None for all.
-      directory: files POD.log, as log collectors keep them; None to ask Kubernetes.
+      namespace: namespace of the pods.
+      run_id: the run's ID in Kubeflow Pipelines.
+      step: name of the only step to read; None reads all.
+      directory: directory of POD.log files, as log collectors write them; None asks Kubernetes.
 
     Yields:
       (pod, log), the oldest first.
 
     Raises:
-      NoLogs: there is no cluster, or the pods or their logs are gone.
+      LogsNotFound: there is no cluster, or the pods or their logs do not exist.
     """
-    names = pods_of(namespace, run_id, step)
-    if not names:
-        raise NoLogs(f"Kubernetes knows no pods of run {run_id}" + (f" and step {step}" if step else ""))
-    for name in names:
-        yield name, _kept(directory, name) if directory else _asked(namespace, name)
+    pods = list_pods(namespace, run_id, step)
+    if not pods:
+        raise LogsNotFound(f"no pods found for run {run_id}" + (f", step {step}" if step else ""))
+    for pod in pods:
+        yield pod, _from_directory(directory, pod) if directory else _from_kubernetes(namespace, pod)
 
 
-def pods_of(namespace: str, run_id: str, step: str | None) -> list[str]:
-    """The pods that run the steps' containers, the oldest first; each try has one of its own.
+def list_pods(namespace: str, run_id: str, step: str | None) -> list[str]:
+    """Lists the pods that run the steps' containers, the oldest first; each attempt has its own pod.
 
     Args and raises: see `read`.
     """
@@ -44,17 +47,17 @@ def pods_of(namespace: str, run_id: str, step: str | None) -> list[str]:
         config.load_config()
         pods = client.CoreV1Api().list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
     except Exception as error:  # of several libraries
-        raise NoLogs(f"no Kubernetes to ask ({_first_line(error)})") from None
-    found = []
+        raise LogsNotFound(f"Kubernetes unreachable ({_first_line(error)})") from None
+    names = []
     for pod in sorted(pods, key=lambda pod: pod.metadata.creation_timestamp):
-        name = step_of((pod.metadata.annotations or {}).get(NODE_NAME, ""))
-        if name and (step is None or name == step.lower()):
-            found.append(pod.metadata.name)
-    return found
+        pod_step = step_of((pod.metadata.annotations or {}).get(NODE_NAME, ""))
+        if pod_step and (step is None or pod_step == kfp_name(step)):
+            names.append(pod.metadata.name)
+    return names
 
 
 def step_of(node: str) -> str | None:
-    """The step whose container a pod runs, in lower case; None for KFP's own pods beside those.
+    """Returns the step whose container a pod runs, as KFP writes its name; None for KFP's own pods.
 
     >>> step_of("sample-tn8gz.root.trainer.executor(0)")
     'trainer'
@@ -63,19 +66,19 @@ def step_of(node: str) -> str | None:
     return match[1] if match else None
 
 
-def _asked(namespace: str, pod: str) -> str:
+def _from_kubernetes(namespace: str, pod: str) -> str:
     try:
         return client.CoreV1Api().read_namespaced_pod_log(pod, namespace, container="main")
     except client.ApiException as error:
-        raise NoLogs(f"Kubernetes can't give the log of {pod} ({error.reason})") from None
+        raise LogsNotFound(f"Kubernetes has no log of {pod} ({error.reason})") from None
 
 
-def _kept(directory: str, pod: str) -> str:
+def _from_directory(directory: str, pod: str) -> str:
     path = pathlib.Path(directory) / f"{pod}.log"
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise NoLogs(f"{path}: {error.strerror}") from None
+        raise LogsNotFound(f"{path}: {error.strerror}") from None
 
 
 def _first_line(error: Exception) -> str:

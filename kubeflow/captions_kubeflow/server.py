@@ -1,4 +1,4 @@
-"""What the client asks of Kubeflow Pipelines' server."""
+"""Requests to the server of Kubeflow Pipelines."""
 
 import contextlib
 import dataclasses
@@ -11,25 +11,25 @@ import kfp
 import urllib3
 from kfp_server_api import ApiException, V2beta1RecurringRun, V2beta1Run
 
-PAGE = 100
-PAUSE = 2.0  # seconds between two looks at a run
-DONE = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+from pipeline.errors import UserError
+
+PAGE_SIZE = 100
+POLL_INTERVAL = 2.0  # seconds
+FINISHED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+RETRY_TIMEOUT = 300.0  # maximum seconds without a response while waiting for a run
 
 
-PATIENCE = 300.0  # seconds that the server may be away while a run is waited for
+class ServerError(UserError):
+    """The server is unreachable, or rejected a request; the message says which."""
 
 
-class ServerError(RuntimeError):
-    """The server can't be reached, or refused; the message says what."""
-
-
-class ServerAway(ServerError):
-    """The server does not answer now; it may later."""
+class ServerUnavailable(ServerError):
+    """The server does not respond now, but may later."""
 
 
 @contextlib.contextmanager
-def _in_one_line() -> Iterator[None]:
-    """Turns what the server refuses, and its absence, into a `ServerError`."""
+def _server_errors() -> Iterator[None]:
+    """Turns rejected requests and missing responses into a `ServerError` of one line."""
     try:
         yield
     except ApiException as error:
@@ -37,19 +37,19 @@ def _in_one_line() -> Iterator[None]:
             cause = json.loads(error.body)["message"]
         except (TypeError, ValueError, KeyError):
             cause = error.reason
-        kind = ServerAway if (error.status or 0) >= 500 else ServerError
-        raise kind(f"Kubeflow Pipelines refused: {cause}") from None
+        kind = ServerUnavailable if (error.status or 0) >= 500 else ServerError
+        raise kind(f"Kubeflow Pipelines rejected the request: {cause}") from None
     except urllib3.exceptions.HTTPError as error:
-        raise ServerAway(f"Kubeflow Pipelines did not answer ({error})") from None
+        raise ServerUnavailable(f"no response from Kubeflow Pipelines ({error})") from None
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A server and the experiment on it that holds the pipeline's runs.
+    """A server, and the experiment on it that contains the pipeline's runs.
 
     Attributes:
-      client: KFP's own.
-      experiment: its name.
+      client: KFP's own client.
+      experiment: name of the experiment.
     """
 
     client: kfp.Client
@@ -57,24 +57,25 @@ class Server:
 
     @classmethod
     def connect(cls, host: str | None, experiment: str) -> "Server":
-        """Connects.
+        """Connects to a server.
 
         Args:
-          host: address; None for KFP's own rules (its settings, or a port forward into the cluster).
-          experiment: made when it is not there.
+          host: address of the server; None for KFP's own rules (its settings, or a port forward into the cluster).
+          experiment: name of the experiment, which is created if it does not exist.
 
         Raises:
-          ServerError: nobody answers.
+          ServerError: there is no response.
         """
         try:
             return cls(kfp.Client(host=host), experiment)
         except Exception as error:  # urllib3's, kubernetes' or KFP's own
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ServerError(f"no Kubeflow Pipelines at {host or 'the default address'} ({cause})") from None
+            place = host or "the default address"
+            raise ServerError(f"server unreachable: no Kubeflow Pipelines at {place} ({cause})") from None
 
-    @_in_one_line()
+    @_server_errors()
     def submit(self, package: str, name: str, arguments: Mapping[str, Any]) -> str:
-        """Starts a run; its id."""
+        """Starts a run of a compiled pipeline, and returns the run's ID."""
         with contextlib.redirect_stdout(None):  # KFP prints links for notebooks
             run = self.client.create_run_from_pipeline_package(
                 package,
@@ -86,84 +87,84 @@ class Server:
         return run.run_id
 
     def wait(self, run_id: str, seconds: int) -> V2beta1Run:
-        """Waits for the end of a run, also where the server is away for some minutes.
+        """Waits until a run has finished, also if the server is unavailable for some minutes.
 
         Raises:
-          TimeoutError: it has not ended by then.
-          ServerError: the server is away for longer, or refuses.
+          TimeoutError: the run is still running.
+          ServerError: the server is unavailable for longer, or rejected the request.
         """
         end = time.monotonic() + seconds
-        seen = time.monotonic()
+        last_response = time.monotonic()
         while True:  # KFP's own wait does not notice that a run was canceled
             try:
                 run = self.run(run_id)
-                if run.state in DONE:
+                if run.state in FINISHED:
                     return run
-                seen = time.monotonic()
-            except ServerAway as error:
-                if time.monotonic() - seen >= PATIENCE:
-                    raise ServerError(f"{error}; the run goes on") from None
+                last_response = time.monotonic()
+            except ServerUnavailable as error:
+                if time.monotonic() - last_response >= RETRY_TIMEOUT:
+                    raise ServerError(f"{error}; the run may still be running") from None
             if time.monotonic() >= end:
-                raise TimeoutError(f"run {run_id} has not ended within {seconds} s")
-            time.sleep(PAUSE)
+                raise TimeoutError(f"run {run_id} is still running after {seconds} s")
+            time.sleep(POLL_INTERVAL)
 
     def run(self, run_id: str) -> V2beta1Run:
-        """A run with its steps.
+        """Returns a run with its steps.
 
         Raises:
           ServerError: there is no such run.
         """
         try:
-            with _in_one_line():
+            with _server_errors():
                 return self.client.get_run(run_id)
         except ServerError as error:
             raise type(error)(f"run {run_id}: {error}") from None
 
-    @_in_one_line()
+    @_server_errors()
     def runs(self, limit: int) -> list[V2beta1Run]:
-        """The last runs, the newest first."""
-        found = self.client.list_runs(
-            page_size=limit, sort_by="created_at desc", experiment_id=self._experiment_id()
-        ).runs
-        return list(found or [])
+        """Returns the last runs, the newest first."""
+        page = self.client.list_runs(page_size=limit, sort_by="created_at desc", experiment_id=self._experiment_id())
+        return list(page.runs or [])
 
     def schedules(self) -> Iterator[V2beta1RecurringRun]:
-        """The recurring runs of the experiment."""
-        with _in_one_line():
+        """Yields the recurring runs of the experiment."""
+        with _server_errors():
             experiment_id, token = self._experiment_id(), ""
             while True:
-                page = self.client.list_recurring_runs(page_token=token, page_size=PAGE, experiment_id=experiment_id)
+                page = self.client.list_recurring_runs(
+                    page_token=token, page_size=PAGE_SIZE, experiment_id=experiment_id
+                )
                 yield from page.recurring_runs or []
                 token = page.next_page_token
                 if not token:
                     return
 
-    @_in_one_line()
+    @_server_errors()
     def schedule(self, package: str, name: str, cron: str, arguments: Mapping[str, Any]) -> str:
         """Creates the recurring run of a name, or replaces it.
 
-        KFP can't change one. The new one stands before the old one goes, so that at no moment there is none.
+        KFP can't change one. The new one is created before the old one is deleted, so that there is always one.
 
         Args:
-          package: the compiled pipeline.
-          name: of the recurring run.
-          cron: six fields.
+          package: path of the compiled pipeline.
+          name: name of the recurring run.
+          cron: cron expression of six fields.
           arguments: parameter -> value.
 
         Returns:
-          its id.
+          the ID of the recurring run.
 
         Raises:
-          ServerError: a run of the old one goes on, which Kubernetes would end together with it.
+          ServerError: a run of the old one is still running, which Kubernetes would delete with it.
         """
-        old = [each.recurring_run_id for each in self.schedules() if each.display_name == name]
-        for run in self.runs(PAGE) if old else []:
-            if run.recurring_run_id in old and run.state not in DONE:
+        replaced = [schedule.recurring_run_id for schedule in self.schedules() if schedule.display_name == name]
+        for run in self.runs(PAGE_SIZE) if replaced else []:
+            if run.recurring_run_id in replaced and run.state not in FINISHED:
                 raise ServerError(
-                    f"{name}: its run {run.run_id} goes on, and replacing the schedule would end it; wait, or --delete "
-                    "the schedule first, which ends the run"
+                    f"{name}: its run {run.run_id} is still running, and replacing the schedule would stop it; wait, "
+                    "or --delete the schedule first, which stops the run"
                 )
-        made = self.client.create_recurring_run(
+        created = self.client.create_recurring_run(
             experiment_id=self._experiment_id(),
             job_name=name,
             cron_expression=cron,
@@ -173,30 +174,30 @@ class Server:
             pipeline_package_path=package,
             enable_caching=False,
         )
-        for each in old:
-            self.client.delete_recurring_run(each)
-        return made.recurring_run_id
+        for recurring_run_id in replaced:
+            self.client.delete_recurring_run(recurring_run_id)
+        return created.recurring_run_id
 
-    @_in_one_line()
+    @_server_errors()
     def change_schedule(self, name: str, action: str) -> int:
         """Pauses, resumes or deletes the recurring run of a name.
 
         Args:
-          name: of the recurring run.
+          name: name of the recurring run.
           action: "pause", "resume" or "delete".
 
         Returns:
-          how many there were of that name.
+          the number of recurring runs of that name.
         """
         actions = {
             "pause": self.client.disable_recurring_run,
             "resume": self.client.enable_recurring_run,
             "delete": self.client.delete_recurring_run,
         }
-        found = [each.recurring_run_id for each in self.schedules() if each.display_name == name]
-        for each in found:
-            actions[action](each)
-        return len(found)
+        ids = [schedule.recurring_run_id for schedule in self.schedules() if schedule.display_name == name]
+        for recurring_run_id in ids:
+            actions[action](recurring_run_id)
+        return len(ids)
 
     def _experiment_id(self) -> str:
         with contextlib.redirect_stdout(None):
@@ -204,9 +205,9 @@ class Server:
 
 
 def step_states(run: V2beta1Run) -> dict[str, str]:
-    """The steps of a run and how far they are: name, as KFP writes it -> state; empty for what has not begun.
+    """Returns the states of a run's steps: step, as KFP writes its name -> state; "" before it has started.
 
-    KFP lists its own parts among them: a step is what has a driver.
+    KFP lists its own tasks among them: a step is a task that has a driver.
     """
     details = (run.run_details.task_details if run.run_details else None) or []
     states = {task.display_name: task.state or "" for task in details}

@@ -1,4 +1,4 @@
-"""What Kubeflow Pipelines' UI shows of a step: the metrics of the evaluation, and the report."""
+"""What the UI of Kubeflow Pipelines shows of a step: the metrics of the evaluation, and the report."""
 
 import json
 import logging
@@ -6,77 +6,71 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
 from ml_metadata import MetadataStore
-from tfx.dsl.io import fileio
 from tfx.types.artifact import Artifact
 
-from components import history
-from components.records import CANDIDATE_ID, DECISION, REPORT_FILE, UNCHANGED
+from components.shared import storage
+from components.shared.evaluations import decision_of, read_evaluation
+from components.shared.mlmd.results import evaluation_with_results, report_with_results
+from components.shared.records import DECISION, REPORT_FILE
 
-METRICS, REPORT = "metrics", "html"  # the KFP artifacts of the evaluator's step and of the report's
+METRICS, REPORT = "metrics", "html"  # KFP artifacts of the steps BleuEvaluator and Report
 # where KFP's launcher looks for a file before it uploads it, as in `kfp.dsl.Artifact.path`
-LOCAL = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
-SHOWN = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "meteor")
+LOCAL_DIRECTORIES = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 
 
 def show(store: MetadataStore, outputs: Mapping[str, Artifact], executor_input: str) -> None:
-    """Hands the metrics of a step's evaluation, or the report, to the UI.
+    """Passes the metrics of an evaluation, or the report, to the UI.
 
     Args:
       store: ML Metadata.
-      outputs: of the node that has run.
-      executor_input: KFP's placeholder `{{$}}` filled in: JSON that names the file for what is to be shown. Where the
-        placeholder was not filled in, there is no UI to show it.
+      outputs: output artifacts of the node that has run.
+      executor_input: KFP's placeholder `{{$}}` filled in: JSON that names the files to write. If the placeholder is not
+        filled in, there is no UI.
     """
     if not {"evaluation", "report"} & outputs.keys() or not executor_input or executor_input.startswith("{{"):
         return
-    wanted = json.loads(executor_input)["outputs"]
+    kfp_outputs = json.loads(executor_input)["outputs"]
     if "report" in outputs:
-        _show_report(store, outputs["report"], wanted)
+        _show_report(store, outputs["report"], kfp_outputs)
         return
-    text = json.dumps(executor_output(metrics_of(store, outputs), wanted))
-    os.makedirs(os.path.dirname(wanted["outputFile"]), exist_ok=True)
-    with open(wanted["outputFile"], "w", encoding="utf-8") as file:
-        file.write(text)
+    text = json.dumps(executor_output(metrics_of(store, outputs), kfp_outputs))
+    storage.write_text(kfp_outputs["outputFile"], text)
 
 
 def metrics_of(store: MetadataStore, outputs: Mapping[str, Artifact]) -> dict[str, Any]:
-    """The decision, and the metrics that it rests on."""
-    evaluation, decision = (
-        outputs["evaluation"].mlmd_artifact,
-        outputs["evaluation"].get_string_custom_property(DECISION),
-    )
-    if not history.says_something(evaluation):
-        model_id = outputs["blessing"].get_int_custom_property("current_model_id")
-        evaluation = history.evaluation_of(store, model_id) or evaluation
-    found = evaluation.custom_properties
-    return {DECISION: decision} | {name: found[name].double_value for name in SHOWN if name in found}
+    """Returns the decision, and the metrics that it is based on: label -> value."""
+    evaluation = outputs["evaluation"].mlmd_artifact
+    decision = decision_of(evaluation)
+    evaluation = evaluation_with_results(store, evaluation) or evaluation
+    # the evaluator's floating-point properties are its metrics; its file, if it still exists, has labels and order
+    properties = evaluation.custom_properties.items()
+    metrics = {name: value.double_value for name, value in properties if value.HasField("double_value")}
+    labels = {name: info["label"] for name, info in read_evaluation(evaluation.uri).get("metrics_info", {}).items()}
+    names = [name for name in labels if name in metrics] + sorted(metrics.keys() - labels.keys())
+    return {DECISION: decision, **{labels.get(name, name): metrics[name] for name in names}}
 
 
-def executor_output(metrics: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """KFP's executor output: the metrics as metadata of the artifact.
+def executor_output(metrics: Mapping[str, Any], kfp_outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Builds KFP's executor output: the metrics as metadata of the artifact.
 
     Args:
-      metrics: name -> value.
-      wanted: `outputs` of the executor input.
+      metrics: label -> value.
+      kfp_outputs: `outputs` of the executor input.
     """
-    [artifact] = wanted["artifacts"][METRICS]["artifacts"]
+    [artifact] = kfp_outputs["artifacts"][METRICS]["artifacts"]
     return {"artifacts": {METRICS: {"artifacts": [{**artifact, "metadata": dict(metrics)}]}}}
 
 
-def _show_report(store: MetadataStore, report: Artifact, wanted: Mapping[str, Any]) -> None:
-    """Puts the report where KFP's launcher takes it from; where it can't be put there, the step has done its work."""
-    uri: str = report.uri
-    if report.get_string_custom_property(DECISION) == UNCHANGED:  # it was written when the model was measured
-        earlier = history.report_of(store, report.get_int_custom_property(CANDIDATE_ID))
-        uri = earlier.uri if earlier else uri
-    source = os.path.join(uri, REPORT_FILE)
-    target = wanted["artifacts"][REPORT]["artifacts"][0]["uri"]
-    for scheme, directory in LOCAL.items():
+def _show_report(store: MetadataStore, report: Artifact, kfp_outputs: Mapping[str, Any]) -> None:
+    """Copies the report to where KFP's launcher uploads it from; a failure is only logged, since the step is done."""
+    written = report_with_results(store, report.mlmd_artifact) or report.mlmd_artifact
+    source = os.path.join(written.uri, REPORT_FILE)
+    target = kfp_outputs["artifacts"][REPORT]["artifacts"][0]["uri"]
+    for scheme, directory in LOCAL_DIRECTORIES.items():
         target = target.replace(scheme, directory, 1) if target.startswith(scheme) else target
     try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with fileio.open(source) as read, open(target, "w", encoding="utf-8") as write:
-            write.write(read.read())
-    except OSError as error:
-        logging.warning("%s is not shown in the UI: %s", source, error)
+        storage.write_bytes(target, storage.read_bytes(source))
+    except (OSError, tf.errors.OpError) as error:
+        logging.warning("the UI does not show %s: %s", source, error)

@@ -1,70 +1,56 @@
-"""The suite of `make test-cluster`: against a real Kubeflow Pipelines server and a real database.
+"""The suite of `make test-cluster`, against a real Kubeflow Pipelines server and a real database.
 
-Given by the environment:
-  KFP_HOST           the server's address
-  KUBECONFIG         of its Kubernetes, with the right to make secrets and claims in the namespace `kubeflow`
+Environment variables:
+  KFP_HOST           address of the server
+  KUBECONFIG         access to its Kubernetes, with the right to create secrets and claims in the namespace `kubeflow`
   METADATA_HOST, METADATA_PORT, METADATA_ADMIN, METADATA_ADMIN_PASSWORD
-                     a MariaDB or MySQL server, and a user who may make databases and users (default: root, no password)
-  CLUSTER_IMAGE      the image of kubeflow/Dockerfile, as the cluster's nodes know it; built from this code
-  STEP_IMAGE         the image of all tests but the image's own (default: CLUSTER_IMAGE); a node without containers may
-                     take another name as the order to run the steps as processes
-  POD_LOGS           where the pods' logs are kept as POD.log, if Kubernetes can't give them
-  KILL_TRAINER       a command that kills the Trainer of the run $RUN_ID, which runs in the pod $POD, with SIGKILL
-  DATABASE_PAUSE     a command that stops the database for ten seconds
+                     a MariaDB or MySQL server, and a user who may create databases and users (default: root without a
+                     password)
+  CLUSTER_IMAGE      name of the image of kubeflow/Dockerfile on the cluster's nodes; built from this code
+  STEP_IMAGE         image for all tests except that of the image itself (default: CLUSTER_IMAGE); a test node may run
+                     the steps of an image that does not exist as processes
+  POD_LOGS           directory of the pods' logs, POD.log, if Kubernetes does not serve them
+  KILL_TRAINER       command that kills the Trainer of the run $RUN_ID, in the pod $POD, with SIGKILL
+  DATABASE_PAUSE     command that stops the database for ten seconds
 
-The claim `captions` must be mounted at /captions here, too: the tests draw the data there and look at what was pushed.
+The claim `captions` must be mounted at /captions on this machine, too: the tests write the data there and check what
+was pushed.
 
-Against a stand-in for the kubelet, as the gate has it, some things are not seen: it knows no artifacts (how the metrics
-reach KFP's UI is a unit test), no limits, no security contexts (the API server checks them, see test_manifests), and it
-gives no logs (POD_LOGS).
+With a substitute for the kubelet, as in CI, some things are not tested: it supports no artifacts (unit tests cover how
+metrics reach KFP's UI), no limits, no security contexts (the API server checks them, see test_manifests) and no logs
+(hence POD_LOGS).
 """
 
-import json
 import os
 import pathlib
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import kfp
 import pytest
 import yaml
-from captions_kubeflow.logs import pods_of
+from captions_kubeflow.logs import list_pods
 from captions_kubeflow.server import Server
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline import sample_data
-from tests.material import ROOT
+from pipeline.paths import Paths
+from tests.factories import RESOLVER, ROOT, STEPS, num_features
 
 NAMESPACE = "kubeflow"
 MOUNT = "/captions"
-SMALL = {
-    "feature_extractor": {"weights": "random", "backbone": "MobileNet", "image_size": 64},
-    "trainer": {"epochs": 1, "warmup": 20, "encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "heads": 4}
-    | {"feed_forward": 64},
-    "evaluator": {"min_gain": -1.0},
-}
-STEPS = {
-    "CaptionIngest",
-    "StatisticsGen",
-    "ImportSchemaGen",
-    "ExampleValidator",
-    "Transform",
-    "FeatureExtractor",
-    "Trainer",
-    "LatestBlessedModel",
-    "BleuEvaluator",
-    "Pusher",
-    "Report",
-}
+DEBUG = yaml.safe_load((ROOT / "pipeline" / "configs" / "debug.yaml").read_text())
+DEBUG["trainer"]["epochs"] = 1  # the runs set another number
+NODES = {*STEPS, RESOLVER}
 PARAMETERS = ("trainer.epochs=2", "evaluator.min_bleu_4=0.0")
 
 
-def kubectl(*arguments: str, given: str | None = None) -> str:
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
     return subprocess.run(
-        ["kubectl", "-n", NAMESPACE, *arguments], input=given, check=True, capture_output=True, text=True
+        ["kubectl", "-n", NAMESPACE, *arguments], input=stdin, check=True, capture_output=True, text=True
     ).stdout
 
 
@@ -80,26 +66,27 @@ class Cluster:
         self.sql(f"CREATE DATABASE {self.database}")
         self.sql(f"CREATE USER '{self.database}'@'%' IDENTIFIED BY '{self.password}'")
         self.sql(f"GRANT ALL ON {self.database}.* TO '{self.database}'@'%'")
-        self.make_secret(self.name, self.password)
+        self.create_secret(self.name, self.password)
         if not kubectl("get", "persistentvolumeclaim", "captions", "--ignore-not-found", "-o", "name"):
-            kubectl("apply", "-f", "-", given=yaml.safe_dump(claim()))
+            kubectl("apply", "-f", "-", stdin=yaml.safe_dump(claim()))
         self.root = pathlib.Path(MOUNT) / self.name
+        self.paths = Paths(str(self.root))
         self.config = directory / f"{self.name}.yaml"
         self.write_config()
         self.server = Server(kfp.Client(host=os.environ["KFP_HOST"]), self.name)
 
-    def write_config(self, secret: str | None = None, **more: object) -> None:
+    def write_config(self, secret: str | None = None, **settings: object) -> None:
         database = {"host": self.host, "port": int(self.port), "name": self.database, "secret": secret or self.name}
-        config = {"name": self.name, **SMALL, "kubeflow": {"image": self.image, "database": database, **more}}
+        config = {**DEBUG, "name": self.name, "kubeflow": {"image": self.image, "database": database, **settings}}
         self.config.write_text(yaml.safe_dump(config))
 
-    def make_secret(self, name: str, password: str) -> None:
+    def create_secret(self, name: str, password: str) -> None:
         literals = [f"--from-literal=user={self.database}", f"--from-literal=password={password}"]
         kubectl("create", "secret", "generic", name, *literals)
 
-    def draw(self, images: int) -> None:
-        """Draws data, on the volume as this machine sees it; the steps may be another user."""
-        sample_data.write(self.root / "sample_data", images, seed=7)
+    def write_data(self, num_images: int) -> None:
+        """Writes synthetic images to the volume; the steps may run as another user."""
+        sample_data.write(pathlib.Path(self.paths.sample_data), num_images, seed=7)
         self.root.chmod(0o777)
 
     def sql(self, statement: str) -> str:
@@ -109,23 +96,23 @@ class Cluster:
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     def client(self, *arguments: str, status: int = 0) -> str:
-        """The command line; what it printed."""
-        command = [sys.executable, "-m", "captions_kubeflow.client", *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        """Runs the command line, and returns its output."""
+        command = [sys.executable, "local_runner.py", "kubeflow", *arguments]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert run.returncode == status, run.stdout + run.stderr
+        return run.stdout + run.stderr
 
-    def start(self, *params: str) -> str:
-        """Starts a run; its id."""
-        chosen = ["--param", *params] if params else []
-        return self.client("run", "--config", str(self.config), *chosen).split()[-1]
+    def start(self, *parameters: str) -> str:
+        """Starts a run, and returns its id."""
+        options = ["--param", *parameters] if parameters else []
+        return self.client("run", "--config", str(self.config), *options).split()[-1]
 
     def wait(self, run_id: str, seconds: int = 1800) -> str:
         return self.server.wait(run_id, seconds).state
 
     def logs(self, run_id: str, *step: str) -> str:
-        kept = ["--log-dir", os.environ["POD_LOGS"]] if "POD_LOGS" in os.environ else []
-        return self.client("logs", run_id, *step, *kept)
+        options = ["--log-dir", os.environ["POD_LOGS"]] if "POD_LOGS" in os.environ else []
+        return self.client("logs", run_id, *step, *options)
 
     def executions(self, run_id: str) -> dict[str, list[tuple[int, str]]]:
         """The executions of a run's nodes, from ML Metadata: node -> (id, state)."""
@@ -137,33 +124,32 @@ class Cluster:
             JOIN {self.database}.Context node ON node.id = in_node.context_id
             JOIN {self.database}.Type type ON type.id = node.type_id AND type.name = 'node'
             ORDER BY execution.id"""
-        found: dict[str, list[tuple[int, str]]] = {}
+        executions: dict[str, list[tuple[int, str]]] = {}
         for line in self.sql(query).splitlines():
             node, number, state = line.split("\t")
             name = metadata_store_pb2.Execution.State.Name(int(state)).lower()
-            found.setdefault(node.removeprefix(f"{self.name}."), []).append((int(number), name))
-        return found
+            executions.setdefault(node.removeprefix(f"{self.name}."), []).append((int(number), name))
+        return executions
 
     def states(self, run_id: str) -> dict[str, list[str]]:
-        """How the nodes of a run ended: node -> state of each execution."""
-        return {node: [state for _, state in found] for node, found in self.executions(run_id).items()}
+        """The states of a run's nodes: node -> state of each execution."""
+        return {node: [state for _, state in nodes] for node, nodes in self.executions(run_id).items()}
 
     def pods(self, run_id: str, step: str) -> list[str]:
-        """The pods in which a step of a run was tried."""
-        return pods_of(NAMESPACE, run_id, step)
+        """The pods of a step's attempts."""
+        return list_pods(NAMESPACE, run_id, step)
 
     def versions(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "serving").glob("[0-9]*"))
+        return sorted(path.name for path in pathlib.Path(self.paths.serving).glob("[0-9]*"))
 
-    def features(self) -> int:
-        indices = (self.root / "store" / "features").glob("*/shard-*.json")
-        return sum(len(json.loads(index.read_text())["sha256"]) for index in indices)
+    def num_features(self) -> int:
+        return num_features(self.paths.feature_store)
 
-    def until(self, true: object, what: str, seconds: float = 300) -> None:
-        """Looks until something is so: a cluster tells no one when it is done."""
+    def wait_until(self, condition: Callable[[], object], description: str, seconds: float = 300) -> None:
+        """Polls until a condition holds."""
         end = time.monotonic() + seconds
-        while not true():  # type: ignore[operator]
-            assert time.monotonic() < end, f"{what} did not come"
+        while not condition():
+            assert time.monotonic() < end, f"timeout: {description}"
             time.sleep(0.5)
 
 
@@ -176,26 +162,26 @@ def claim() -> dict[str, object]:
     }
 
 
-def made_cluster(directory: pathlib.Path, image: str) -> Iterator[Cluster]:
-    """One with 60 pictures; its database goes with it."""
-    made = Cluster(directory, image)
-    made.draw(60)
-    yield made
-    for each in made.server.schedules():
-        made.server.client.delete_recurring_run(each.recurring_run_id)
-    kubectl("delete", "secret", made.name, f"{made.name}-wrong", "--ignore-not-found")
-    made.sql(f"DROP DATABASE {made.database}")
-    made.sql(f"DROP USER '{made.database}'@'%'")
+def temporary_cluster(directory: pathlib.Path, image: str) -> Iterator[Cluster]:
+    """A pipeline with 60 images; its database is deleted afterwards."""
+    cluster = Cluster(directory, image)
+    cluster.write_data(60)
+    yield cluster
+    for schedule in cluster.server.schedules():
+        cluster.server.client.delete_recurring_run(schedule.recurring_run_id)
+    kubectl("delete", "secret", cluster.name, f"{cluster.name}-wrong", "--ignore-not-found")
+    cluster.sql(f"DROP DATABASE {cluster.database}")
+    cluster.sql(f"DROP USER '{cluster.database}'@'%'")
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     image = os.environ.get("STEP_IMAGE") or os.environ["CLUSTER_IMAGE"]
-    yield from made_cluster(tmp_path_factory.mktemp("cluster"), image)
+    yield from temporary_cluster(tmp_path_factory.mktemp("cluster"), image)
 
 
 @pytest.fixture(scope="session")
-def first(cluster) -> str:
+def first_run(cluster) -> str:
     """The id of a first run, with parameters of its own."""
     run_id = cluster.start(*PARAMETERS)
     assert cluster.wait(run_id) == "SUCCEEDED", cluster.logs(run_id)

@@ -1,24 +1,24 @@
-"""Runs of the captioning pipeline, made small, started by the client."""
+"""Small runs of the pipeline, started with the command line."""
 
 import os
+import pathlib
 import subprocess
 
 import pytest
 
-from pipeline.summary import BLEU
-from tests.cluster.conftest import STEPS, kubectl
+from tests.cluster.conftest import NODES, kubectl
 
 
-def test_the_first_run_pushes_a_blessed_model(cluster, first):
-    assert cluster.states(first) == {step: ["complete"] for step in STEPS}
-    # none had to be tried again, though the first three find an empty database at once
-    assert {step: len(cluster.pods(first, step)) for step in STEPS} == dict.fromkeys(STEPS, 1)
+def test_the_first_run_pushes_a_blessed_model(cluster, first_run):
+    assert cluster.states(first_run) == {step: ["complete"] for step in NODES}
+    # without retries, though the first three steps create the schema of the empty database at the same time
+    assert {step: len(cluster.pods(first_run, step)) for step in NODES} == dict.fromkeys(NODES, 1)
     assert cluster.versions()
     assert "SUCCEEDED" in cluster.client("runs", "--config", str(cluster.config))
 
 
-def test_the_runs_parameters_arrive_in_the_steps(cluster, first):
-    ids = ", ".join(str(number) for found in cluster.executions(first).values() for number, _ in found)
+def test_the_runs_parameters_reach_the_steps(cluster, first_run):
+    ids = ", ".join(str(number) for node in cluster.executions(first_run).values() for number, _ in node)
     query = f"""SELECT DISTINCT p.name, COALESCE(p.int_value, p.double_value)
         FROM {cluster.database}.ExecutionProperty p
         WHERE p.name IN ('epochs', 'min_bleu_4') AND p.execution_id IN ({ids}) ORDER BY p.name"""
@@ -26,17 +26,18 @@ def test_the_runs_parameters_arrive_in_the_steps(cluster, first):
 
 
 @pytest.fixture(scope="module")
-def two(cluster, first) -> tuple[list[str], list[str]]:
-    """Two runs at once, and the versions that were served before them. The Trainer of the second one is killed."""
+def two_runs(cluster, first_run) -> tuple[list[str], list[str]]:
+    """Two concurrent runs, and the versions served before them. The Trainer of the second run is killed."""
     before = cluster.versions()
     runs = [cluster.start(f"trainer.epochs={epochs}", "evaluator.min_bleu_4=0.0") for epochs in (1, 40)]
     killed = runs[1]
 
-    def trains() -> bool:
+    def is_training() -> bool:
         [(number, state)] = cluster.executions(killed).get("Trainer", [(0, "")])
-        return state == "running" and (cluster.root / "artifacts" / "Trainer" / "model_run" / str(number)).is_dir()
+        outputs = pathlib.Path(cluster.paths.artifacts) / "Trainer"
+        return state == "running" and (outputs / "model_run" / str(number)).is_dir()
 
-    cluster.until(trains, "the Trainer", 900)
+    cluster.wait_until(is_training, "the Trainer starts", 900)
     [pod] = cluster.pods(killed, "Trainer")
     environment = {**os.environ, "RUN_ID": killed, "POD": pod}
     subprocess.run(os.environ["KILL_TRAINER"], shell=True, check=True, env=environment)
@@ -45,43 +46,43 @@ def two(cluster, first) -> tuple[list[str], list[str]]:
     return runs, before
 
 
-def test_two_runs_at_once_are_both_right(cluster, two):
-    runs, before = two
+def test_two_concurrent_runs_succeed(cluster, two_runs):
+    runs, before = two_runs
     for run_id in runs:
         states = cluster.states(run_id)
         assert states["Trainer"] == states["BleuEvaluator"] == states["Pusher"] == ["complete"]
-        assert all(state in ("complete", "cached") for found in states.values() for state in found)
+        assert all(state in ("complete", "cached") for node in states.values() for state in node)
     models = {number for run_id in runs for number, _ in cluster.executions(run_id)["Trainer"]}
     assert len(models) == 2
-    assert 1 <= len(set(cluster.versions()) - set(before)) <= 2  # one may have been measured against the other
+    assert 1 <= len(set(cluster.versions()) - set(before)) <= 2  # one may have been compared with the other
 
 
-def test_a_killed_step_is_retried_and_leaves_nothing_half_written(cluster, two):
-    [other, killed], _ = two
+def test_a_killed_step_is_retried_and_leaves_no_partial_files(cluster, two_runs):
+    [other, killed], _ = two_runs
     assert len(cluster.pods(other, "Trainer")) == 1
     assert len(cluster.pods(killed, "Trainer")) == 2
-    assert cluster.states(killed)["Trainer"] == ["complete"]  # TFX takes the execution up again
+    assert cluster.states(killed)["Trainer"] == ["complete"]  # TFX resumes the execution
     for version in cluster.versions():
-        assert (cluster.root / "serving" / version / "saved_model.pb").is_file()
-    assert not list((cluster.root / "serving").glob(".*"))
+        assert (pathlib.Path(cluster.paths.serving) / version / "saved_model.pb").is_file()
+    assert not list(pathlib.Path(cluster.paths.serving).glob(".*"))
 
 
-def test_a_database_that_is_away_for_ten_seconds_is_waited_for(cluster, first):
-    cluster.write_config(default={"retries": 0}, steps={})  # a step that gave up would fail the run
+def test_a_database_outage_of_ten_seconds_is_survived(cluster, first_run):
+    cluster.write_config(default_resources={"retries": 0}, step_resources={})  # a step that fails would fail the run
     try:
         run_id = cluster.start("trainer.epochs=2", "evaluator.min_bleu_4=0.001")
     finally:
         cluster.write_config()
-    cluster.until(lambda: "CaptionIngest" in cluster.states(run_id), "the ingest")
+    cluster.wait_until(lambda: "CaptionIngest" in cluster.states(run_id), "the ingest starts")
     subprocess.run(os.environ["DATABASE_PAUSE"], shell=True, check=True)
     assert cluster.wait(run_id) == "SUCCEEDED", cluster.logs(run_id)
     assert cluster.states(run_id)["BleuEvaluator"] == ["complete"]
 
 
-def test_a_wrong_password_is_one_clear_line(cluster, first):
+def test_a_wrong_password_is_one_clear_line(cluster, first_run):
     secret = f"{cluster.name}-wrong"
-    cluster.make_secret(secret, "not-the-password")
-    cluster.write_config(secret=secret, default={"retries": 0}, steps={})
+    cluster.create_secret(secret, "not-the-password")
+    cluster.write_config(secret=secret, default_resources={"retries": 0}, step_resources={})
     try:
         run_id = cluster.start()
         assert cluster.wait(run_id) == "FAILED"
@@ -90,20 +91,20 @@ def test_a_wrong_password_is_one_clear_line(cluster, first):
     listed = cluster.client("runs", "--config", str(cluster.config))
     assert "captioningest" in next(line for line in listed.splitlines() if run_id in line)
     last = cluster.logs(run_id, "CaptionIngest").strip().splitlines()[-1]
-    assert last.startswith("CaptionIngest failed: ") and "does not let user" in last and "Secret" in last
+    assert last.startswith("CaptionIngest failed: ") and "denies user" in last and "Secret" in last
     assert "not-the-password" not in cluster.logs(run_id)
 
 
-def test_the_password_is_nowhere(cluster, first, tmp_path):
+def test_the_password_is_nowhere(cluster, first_run, tmp_path):
     cluster.client("compile", "--config", str(cluster.config), "--output", str(tmp_path / "p.yaml"))
     assert cluster.password not in (tmp_path / "p.yaml").read_text()
     assert cluster.password not in kubectl("get", "workflows,pods", "-o", "json")
-    assert cluster.password not in cluster.logs(first)
+    assert cluster.password not in cluster.logs(first_run)
     for table in ("ExecutionProperty", "ArtifactProperty", "ContextProperty"):
         values = cluster.sql(f"SELECT string_value FROM {cluster.database}.{table} WHERE string_value IS NOT NULL")
         assert cluster.password not in values
 
 
-def test_the_metrics_are_in_ml_metadata_for_the_ui(cluster, first):
+def test_the_metrics_are_in_ml_metadata(cluster, first_run):
     names = cluster.sql(f"SELECT DISTINCT name FROM {cluster.database}.ArtifactProperty").split()
-    assert {*BLEU, "cider", "rouge_l"} <= set(names)
+    assert {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l"} <= set(names)

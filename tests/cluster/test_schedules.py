@@ -1,6 +1,6 @@
-"""Schedules: what the client makes of five fields, and runs that start by the clock."""
+"""Schedules: their creation from five fields, and the runs that they start."""
 
-from tests.cluster.conftest import PARAMETERS, STEPS
+from tests.cluster.conftest import NODES, PARAMETERS
 
 
 def schedules(cluster) -> list:
@@ -11,7 +11,7 @@ def schedule(cluster, *arguments: str) -> str:
     return cluster.client("schedule", "--config", str(cluster.config), *arguments)
 
 
-def test_scheduled_twice_there_is_one(cluster, first):
+def test_scheduling_again_replaces_the_schedule(cluster, first_run):
     printed = schedule(cluster, "--name", "nightly", "--cron", "0 3 * * *", "--param", "trainer.epochs=2")
     assert "KFP: 0 0 3 * * *" in printed and printed.count("03:00 UTC") == 3
     [before] = schedules(cluster)
@@ -22,11 +22,11 @@ def test_scheduled_twice_there_is_one(cluster, first):
     assert (int(after.max_concurrency), after.no_catchup) == (1, True)
 
 
-def test_it_is_paused_resumed_and_deleted(cluster, first):
+def test_a_schedule_is_paused_resumed_and_deleted(cluster, first_run):
     schedule(cluster, "--name", "weekly", "--cron", "0 3 * * 1")
 
     def status() -> str:
-        return next(each.status for each in schedules(cluster) if each.display_name == "weekly")
+        return next(item.status for item in schedules(cluster) if item.display_name == "weekly")
 
     assert status() == "ENABLED"
     schedule(cluster, "--name", "weekly", "--pause")
@@ -41,34 +41,30 @@ def test_it_is_paused_resumed_and_deleted(cluster, first):
     )
 
 
-def test_what_came_between_two_firings_is_extracted_alone_and_nothing_without_news(cluster, first):
-    # every minute, and the next one only after the last has ended
+def test_scheduled_runs_only_extract_new_images(cluster, first_run):
+    # every minute, but only after the previous run has finished
     known = {run.run_id for run in cluster.server.runs(100)}
-    held = cluster.features()
+    num_features = cluster.num_features()
 
-    def fired() -> list[str]:
+    def new_runs() -> list[str]:
         return [run.run_id for run in cluster.server.runs(100) if run.run_id not in known]
 
     schedule(cluster, "--name", "often", "--cron", "* * * * *", "--param", *PARAMETERS)
     try:
-        cluster.until(fired, "the first firing", 300)
-        [one] = fired()
-        assert cluster.wait(one) == "SUCCEEDED", cluster.logs(one)
-        known.add(one)
-        cluster.draw(61)
-        cached = {step for step, states in cluster.states(one).items() if states == ["cached"]}
-        assert cached >= STEPS - {
-            "LatestBlessedModel",
-            "BleuEvaluator",
-            "Pusher",
-            "Report",
-        }  # these look for a newer baseline
-        assert cluster.features() == held
-        cluster.until(fired, "the second firing", 300)
+        cluster.wait_until(new_runs, "the first run", 300)
+        [run_id] = new_runs()
+        assert cluster.wait(run_id) == "SUCCEEDED", cluster.logs(run_id)
+        known.add(run_id)
+        cluster.write_data(61)
+        cached = {step for step, states in cluster.states(run_id).items() if states == ["cached"]}
+        # these look for a newer baseline
+        assert cached >= NODES - {"LatestBlessedModel", "BleuEvaluator", "Pusher", "Report"}
+        assert cluster.num_features() == num_features
+        cluster.wait_until(new_runs, "the second run", 300)
         schedule(cluster, "--name", "often", "--pause")
-        two = fired()[-1]
-        assert cluster.wait(two) == "SUCCEEDED", cluster.logs(two)
-        assert cluster.states(two)["FeatureExtractor"] == ["complete"]
-        assert cluster.features() == held + 1
+        next_run_id = new_runs()[-1]
+        assert cluster.wait(next_run_id) == "SUCCEEDED", cluster.logs(next_run_id)
+        assert cluster.states(next_run_id)["FeatureExtractor"] == ["complete"]
+        assert cluster.num_features() == num_features + 1
     finally:
         schedule(cluster, "--name", "often", "--delete")

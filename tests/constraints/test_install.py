@@ -1,12 +1,13 @@
 import importlib.metadata
 import os
 import re
+import shutil
 import sysconfig
 
 import pytest
 
 from constraints import install
-from tests.material import ROOT
+from tests.factories import ROOT
 
 SET = install.SETS["1.16"]
 NEW = install.SETS["1.21"]
@@ -26,38 +27,39 @@ def repository(tmp_path, monkeypatch):
 
 @pytest.fixture
 def commands(repository, monkeypatch):
-    """Notes what would be run instead of running it: installing takes a registry and a minute."""
-    noted = []
+    """Records what would be run instead of running it: installing takes a registry and a minute."""
+    recorded = []
 
     def run(command, environment):
-        noted.append(command)
-        if "venv" in command:
-            (repository / ".venv").mkdir(exist_ok=True)
+        recorded.append(command)
+        if "venv" in command:  # with --clear
+            shutil.rmtree(repository / ".venv", ignore_errors=True)
+            (repository / ".venv").mkdir()
         return 0
 
     monkeypatch.setattr(install, "_run", run)
     monkeypatch.setattr(install, "_uv", lambda: "uv")
-    return noted
+    return recorded
 
 
 @pytest.mark.parametrize(
-    "asked, library, wanted, why",
+    "requested, library, name, reason",
     [
         ("", BOOKWORM, "1.16", "glibc 2.36; TFX 1.21 needs 2.38"),
         ("", "ldd (GNU libc) 2.38", "1.21", "glibc 2.38"),
         ("", NOBLE, "1.21", "glibc 2.39"),
         ("", "ldd (GNU libc) 3.0", "1.21", "glibc 3.0"),
-        ("1.16", NOBLE, "1.16", "TFX=1.16 asks for it"),
-        ("1.21", NOBLE, "1.21", "TFX=1.21 asks for it"),
+        ("1.16", NOBLE, "1.16", "chosen by TFX=1.16"),
+        ("1.21", NOBLE, "1.21", "chosen by TFX=1.21"),
     ],
 )
-def test_the_set_is_chosen_by_the_c_library_unless_asked_for(asked, library, wanted, why):
-    chosen, reason = install.choose(asked, library)
-    assert chosen == install.SETS[wanted] and why in reason
+def test_the_set_is_chosen_by_the_c_library_unless_requested(requested, library, name, reason):
+    chosen, text = install.choose(requested, library)
+    assert chosen == install.SETS[name] and reason in text
 
 
 @pytest.mark.parametrize(
-    "asked, library, why",
+    "requested, library, reason",
     [
         ("1.21", BOOKWORM, "glibc 2.36; TFX 1.21 needs 2.38"),
         ("", "ldd (GNU libc) 2.5", "TFX 1.21 needs 2.38; TFX 1.16 needs 2.28"),
@@ -66,9 +68,9 @@ def test_the_set_is_chosen_by_the_c_library_unless_asked_for(asked, library, wan
         ("", "", "TFX needs Linux with glibc"),
     ],
 )
-def test_what_cannot_be_installed_is_refused_with_the_reason(asked, library, why):
-    with pytest.raises(install.CannotInstall, match=re.escape(why)):
-        install.choose(asked, library)
+def test_what_cannot_be_installed_is_refused_with_the_reason(requested, library, reason):
+    with pytest.raises(install.InstallError, match=re.escape(reason)):
+        install.choose(requested, library)
 
 
 def test_the_c_library_is_asked_of_ldd(tmp_path, monkeypatch):
@@ -80,7 +82,7 @@ def test_the_c_library_is_asked_of_ldd(tmp_path, monkeypatch):
     assert install.c_library() == ""
 
 
-def test_an_old_python_is_told_so(monkeypatch, capsys):
+def test_an_old_python_is_refused(monkeypatch, capsys):
     monkeypatch.setattr(install.sys, "version_info", (3, 8, 10))
     assert install.main() == 1
     assert "Python 3.9 or later is needed to begin with" in capsys.readouterr().err
@@ -92,26 +94,43 @@ def test_the_variable_reaches_the_choice(monkeypatch, capsys):
     assert "TFX=0.1: there is no such set" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_the_chosen_set_is_kept_until_another_is_chosen(commands, repository, monkeypatch, works):
+    """As `make run TFX=1.16` and then `make test` where both sets can run, also after an installation that failed."""
+    record = install._run
+    monkeypatch.setattr(
+        install, "_run", lambda command, environment: record(command, environment) or (not works and "pip" in command)
+    )
+    monkeypatch.setattr(install, "_check_compiler", lambda package_set: None)
+    monkeypatch.setattr(install, "c_library", lambda: NOBLE)
+    installed = []
+    for variable in ("", "1.16", "", "1.21", ""):
+        monkeypatch.setenv("TFX", variable)
+        assert install.main() == int(not works)
+        installed.append(commands[-1][commands[-1].index("--constraints") + 1].rpartition("/")[2])
+    assert installed == [NEW.file, SET.file, SET.file, NEW.file, NEW.file]
+
+
 def test_what_is_installed_is_not_installed_again(commands):
-    install.install(SET, "why")
+    install.install(SET, "reason")
     assert len(commands) == 2
-    install.install(SET, "why")
+    install.install(SET, "reason")
     assert len(commands) == 2
 
 
 @pytest.mark.parametrize("file", [f"constraints/{SET.file}", "setup.py"])
-def test_another_set_makes_the_environment_anew(commands, repository, file):
-    install.install(SET, "why")
+def test_another_set_recreates_the_environment(commands, repository, file):
+    install.install(SET, "reason")
     (repository / file).write_text("changed")
-    install.install(SET, "why")
+    install.install(SET, "reason")
     assert len(commands) == 4
     assert "--clear" in commands[2]
 
 
-def test_a_change_of_set_makes_the_environment_anew(commands, monkeypatch):
-    monkeypatch.setattr(install, "_check_compiler", lambda wanted: None)  # there is no Python here to ask
-    for wanted in (SET, NEW, SET):
-        install.install(wanted, "why")
+def test_a_change_of_set_recreates_the_environment(commands, monkeypatch):
+    monkeypatch.setattr(install, "_check_compiler", lambda package_set: None)  # there is no Python here to ask
+    for package_set in (SET, NEW, SET):
+        install.install(package_set, "reason")
     assert [command for command in commands if "--clear" in command] == commands[::2]
     assert [command[-1].split("/")[-1] for command in commands[1::2]] == [SET.file, NEW.file, SET.file]
 
@@ -129,7 +148,7 @@ def test_what_compiling_lacks_is_named(repository, monkeypatch, has_compiler, ha
     if has_headers:
         (include / "Python.h").touch()
     monkeypatch.setattr(install.shutil, "which", lambda name: name if has_compiler else None)
-    with pytest.raises(install.CannotInstall, match=re.escape(missing)) as caught:
+    with pytest.raises(install.InstallError, match=re.escape(missing)) as caught:
         install._check_compiler(NEW)
     assert "pyfarmhash" in str(caught.value) and "apt install g++ python3-dev" in str(caught.value)
     (include / "Python.h").touch()
@@ -137,17 +156,17 @@ def test_what_compiling_lacks_is_named(repository, monkeypatch, has_compiler, ha
     install._check_compiler(NEW)
 
 
-def test_an_installation_that_broke_off_is_made_anew(commands, repository, monkeypatch):
-    note = install._run
-    monkeypatch.setattr(install, "_run", lambda command, environment: note(command, environment) or "pip" in command)
-    with pytest.raises(install.CannotInstall, match="a package could not be installed"):
-        install.install(SET, "why")
-    monkeypatch.setattr(install, "_run", note)
-    install.install(SET, "why")
+def test_an_installation_that_failed_is_repeated(commands, repository, monkeypatch):
+    record = install._run
+    monkeypatch.setattr(install, "_run", lambda command, environment: record(command, environment) or "pip" in command)
+    with pytest.raises(install.InstallError, match="a package could not be installed"):
+        install.install(SET, "reason")
+    monkeypatch.setattr(install, "_run", record)
+    install.install(SET, "reason")
     assert len(commands) == 4
 
 
-def test_a_missing_python_is_said_with_ways_to_get_it(repository, monkeypatch, capsys):
+def test_a_missing_python_is_named_with_ways_to_get_it(repository, monkeypatch, capsys):
     monkeypatch.setattr(install, "_uv", lambda: "uv")
     monkeypatch.setattr(install, "_run", lambda command, environment: 2)
     monkeypatch.setenv("TFX", "1.16")
@@ -168,8 +187,8 @@ def test_pyenvs_own_pythons_are_found_instead_of_its_shims(tmp_path, monkeypatch
     ]
 
 
-def pins(wanted: install.PackageSet) -> dict[str, str]:
-    lines = (ROOT / "constraints" / wanted.file).read_text().splitlines()
+def pins(package_set: install.PackageSet) -> dict[str, str]:
+    lines = (ROOT / "constraints" / package_set.file).read_text().splitlines()
     return dict(line.split("==") for line in lines if "==" in line)
 
 
@@ -181,9 +200,9 @@ def test_the_set_pins_every_package_that_is_installed():
     assert {name: pinned.get(name) for name in installed} == installed
 
 
-@pytest.mark.parametrize("wanted", install.SETS.values(), ids=install.SETS)
-def test_a_set_holds_no_address(wanted):
-    text = (ROOT / "constraints" / wanted.file).read_text()
+@pytest.mark.parametrize("package_set", install.SETS.values(), ids=install.SETS)
+def test_a_set_contains_no_address(package_set):
+    text = (ROOT / "constraints" / package_set.file).read_text()
     assert "://" not in text and "--" not in text
 
 

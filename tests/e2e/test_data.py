@@ -1,93 +1,110 @@
-"""What other data does to the next run, and bad data to any."""
+"""What changed data does to the next run, and bad data to any run."""
 
 import os
+import pathlib
 import re
 import shutil
-import sys
 
 from PIL import Image
 
-from components import scenes
+from components.shared import scenes
 from pipeline import sample_data
-from tests.e2e.workplace import states
+from tests.e2e.sandbox import Sandbox, done, states
 
 
-def test_the_stats_command(after_first):
-    command = [sys.executable, "local_runner.py", "stats", "--root", str(after_first.root)]
-    run = after_first.execute(command)
-    assert run.returncode == 0, run.stderr
-    assert "commonest words of train" in run.stdout
-    assert "facets-overview" in (after_first.root / "statistics.html").read_text()
+def test_the_stats_command(sandbox):
+    assert "most frequent words of train" in sandbox.print("stats")
+    assert "facets-overview" in pathlib.Path(sandbox.paths.statistics).read_text()
 
 
-def test_the_records_do_not_depend_on_the_number_of_workers(after_first):
-    def records() -> dict[str, bytes]:
-        newest = max(after_first.root.glob("artifacts/CaptionIngest/examples/*"), key=lambda path: int(path.name))
-        return {str(path.relative_to(newest)): path.read_bytes() for path in newest.glob("Split-*/*")}
+def newest_records(sandbox: Sandbox) -> dict[str, bytes]:
+    """The record files of the newest examples: name -> bytes."""
+    artifacts = pathlib.Path(sandbox.paths.artifacts)
+    newest = max(artifacts.glob("CaptionIngest/examples/*"), key=lambda path: int(path.name))
+    return {str(path.relative_to(newest)): path.read_bytes() for path in newest.glob("Split-*/*")}
 
-    before = records()
-    shutil.rmtree(after_first.root / "store" / "pictures")
-    workers = "beam.args=[--direct_num_workers=2,--direct_running_mode=multi_processing]"
-    summary = after_first.run("--to", "CaptionIngest", settings=[workers])
+
+def test_the_records_do_not_depend_on_the_number_of_workers(sandbox):
+    before = newest_records(sandbox)
+    shutil.rmtree(sandbox.paths.inspection_cache)
+    workers = "beam.pipeline_args=[--direct_num_workers=2,--direct_running_mode=multi_processing]"
+    summary = sandbox.run("--to", "CaptionIngest", "--no-cache", settings=[workers])
     assert states(summary)["CaptionIngest"] == "done"
-    assert len(list(after_first.root.glob("artifacts/CaptionIngest/examples/*"))) == 2
-    assert records() == before and len(before) == 3
+    assert len(list(pathlib.Path(sandbox.paths.artifacts).glob("CaptionIngest/examples/*"))) == 2
+    assert newest_records(sandbox) == before and len(before) == 3
 
 
-def test_data_that_is_other_than_before_is_noticed(after_first, tmp_path):
+def test_touched_images_change_nothing(sandbox):
+    images = list((sandbox.data / sample_data.IMAGES).iterdir())
+    for path in images:
+        path.touch()
+    assert len(images) == 60
+    summary = sandbox.run("--to", "Exporter")
+    assert states(summary) == done("CaptionIngest") | dict.fromkeys(("BleuEvaluator", "Pusher", "Report"), "skipped")
+    assert len(list(pathlib.Path(sandbox.paths.artifacts).glob("CaptionIngest/examples/*"))) == 1
+    assert states(sandbox.run("--to", "Exporter"))["CaptionIngest"] == "cached"
+
+
+def warned_features(summary: dict) -> set[str]:
+    """The features that the warnings about the data name."""
+    return {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]}
+
+
+def test_drift_gives_a_warning_or_fails_the_run(sandbox, tmp_path):
     data = tmp_path / "data"
     sample_data.write(data, 60, 7)
-    for path in (data / sample_data.PICTURES).iterdir():
-        with Image.open(path) as picture:
-            picture.resize((320, 200)).save(path)
+    for path in (data / sample_data.IMAGES).iterdir():
+        with Image.open(path) as image:
+            image.resize((320, 200)).save(path)
     changed = f"data.dir={data}"
-    summary = after_first.run("--to", "ExampleValidator", settings=[changed, "data.on_drift=stop"], status=1)
+    summary = sandbox.run("--to", "ExampleValidator", settings=[changed, "data.on_drift=fail"], status=1)
     assert states(summary)["ExampleValidator"] == "failed"
     assert re.search(r"(?m)^train +– of 48 +width +High approximate Jensen-Shannon", summary["out"])
 
-    # what was refused is not what the next data is compared with
+    # the next data is not compared with data that was refused
     sample_data.write(data, 61, 7)
-    summary = after_first.run("--to", "ExampleValidator", settings=[changed])
-    assert {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]} == {"width", "height"}
+    summary = sandbox.run("--to", "ExampleValidator", settings=[changed])
+    assert warned_features(summary) == {"width", "height"}
     assert "data warning" in summary["out"]
 
-    # the first data comes back: its statistics are cached, but what came between is other
-    summary = after_first.run("--to", "ExampleValidator")
+    # with the first data again: its statistics are cached, but they are compared with the data in between
+    summary = sandbox.run("--to", "ExampleValidator")
     assert states(summary)["StatisticsGen"] == "cached"
-    assert {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]} == {"width", "height"}
+    assert warned_features(summary) == {"width", "height"}
 
 
-def test_added_pictures_alone_are_extracted(after_first, first):
-    assert after_first.features() == 60
-    shards = {path: path.stat().st_mtime_ns for path in after_first.root.glob("store/features/*/shard-*")}
-    sample_data.write(after_first.data, 70, 7)
-    summary = after_first.run("--to", "FeatureExtractor")
+def shard_times(sandbox: Sandbox) -> dict[pathlib.Path, int]:
+    """Modification times of the feature store's shards."""
+    shards = pathlib.Path(sandbox.paths.feature_store).glob("*/shard-*")
+    return {path: path.stat().st_mtime_ns for path in shards}
+
+
+def test_only_features_of_added_images_are_computed(sandbox):
+    assert sandbox.num_features() == 60
+    before = shard_times(sandbox)
+    sample_data.write(sandbox.data, 70, 7)
+    summary = sandbox.run("--to", "FeatureExtractor")
     assert states(summary)["CaptionIngest"] == states(summary)["FeatureExtractor"] == "done"
     assert states(summary)["Transform"] == "skipped"
     assert sum(summary["data"]["images"].values()) == 70
-    assert after_first.features() == 70
-    assert (
-        shards.items() <= {p: p.stat().st_mtime_ns for p in after_first.root.glob("store/features/*/shard-*")}.items()
-    )
+    assert sandbox.num_features() == 70
+    assert before.items() <= shard_times(sandbox).items()
 
 
-def test_features_that_no_run_needs_are_dropped_and_computed_again_when_they_are(after_first):
-    after_first.run("--to", "FeatureExtractor", settings=["feature_extractor.image_size=32"])
-    for shard in (after_first.root / "store" / "features").glob("*/shard-*.tfrecord"):
-        os.utime(shard, (1, 1))  # what is young is not dropped
-    store = [sys.executable, "local_runner.py", "store", "--root", str(after_first.root)]
-    kept = after_first.execute([*store, "--drop"])
-    assert kept.stdout.endswith("0.0 MiB freed\n"), kept.stderr
-    assert after_first.features() == 120
-    dropped = after_first.execute([*store, "--drop", "--last", "1"])
-    assert "MobileNet 64 px, random" in dropped.stdout
-    assert after_first.features() == 60
-    again = after_first.run("--to", "FeatureExtractor")
-    assert states(again)["FeatureExtractor"] == "done"
-    assert after_first.features() == 120
+def test_unused_features_are_deleted_and_computed_again_when_they_are_needed(sandbox):
+    sandbox.run("--to", "FeatureExtractor", settings=["feature_extractor.image_size=32"])
+    for shard in pathlib.Path(sandbox.paths.feature_store).glob("*/shard-*.tfrecord"):
+        os.utime(shard, (1, 1))  # recent files are kept
+    assert sandbox.print("features", "gc", "--yes").endswith("Nothing to delete.\n")
+    assert sandbox.num_features() == 120
+    assert "MobileNet 64 px, random" in sandbox.print("features", "gc", "--keep-last", "1", "--yes")
+    assert sandbox.num_features() == 60
+    summary = sandbox.run("--to", "FeatureExtractor")
+    assert states(summary)["FeatureExtractor"] == "done"
+    assert sandbox.num_features() == 120
 
 
-BAD = {
+BAD_CAPTIONS = {
     "truncated": "cut.jpg#0\tA circle .\n",
     "undecodable": "text.jpg#0\tA circle .\n",
     "missing_image": "gone.jpg#0\tA circle .\n",
@@ -97,37 +114,37 @@ BAD = {
 }
 
 
-def test_bad_data_is_rejected_with_reasons_or_stops_the_run(after_first, first, tmp_path):
+def test_bad_data_is_rejected_with_reasons_or_fails_the_run(sandbox, tmp_path):
     data = tmp_path / "data"
     sample_data.write(data, 60, 7)
-    pictures, captions = data / sample_data.PICTURES, data / sample_data.TEXT / "Flickr8k.token.txt"
-    whole = scenes.jpeg(7, 0)
-    (pictures / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (pictures / "text.jpg").write_text("no picture")
-    scenes.draw(7, 1).convert("CMYK").save(pictures / "cmyk.jpg")
-    text = captions.read_text() + "".join(BAD.values()) + "cmyk.jpg#0\tA circle in four inks .\n"
+    images, captions = data / sample_data.IMAGES, data / sample_data.TEXT / "Flickr8k.token.txt"
+    jpeg = scenes.jpeg(7, 0)
+    (images / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (images / "text.jpg").write_text("no image")
+    scenes.draw(7, 1).convert("CMYK").save(images / "cmyk.jpg")
+    text = captions.read_text() + "".join(BAD_CAPTIONS.values()) + "cmyk.jpg#0\tA circle in four inks .\n"
     captions.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
 
-    summary = after_first.run(settings=[f"data.dir={data}"], status=1)
+    summary = sandbox.run(settings=[f"data.dir={data}"], status=1)
     assert states(summary) == {"CaptionIngest": "failed"}
     assert "6 of 307 captions (2.0%) can't be used" in summary["error"]
     assert summary["error"] in summary["out"]
-    for reason in BAD:
+    for reason in BAD_CAPTIONS:
         assert reason in summary["out"]
 
-    summary = after_first.run("--to", "StatisticsGen", settings=[f"data.dir={data}", "data.max_reject_fraction=0.05"])
-    assert summary["data"]["rejects"] == {"total": 6, "by_reason": dict.fromkeys(BAD, 1)}
+    summary = sandbox.run("--to", "StatisticsGen", settings=[f"data.dir={data}", "data.max_reject_fraction=0.05"])
+    assert summary["data"]["rejects"] == {"total": 6, "by_reason": dict.fromkeys(BAD_CAPTIONS, 1)}
     assert sum(summary["data"]["images"].values()) == 61
 
 
-def test_a_step_that_fails_is_named_with_its_cause_and_the_log(after_first, first):
-    picture = after_first.data / sample_data.PICTURES / sample_data.name(7, 5)
-    stat = picture.stat()
-    changed = bytearray(picture.read_bytes())
+def test_a_failed_step_is_named_with_its_cause_and_the_log(sandbox):
+    path = sandbox.data / sample_data.IMAGES / sample_data.name(7, 5)
+    stat = path.stat()
+    changed = bytearray(path.read_bytes())
     changed[-10] ^= 1
-    picture.write_bytes(changed)
-    os.utime(picture, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # behind the ingest's back: same size, same time
-    summary = after_first.run(settings=["feature_extractor.image_size=96"], status=1)
+    path.write_bytes(changed)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # unnoticed by the ingest: same size, same time
+    summary = sandbox.run(settings=["feature_extractor.image_size=96"], status=1)
     assert states(summary)["FeatureExtractor"] == "failed"
     assert "has changed since it was ingested; run again" in summary["error"].splitlines()[0]
     assert re.search(r"runs/\S+/log.txt", summary["out"])

@@ -1,4 +1,4 @@
-"""The compiled YAML. What a server makes of it is seen in tests/cluster."""
+"""The compiled YAML. tests/cluster runs it on a server."""
 
 import dataclasses
 import itertools
@@ -9,9 +9,11 @@ import yaml
 from captions_kubeflow import compiler, graph
 from captions_kubeflow.parameters import PARAMETERS, parameter_name
 
-from pipeline.config import ConfigError, Kubeflow, Resources, load
+from pipeline.config import ConfigError, KubeflowSettings, ResourceSettings
+from pipeline.config_files import load
+from pipeline.errors import UserError
 
-GIBI = 2**30 / 1e9  # KFP counts in GB
+GIBI = 2**30 / 1e9  # KFP uses GB
 
 
 class Compiled:
@@ -40,9 +42,9 @@ class Compiled:
         return self.executors[self.labels[step]]
 
     def arguments(self, step: str, name: str) -> list[str]:
-        """What follows an option, each time that it is given."""
+        """The values of an option, one per occurrence."""
         args = self.container(step)["args"]
-        return [after for option, after in itertools.pairwise(args) if option == name]
+        return [value for option, value in itertools.pairwise(args) if option == name]
 
 
 @pytest.fixture(scope="module")
@@ -52,26 +54,26 @@ def sample(tmp_path_factory) -> Compiled:
 
 @pytest.fixture(scope="module")
 def special(tmp_path_factory) -> Compiled:
-    """All that can be set is set."""
+    """A pipeline with every cluster setting set."""
     trainer = "{cpu: 500m, memory: 16Gi, gpu: 2, gpu_type: amd.com/gpu, node_selector: {pool: gpu, disk: ssd}"
     return Compiled(
         tmp_path_factory.mktemp("special") / "special.yaml",
         "name=My.Captions_2",
         "kubeflow.image=registry.example/captions:7",
-        "kubeflow.volume=claim",
-        "kubeflow.mount=/mnt",
+        "kubeflow.pvc_name=claim",
+        "kubeflow.mount_path=/mnt",
         "kubeflow.database={host: db, port: 3307, name: mlmd, secret: db-secret}",
-        f"kubeflow.steps.Trainer={trainer}, retries: 5, timeout: 3600}}",
-        "kubeflow.steps.Pusher={retries: 0}",
+        f"kubeflow.step_resources.Trainer={trainer}, retries: 5, timeout: 3600}}",
+        "kubeflow.step_resources.Pusher={retries: 0}",
         "trainer.epochs=4",
-        "evaluator.min_gain=-0.25",
+        "evaluator.min_bleu_4_improvement=-0.25",
         "data.dir=/mnt/data",
     )
 
 
 def test_each_node_is_a_container_that_runs_it(sample):
     names = [node.node_info.id for node in sample.nodes]
-    assert sorted(sample.tasks) == sorted(names) and len(set(sample.labels.values())) == 11
+    assert sorted(sample.tasks) == sorted(names) and len(set(sample.labels.values())) == 12
     for name in names:
         container = sample.container(name)
         assert container["image"] == "captions:latest"
@@ -92,10 +94,10 @@ def test_kfp_caches_nothing(sample):
         assert not task["cachingOptions"].get("enableCache")
 
 
-def test_the_graph_is_there_once_and_each_step_gets_it(sample):
+def test_the_graph_is_stored_once_and_each_step_gets_it(sample):
     text = sample.inputs["graph"]["defaultValue"]
     assert sample.spec["root"]["inputDefinitions"]["parameters"]["graph"]["defaultValue"] == text
-    document = sample.text[sample.text.index("\ncomponents:") :]  # above it are comments
+    document = sample.text[sample.text.index("\ncomponents:") :]  # after the comments
     assert document.count(text) == 1
     for name, task in sample.tasks.items():
         assert sample.arguments(name, "--graph") == ["{{$.inputs.parameters['graph']}}"]
@@ -108,7 +110,7 @@ def test_the_graph_is_the_pipelines(sample):
     assert sample.ir.pipeline_info.id == "sample"
 
 
-def test_the_run_is_known_by_the_workflows_id(sample):
+def test_the_run_id_is_that_of_the_workflow(sample):
     for name in sample.tasks:
         assert sample.arguments(name, "--run-id") == ["{{workflow.uid}}"]
 
@@ -118,13 +120,13 @@ def test_parameters_have_the_configs_values_as_defaults(sample, special):
     values = {name: definition["defaultValue"] for name, definition in special.inputs.items() if name != "graph"}
     assert values == {
         "data_dir": "/mnt/data",
-        "data_limit": 0,
+        "data_max_images": 0,
         "data_max_reject_fraction": 0.01,
         "feature_extractor_backbone": "InceptionV3",
         "feature_extractor_weights": "random",
         "trainer_epochs": 4,
         "evaluator_min_bleu_4": 0.5,
-        "evaluator_min_gain": -0.25,
+        "evaluator_min_bleu_4_improvement": -0.25,
     }
     assert {parameter.name: parameter.default for parameter in special.parameters} == values
     assert sample.inputs["data_dir"]["defaultValue"] == "/captions/sample/sample_data"
@@ -139,37 +141,37 @@ def test_parameters_are_typed(sample):
 
 
 def test_a_step_gets_its_own_parameters(sample):
-    def given(step: str) -> dict[str, str]:
+    def parameters_of(step: str) -> dict[str, str]:
         args = sample.container(step)["args"]
         return {args[i + 1]: args[i + 2] for i, option in enumerate(args) if option == "--param"}
 
-    assert given("Trainer") == {"trainer_epochs": "{{$.inputs.parameters['trainer_epochs']}}"}
-    assert set(given("BleuEvaluator")) == {"evaluator_min_bleu_4", "evaluator_min_gain"}
-    assert given("Pusher") == {}
-    passed = [name for step in sample.tasks for name in given(step)]
+    assert parameters_of("Trainer") == {"trainer_epochs": "{{$.inputs.parameters['trainer_epochs']}}"}
+    assert set(parameters_of("BleuEvaluator")) == {"evaluator_min_bleu_4", "evaluator_min_bleu_4_improvement"}
+    assert parameters_of("Pusher") == parameters_of("Exporter") == {}
+    passed = [name for step in sample.tasks for name in parameters_of(step)]
     assert sorted(passed) == sorted(parameter.name for parameter in sample.parameters)
 
 
 def test_the_evaluator_shows_metrics_and_the_report_itself(sample):
     kinds = {"BleuEvaluator": {"metrics": "system.Metrics"}, "Report": {"html": "system.HTML"}}
     for name, task in sample.tasks.items():
-        shows = sample.spec["components"][task["componentRef"]["name"]].get("outputDefinitions", {"artifacts": {}})
+        outputs = sample.spec["components"][task["componentRef"]["name"]].get("outputDefinitions", {"artifacts": {}})
         assert sample.arguments(name, "--executor-input") == (["{{$}}"] if name in kinds else [])
-        found = {key: artifact["artifactType"]["schemaTitle"] for key, artifact in shows["artifacts"].items()}
-        assert found == kinds.get(name, {})
+        types = {key: artifact["artifactType"]["schemaTitle"] for key, artifact in outputs["artifacts"].items()}
+        assert types == kinds.get(name, {})
 
 
 def test_the_database_is_in_the_environment_and_its_password_in_a_secret(sample, special):
     for name in special.tasks:
-        environment = {each["name"]: each["value"] for each in special.container(name)["env"]}
+        environment = {variable["name"]: variable["value"] for variable in special.container(name)["env"]}
         assert environment == {"METADATA_HOST": "db", "METADATA_PORT": "3307", "METADATA_DATABASE": "mlmd"}
         [secret] = special.platform(name)["secretAsEnv"]
         assert secret["secretName"] == "db-secret"
-        assert {each["envVar"]: each["secretKey"] for each in secret["keyToEnv"]} == {
+        assert {key["envVar"]: key["secretKey"] for key in secret["keyToEnv"]} == {
             "METADATA_USER": "user",
             "METADATA_PASSWORD": "password",
         }
-    for text in (sample.text, special.text):  # the Secret's key is all that is said of it
+    for text in (sample.text, special.text):  # only the Secret's key occurs
         lines = [line.strip() for line in text.splitlines() if "password" in line.lower()]
         assert set(lines) == {"- envVar: METADATA_PASSWORD", "secretKey: password"}
 
@@ -183,7 +185,7 @@ def test_each_step_mounts_the_volume_and_has_scratch_there(sample, special):
         assert (mount["constant"], mount["mountPath"]) == ("captions", "/captions")
 
 
-def test_a_step_gets_what_is_set_for_it(special):
+def test_a_step_gets_its_own_resources(special):
     resources = special.container("Trainer")["resources"]
     assert (resources["cpuRequest"], resources["cpuLimit"]) == (0.5, 0.5)
     for memory in (resources["memoryRequest"], resources["memoryLimit"]):
@@ -196,7 +198,7 @@ def test_a_step_gets_what_is_set_for_it(special):
     assert special.container("Trainer")["image"] == "registry.example/captions:7"
 
 
-def test_what_is_not_set_is_left_to_the_cluster(special):
+def test_unset_resources_are_left_to_the_cluster(special):
     assert "resources" not in special.container("Pusher")
     assert not special.tasks["Pusher"].get("retryPolicy")
     for key in ("nodeSelector", "activeDeadlineSeconds"):
@@ -210,17 +212,31 @@ def test_the_other_steps_get_the_default(sample, special):
         assert "accelerator" not in resources
         retries = compiled.tasks[name]["retryPolicy"]
         assert (retries["maxRetryCount"], retries["backoffDuration"], retries["backoffFactor"]) == (2, "10s", 2)
-        assert (
-            retries["backoffMaxDuration"] == "31536000s"
-        )  # counted from the first try, so that an hour ends long steps
+        # counted from the first attempt: with KFP's hour, long steps would have no retries
+        assert retries["backoffMaxDuration"] == "31536000s"
     assert sample.container("Trainer")["resources"]["memoryLimit"] == pytest.approx(8 * GIBI)
 
 
 @pytest.mark.parametrize(
     ("name", "kfp_name"), [("sample", "sample"), ("My.Captions_2", "my-captions-2"), ("a_.-", "a")]
 )
-def test_the_name_is_one_that_kfp_takes(name, kfp_name):
-    assert compiler._kfp_name(name) == kfp_name
+def test_kfp_accepts_the_name(tmp_path, name, kfp_name):
+    assert Compiled(tmp_path / "p.yaml", f"name={name}").spec["pipelineInfo"]["name"] == kfp_name
+
+
+def test_comparison_models_have_steps_of_their_own_with_the_candidates_resources(tmp_path):
+    compiled = Compiled(
+        tmp_path / "p.yaml",
+        "trainer.comparison_models=[{name: gru}, {name: gru, units: 64}]",
+        "kubeflow.step_resources={Trainer: {memory: 16Gi}, Trainer_gru_2: {memory: 2Gi}}",
+    )
+    steps = ("Trainer", "Trainer_gru", "Trainer_gru_2")
+    memory = [compiled.container(step)["resources"]["memoryLimit"] for step in steps]
+    assert memory == pytest.approx([16 * GIBI, 16 * GIBI, 2 * GIBI])
+    assert compiled.container("Exporter_gru")["resources"]["memoryLimit"] == pytest.approx(4 * GIBI)
+    for step in steps:
+        assert compiled.arguments(step, "--param") == ["trainer_epochs"]
+    assert {"exporter", "exporter-gru", "exporter-gru-2"} <= set(compiled.tasks["BleuEvaluator"]["dependentTasks"])
 
 
 def test_kfp_knows_the_pipeline_by_its_name(special):
@@ -229,52 +245,120 @@ def test_kfp_knows_the_pipeline_by_its_name(special):
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("overrides", "message"),
     [
-        ("kubeflow.steps.Trainr={cpu: '4'}", "kubeflow.steps: no step Trainr; the steps are CaptionIngest, .*Trainer"),
-        ("kubeflow.steps.Trainer={cpu: lots}", r"kubeflow\.steps\.Trainer: .*cpu"),
-        ("kubeflow.default={memory: much}", r"kubeflow\.default: .*memory"),
-        ("root=/elsewhere", "root: /elsewhere is not on the steps' volume, which is mounted at /captions"),
-        ("root=/captions-too/x", "root: /captions-too/x is not on the steps' volume"),
-        ("kubeflow.volume=''", r"root: the steps have no volume \(kubeflow.volume\); give root=gs://"),
+        (
+            ["kubeflow.step_resources.Trainr={cpu: '4'}"],
+            "kubeflow.step_resources: unknown step Trainr; .*Trainer",
+        ),
+        (["kubeflow.step_resources.Trainer={cpu: lots}"], r"kubeflow\.step_resources\.Trainer: .*cpu"),
+        (["kubeflow.default_resources={memory: much}"], r"kubeflow\.default_resources: .*memory"),
+        (["root=/elsewhere"], "root: /elsewhere is not on the steps' volume, which is mounted at /captions"),
+        (["root=/captions-too/x"], "root: /captions-too/x is not on the steps' volume"),
+        (["root=/captions/../x"], "root: /x is not on the steps' volume"),
+        (["root=/captions/"], "root: /captions/ is the volume itself; name a directory on it, as /captions/sample"),
+        (["root=/captions/a[1]"], r"root: /captions/a\[1\] contains one of the characters"),
+        (["root=s3://b/x", "data.dir=/captions/d"], "root: the steps can't write to s3://b/x; use gs://, or mount"),
+        (["root=gs://b/x"], "data.dir: the steps read gs://b/x/sample_data only from a mounted path"),
+        (["data.dir=gs://b/x"], "data.dir: the steps read gs://b/x only from a mounted path"),
+        (["data.dir=/data"], "data.dir: /data is not on the steps' volume, which is mounted at /captions"),
+        (["data.dir=data"], "data.dir: .*/data is not on the steps' volume"),
+        (["feature_extractor.store_dir=/store"], "feature_extractor.store_dir: /store is not on the steps' volume"),
+        (["feature_extractor.store_dir=s3://b/s"], "feature_extractor.store_dir: the steps can't write to s3://b/s"),
+        (["feature_extractor.weights=/w.h5"], "feature_extractor.weights: /w.h5 is not on the steps' volume"),
+        (["feature_extractor.weights=gs://b/w.h5"], "feature_extractor.weights: the steps read gs://b/w.h5 only from"),
+        (["kubeflow.pvc_name="], r"root: the steps have no volume \(kubeflow.pvc_name\); set root=gs://"),
+        (
+            ["kubeflow.pvc_name=", "root=gs://b/x", "feature_extractor.store_dir=/s", "data.dir=/d"],
+            r"feature_extractor.store_dir: the steps have no volume",
+        ),
     ],
 )
-def test_what_can_not_run_on_a_cluster_is_refused(tmp_path, override, message):
+def test_what_can_not_run_on_a_cluster_is_rejected(tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
-        compiler.compile_to(load(None, [override]), str(tmp_path / "refused.yaml"))
+        compiler.compile_to(load(None, overrides), str(tmp_path / "rejected.yaml"))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_root_is_on_the_volume_or_in_an_object_store():
-    config = load()
-    assert compiler.on_cluster(config).root == "/captions/sample"
-    for root in ("/captions/deep/er", "gs://bucket/x"):
-        assert compiler.on_cluster(dataclasses.replace(config, root=root)).root == root
-    mounted = dataclasses.replace(config, kubeflow=Kubeflow(mount="/mnt"))
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["root=/captions/deep/er"],
+        ["root=gs://bucket/x", "data.dir=/captions/d"],
+        ["feature_extractor.weights=/captions/w.h5", "feature_extractor.store_dir=gs://bucket/store"],
+        ["kubeflow.pvc_name=", "root=gs://bucket/x", "data.dir=/in/the/image", "feature_extractor.weights=/also/w.h5"],
+    ],
+)
+def test_what_the_steps_can_read_is_accepted(overrides):
+    config = load(None, overrides)
+    assert compiler.on_cluster(config).root == (config.root or "/captions/sample")
+
+
+def test_the_default_root_is_on_the_volume():
+    mounted = dataclasses.replace(load(), kubeflow=KubeflowSettings(mount_path="/mnt"))
     assert compiler.on_cluster(mounted).root == "/mnt/sample"
 
 
-def test_no_path_is_right_without_a_volume():
-    bare = dataclasses.replace(load(), kubeflow=Kubeflow(volume=None))
+def test_no_path_is_valid_without_a_volume():
+    bare = dataclasses.replace(load(), kubeflow=KubeflowSettings(pvc_name=None))
     for root in (None, "/captions/x"):
         with pytest.raises(ConfigError, match="the steps have no volume"):
             compiler.on_cluster(dataclasses.replace(bare, root=root))
-    assert compiler.on_cluster(dataclasses.replace(bare, root="gs://bucket/x")).root == "gs://bucket/x"
 
 
 def test_without_a_volume_nothing_is_mounted(tmp_path):
-    cluster = Kubeflow(volume=None, steps={}, default=Resources())
-    config = dataclasses.replace(load(None, ["root=gs://bucket/x"]), kubeflow=cluster)
+    cluster = KubeflowSettings(pvc_name=None, step_resources={}, default_resources=ResourceSettings())
+    config = dataclasses.replace(load(None, ["root=gs://bucket/x", "data.dir=/data"]), kubeflow=cluster)
     compiler.compile_to(config, str(tmp_path / "bare.yaml"))
     text = (tmp_path / "bare.yaml").read_text()
     assert "pvcMount" not in text and "--scratch" not in text and "secretAsEnv" in text
 
 
-def test_scratch_is_on_the_volume_also_where_the_root_is_not(tmp_path):
-    compiled = Compiled(tmp_path / "gs.yaml", "root=gs://bucket/x")
+def test_scratch_is_on_the_volume_even_if_the_root_is_not(tmp_path):
+    compiled = Compiled(tmp_path / "gs.yaml", "root=gs://bucket/x", "data.dir=/captions/d")
     assert compiled.arguments("Trainer", "--scratch") == ["/captions/sample/scratch"]
-    assert compiled.inputs["data_dir"]["defaultValue"] == "gs://bucket/x/sample_data"
+    assert compiled.inputs["data_dir"]["defaultValue"] == "/captions/d"
 
 
-def test_two_compilations_are_alike(sample, tmp_path):
+def test_compilation_is_deterministic(sample, tmp_path):
     assert Compiled(tmp_path / "again.yaml").text == sample.text
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("p.json", "p.json: must end with .yaml or .yml"),
+        ("p", "p: must end with .yaml or .yml"),
+        ("nowhere/p.yaml", "nowhere is not a directory"),
+        ("taken.yaml", "taken.yaml: can't be written"),
+    ],
+)
+def test_a_file_that_can_not_be_written_is_rejected(tmp_path, name, message):
+    (tmp_path / "taken.yaml").mkdir()
+    with pytest.raises(UserError, match=f"--output .*{message}"):
+        compiler.compile_to(load(), str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.yaml"]
+
+
+def test_a_compilation_that_fails_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("earlier")
+    with pytest.raises(ConfigError):
+        compiler.compile_to(load(None, ["kubeflow.default_resources={memory: much}"]), str(path))
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("p.yaml", "earlier")]
+
+
+def test_resources_are_merged_over_the_defaults(tmp_path):
+    compiled = Compiled(
+        tmp_path / "p.yaml",
+        "kubeflow.default_resources.memory=8Gi",
+        "kubeflow.step_resources.Trainer.gpu=1",
+        "kubeflow.step_resources.FeatureExtractor=null",
+    )
+    pusher, trainer, extractor = (
+        compiled.container(step)["resources"] for step in ("Pusher", "Trainer", "FeatureExtractor")
+    )
+    assert (pusher["cpuLimit"], pusher["memoryLimit"]) == (1, pytest.approx(8 * GIBI))
+    assert (trainer["cpuLimit"], trainer["memoryLimit"]) == (4, pytest.approx(8 * GIBI))
+    assert int(trainer["accelerator"]["count"]) == 1
+    assert extractor == pusher

@@ -1,4 +1,4 @@
-"""Absences and refusals of a database, as MLMD tells of them. A real server goes away in tests/cluster."""
+"""Outages and rejections of a database, as MLMD reports them. tests/cluster stops a real server."""
 
 from unittest import mock
 
@@ -10,6 +10,8 @@ from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+from tests.fake_mlmd import sqlite_connection
+
 PASSWORD = "the-secret-word"
 ENVIRONMENT = {
     "METADATA_HOST": "db",
@@ -18,12 +20,12 @@ ENVIRONMENT = {
     "METADATA_USER": "captions",
     "METADATA_PASSWORD": PASSWORD,
 }
-# MLMD's own words, which are the same in both sets
+# messages of MLMD, the same in both sets of packages
 LOST = (
     "mysql_query failed: errno: Lost connection to MySQL server during query, "
     "error: Lost connection to MySQL server during query"
 )
-NO_CONNECTION = "mysql_real_connect failed: errno: , error: "  # whether nobody answers or the password is wrong
+NO_CONNECTION = "mysql_real_connect failed: errno: , error: "  # for an unreachable server and for a wrong password
 DENIED = (
     "Creating database mlmd in ConnectImplmysql_query failed: errno: Access denied for user 'captions'@'%' to database "
     "'mlmd', error: Access denied for user 'captions'@'%' to database 'mlmd'"
@@ -36,31 +38,27 @@ AT_ONCE = (
 
 @pytest.fixture
 def pauses(monkeypatch) -> list[float]:
-    """The pauses that would have been made."""
-    made: list[float] = []
-    monkeypatch.setattr(tenacity.nap.time, "sleep", made.append)
-    return made
+    """Seconds of the pauses that were skipped."""
+    seconds: list[float] = []
+    monkeypatch.setattr(tenacity.nap.time, "sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture
 def connection(tmp_path) -> metadata_store_pb2.ConnectionConfig:
-    """A file stands in for the server: what it holds outlives a connection."""
-    sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
-        filename_uri=str(tmp_path / "metadata.sqlite"),
-        connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE,
-    )
-    return metadata_store_pb2.ConnectionConfig(sqlite=sqlite)
+    """A file instead of a server: its content outlives a connection."""
+    return sqlite_connection(tmp_path)
 
 
 @pytest.fixture
-def answers(monkeypatch) -> list[Exception | None]:
-    """What MLMD is to raise at the next calls; None, and after the last, it does as it is told."""
+def call_errors(monkeypatch) -> list[Exception | None]:
+    """Errors for MLMD to raise in the next calls; a call succeeds for None, and after the last one."""
     planned: list[Exception | None] = []
     real = MetadataStore._call_method
 
     def call(self, *arguments):
-        if planned and (fault := planned.pop(0)):
-            raise fault
+        if planned and (error := planned.pop(0)):
+            raise error
         real(self, *arguments)
 
     monkeypatch.setattr(MetadataStore, "_call_method", call)
@@ -68,29 +66,29 @@ def answers(monkeypatch) -> list[Exception | None]:
 
 
 @pytest.fixture
-def connections(monkeypatch) -> list[Exception | None]:
-    """What MLMD is to raise when it connects; afterwards as `answers`, and how often it did is the attribute `made`."""
+def connection_errors(monkeypatch) -> list[Exception | None]:
+    """Errors for MLMD to raise in the next connections; their number is the attribute `num_connections`."""
 
     class Planned(list):
-        made = 0
+        num_connections = 0
 
     planned = Planned()
     real = MetadataStore.__init__
 
     def connect(self, *arguments):
-        planned.made += 1
-        if planned and (fault := planned.pop(0)):
-            raise fault
+        planned.num_connections += 1
+        if planned and (error := planned.pop(0)):
+            raise error
         real(self, *arguments)
 
     monkeypatch.setattr(MetadataStore, "__init__", connect)
     return planned
 
 
-def test_the_connection_is_the_environments():
+def test_the_connection_comes_from_the_environment():
     mysql = database.connection_from(ENVIRONMENT | {"PATH": "/bin"}).mysql
-    found = (mysql.host, mysql.port, mysql.database, mysql.user, mysql.password)
-    assert found == ("db", 3307, "mlmd", "captions", PASSWORD)
+    values = (mysql.host, mysql.port, mysql.database, mysql.user, mysql.password)
+    assert values == ("db", 3307, "mlmd", "captions", PASSWORD)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT)
@@ -106,25 +104,25 @@ def test_all_missing_variables_are_named():
         database.connection_from({})
 
 
-def test_the_store_asks_again_on_a_new_connection(connection, answers, connections, pauses):
-    store = database.PatientStore(connection)
-    answers += [errors.InternalError(LOST), errors.InternalError(NO_CONNECTION)]
-    store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Picture"))
-    assert (len(pauses), connections.made) == (2, 3)
-    assert [each.name for each in store.get_artifact_types()][-1:] == ["Picture"]
-    assert connections.made == 3
+def test_the_store_retries_on_a_new_connection(connection, call_errors, connection_errors, pauses):
+    store = database.RetryingStore(connection)
+    call_errors += [errors.InternalError(LOST), errors.InternalError(NO_CONNECTION)]
+    store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
+    assert (len(pauses), connection_errors.num_connections) == (2, 3)
+    assert [kind.name for kind in store.get_artifact_types()][-1:] == ["Image"]
+    assert connection_errors.num_connections == 3
 
 
-def test_a_reconnection_may_take_more_than_one_try(connection, answers, connections, pauses):
-    store = database.PatientStore(connection)
-    answers.append(errors.InternalError(LOST))
-    connections += [RuntimeError(NO_CONNECTION), RuntimeError(NO_CONNECTION)]
-    store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Picture"))
+def test_a_reconnection_may_take_more_than_one_try(connection, call_errors, connection_errors, pauses):
+    store = database.RetryingStore(connection)
+    call_errors.append(errors.InternalError(LOST))
+    connection_errors += [RuntimeError(NO_CONNECTION), RuntimeError(NO_CONNECTION)]
+    store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
     assert len(pauses) == 3
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [
         errors.AbortedError("two steps at once"),
         RuntimeError(
@@ -137,111 +135,111 @@ def test_a_reconnection_may_take_more_than_one_try(connection, answers, connecti
         RuntimeError(AT_ONCE),
     ],
 )
-def test_what_may_pass_is_asked_again(connection, answers, pauses, fault):
-    store = database.PatientStore(connection)
-    answers.append(fault)
-    store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Picture"))
+def test_a_transient_error_is_retried(connection, call_errors, pauses, error):
+    store = database.RetryingStore(connection)
+    call_errors.append(error)
+    store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
     assert len(pauses) == 1
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [
         errors.InvalidArgumentError("no such type"),
         errors.InternalError("mysql_query failed: errno: You have an error in your SQL syntax"),
     ],
 )
-def test_what_stays_wrong_is_raised_at_once(connection, answers, pauses, fault):
-    store = database.PatientStore(connection)
-    answers.append(fault)
-    with pytest.raises(type(fault), match=str(fault)):
+def test_a_permanent_error_is_raised_at_once(connection, call_errors, pauses, error):
+    store = database.RetryingStore(connection)
+    call_errors.append(error)
+    with pytest.raises(type(error), match=str(error)):
         store.get_artifact_types()
     assert pauses == []
 
 
-def test_patience_ends(connection, answers, pauses, monkeypatch):
-    store = database.PatientStore(connection)
-    monkeypatch.setattr(database, "PATIENCE", 0.0)
-    answers += [errors.InternalError(LOST)] * 9
+def test_retries_end(connection, call_errors, pauses, monkeypatch):
+    store = database.RetryingStore(connection)
+    monkeypatch.setattr(database, "RETRY_TIMEOUT", 0.0)
+    call_errors += [errors.InternalError(LOST)] * 9
     with pytest.raises(errors.InternalError, match="Lost connection"):
         store.get_artifact_types()
     assert pauses == []
 
 
-def test_the_pauses_grow_and_are_never_long(connection, answers, pauses):
-    store = database.PatientStore(connection)
-    answers += [errors.InternalError(LOST)] * 40
+def test_the_pauses_grow_up_to_a_limit(connection, call_errors, pauses):
+    store = database.RetryingStore(connection)
+    call_errors += [errors.InternalError(LOST)] * 40
     store.get_artifact_types()
     assert len(pauses) == 40 and max(pauses) <= 10
     assert max(pauses[:2]) <= 1 < max(pauses)
 
 
-def test_a_server_that_is_not_there_yet_is_waited_for(connection, connections, pauses, server):
-    connections += [RuntimeError(NO_CONNECTION), RuntimeError(AT_ONCE)]
-    with database.PatientMetadata(connection) as handle:
-        assert isinstance(handle.store, database.PatientStore)
+def test_a_server_that_is_still_starting_is_waited_for(connection, connection_errors, pauses, server):
+    connection_errors += [RuntimeError(NO_CONNECTION), RuntimeError(AT_ONCE)]
+    with database.RetryingMetadata(connection) as handle:
+        assert isinstance(handle.store, database.RetryingStore)
         assert handle.store.get_artifact_types() == []
     assert len(pauses) == 2
 
 
-def test_a_handle_is_tfxs_and_entered_twice_it_connects_once(connection, connections):
-    handle = database.PatientMetadata(connection)
+def test_a_handle_is_tfxs_and_entered_twice_it_connects_once(connection, connection_errors):
+    handle = database.RetryingMetadata(connection)
     assert isinstance(handle, metadata.Metadata)
     with handle, handle:
         assert handle.store is not None
-    assert connections.made == 1
+    assert connection_errors.num_connections == 1
     with pytest.raises(RuntimeError):
         handle.store.get_artifact_types()
 
 
-def test_each_warning_is_one_line_with_the_cause(connection, answers, pauses, monkeypatch):
-    said = []
-    monkeypatch.setattr(database.logging, "warning", lambda text, *values: said.append(text % values))
-    store = database.PatientStore(connection)
-    answers.append(errors.InternalError(f"{LOST}\nthe query"))
+def test_each_warning_is_one_line_with_the_cause(connection, call_errors, pauses, monkeypatch):
+    lines = []
+    monkeypatch.setattr(database.logging, "warning", lambda text, *values: lines.append(text % values))
+    store = database.RetryingStore(connection)
+    call_errors.append(errors.InternalError(f"{LOST}\nthe query"))
     store.get_artifact_types()
-    assert said == [f"ML Metadata: {LOST}; asking again"]
+    assert lines == [f"ML Metadata: {LOST}; retrying"]
 
 
 @pytest.fixture
 def server(monkeypatch) -> mock.Mock:
-    """The server, as PyMySQL meets it."""
+    """PyMySQL's function that connects to the server."""
     connect = mock.create_autospec(pymysql.connect)
     monkeypatch.setattr(pymysql, "connect", connect)
     return connect
 
 
 @pytest.mark.parametrize(("message", "code"), [(NO_CONNECTION, 1045), (NO_CONNECTION, 1698), (DENIED, 1044)])
-def test_a_wrong_password_is_said_once_and_not_shown(connections, pauses, server, message, code):
-    connections.append(RuntimeError(message))
+def test_a_wrong_password_is_reported_once_and_not_shown(connection_errors, pauses, server, message, code):
+    connection_errors.append(RuntimeError(message))
     server.side_effect = pymysql.err.OperationalError(code, "Access denied for user 'captions'@'10.0.0.7'")
     with (
         pytest.raises(database.DatabaseError) as caught,
-        database.PatientMetadata(database.connection_from(ENVIRONMENT)),
+        database.RetryingMetadata(database.connection_from(ENVIRONMENT)),
     ):
         pass
     text = str(caught.value)
     assert text == (
-        "db:3307 does not let user captions into the database mlmd: see the keys `user` and `password` of the Secret"
+        "db:3307 denies user captions access to database mlmd: check the keys `user` and `password` of the Secret"
     )
     assert caught.value.__suppress_context__
-    assert pauses == [] and connections.made == 1
+    assert pauses == [] and connection_errors.num_connections == 1
     server.assert_called_once_with(host="db", port=3307, user="captions", password=PASSWORD, database="mlmd")
 
 
-def test_a_server_that_does_not_answer_is_asked_again(connections, pauses, server, monkeypatch):
-    connections += [RuntimeError(NO_CONNECTION)] * 3 + [RuntimeError("of another kind")]
+def test_an_unreachable_server_is_retried(connection_errors, pauses, server, monkeypatch):
+    connection_errors += [RuntimeError(NO_CONNECTION)] * 3 + [RuntimeError("of another kind")]
     server.side_effect = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db'")
     with (
         pytest.raises(RuntimeError, match="of another kind"),
-        database.PatientMetadata(database.connection_from(ENVIRONMENT)),
+        database.RetryingMetadata(database.connection_from(ENVIRONMENT)),
     ):
         pass
     assert (len(pauses), server.call_count) == (3, 3)
 
 
-def test_another_fault_of_a_connection_is_raised_as_it_is(connection, connections, pauses):
-    connections.append(RuntimeError("the schema is newer than this library"))
-    with pytest.raises(RuntimeError, match="the schema is newer"), database.PatientMetadata(connection):
+def test_another_error_of_a_connection_is_raised_unchanged(connection, connection_errors, pauses):
+    connection_errors.append(RuntimeError("the schema is newer than this library"))
+    with pytest.raises(RuntimeError, match="the schema is newer"), database.RetryingMetadata(connection):
         pass
     assert pauses == []

@@ -1,11 +1,14 @@
-"""What the manifests and the compiled pipeline have to agree on. A real API server takes them in tests/cluster."""
+"""Consistency of the manifests and the compiled pipeline. tests/cluster applies them to a real API server."""
 
 import re
 
 import yaml
+from captions_kubeflow.cluster_paths import on_cluster
 
-from pipeline.config import Kubeflow
-from tests.material import ROOT
+from pipeline.cli import main
+from pipeline.config import KubeflowSettings
+from pipeline.config_files import load
+from tests.factories import ROOT
 
 MANIFESTS = ROOT / "kubeflow" / "manifests"
 
@@ -16,18 +19,20 @@ def documents(directory: str) -> list[dict]:
 
 
 def pod_specs() -> list[dict]:
-    everything = [*documents("base"), *documents("overlays/example")]
-    return [each["spec"]["template"]["spec"] for each in everything if each["kind"] in ("StatefulSet", "Job")]
+    resources = [*documents("base"), *documents("overlays/example")]
+    owners = [resource for resource in resources if resource["kind"] in ("StatefulSet", "Job")]
+    return [owner["spec"]["template"]["spec"] for owner in owners]
 
 
-def test_the_names_are_those_of_the_config():
-    cluster = Kubeflow()
-    names = {(each["kind"], each["metadata"]["name"]) for each in documents("base") if "metadata" in each}
+def test_names_match_the_config():
+    cluster = KubeflowSettings()
+    resources = [resource for resource in documents("base") if "metadata" in resource]
+    names = {(resource["kind"], resource["metadata"]["name"]) for resource in resources}
     assert ("Service", cluster.database.host) in names
-    assert ("PersistentVolumeClaim", cluster.volume) in names
+    assert ("PersistentVolumeClaim", cluster.pvc_name) in names
     [generator] = yaml.safe_load((MANIFESTS / "overlays/example/kustomization.yaml").read_text())["secretGenerator"]
     assert generator["name"] == cluster.database.secret
-    [stateful_set] = [each for each in documents("base") if each["kind"] == "StatefulSet"]
+    [stateful_set] = [resource for resource in resources if resource["kind"] == "StatefulSet"]
     [container] = stateful_set["spec"]["template"]["spec"]["containers"]
     assert {"name": "MARIADB_DATABASE", "value": cluster.database.name} in container["env"]
 
@@ -38,7 +43,7 @@ def test_the_base_lists_all_its_files():
     assert set(kustomization["resources"]) == files
 
 
-def test_every_pod_is_restricted_and_writes_to_volumes_alone():
+def test_every_pod_is_restricted_and_writes_only_to_volumes():
     assert len(pod_specs()) == 2
     for spec in pod_specs():
         assert spec["securityContext"]["runAsNonRoot"] and spec["securityContext"]["runAsUser"] > 0
@@ -57,7 +62,16 @@ def test_no_password_is_committed():
 
 
 def test_only_steps_reach_the_database():
-    [policy] = [each for each in documents("base") if each["kind"] == "NetworkPolicy"]
+    [policy] = [resource for resource in documents("base") if resource["kind"] == "NetworkPolicy"]
     [rule] = policy["spec"]["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": {"pipelines.kubeflow.org/v2_component": "true"}}}]
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"] and "egress" not in policy["spec"]
+
+
+def test_the_job_of_the_sample_runs_a_command_that_exists():
+    [job] = [resource for resource in documents("overlays/example") if resource["kind"] == "Job"]
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    program, *arguments = container["command"]
+    assert program == main.PROGRAM
+    args = main._parser(main.find_commands()).parse_args(arguments)
+    assert args.directory == on_cluster(load()).data_dir

@@ -1,13 +1,13 @@
 import pytest
 import tensorflow as tf
 
-from pipeline.captioning import NoModel, caption, find_model, load
-from tests.material import encode
+from pipeline.captioning import ModelNotFound, caption, find_model, load
+from tests.factories import encode
 
 
 @pytest.fixture
 def serving(tmp_path):
-    """Two versions of a model that tells how large a file is."""
+    """Two versions of a model whose caption is the size of the file."""
     for version in ("9", "10"):
         module = tf.Module()
 
@@ -21,34 +21,50 @@ def serving(tmp_path):
     return tmp_path
 
 
-def test_the_newest_version_is_taken(serving):
+def test_the_newest_version_is_found(serving):
     assert find_model(str(serving)) == str(serving / "10")
     assert find_model(str(serving / "9")) == str(serving / "9")
 
 
-def test_no_model_is_said(tmp_path):
-    with pytest.raises(NoModel, match="no SavedModel there"):
+def test_a_directory_without_a_captioning_model_is_refused(tmp_path):
+    with pytest.raises(ModelNotFound, match="neither a SavedModel nor"):
         find_model(str(tmp_path))
-    with pytest.raises(NoModel, match="no SavedModel there"):
+    with pytest.raises(ModelNotFound, match="neither a SavedModel nor"):
         load(str(tmp_path))
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    with pytest.raises(NoModel, match="no serving_default from image_bytes to caption"):
+    with pytest.raises(ModelNotFound, match="no signature serving_default from image_bytes to caption"):
         load(str(tmp_path / "other"))
     module = tf.Module()
     module.serve = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(module, str(tmp_path / "third"), signatures=module.serve)
-    with pytest.raises(NoModel, match="no serving_default from image_bytes to caption"):
+    with pytest.raises(ModelNotFound, match="no signature serving_default from image_bytes to caption"):
         load(str(tmp_path / "third"))
 
 
-def test_what_is_no_picture_is_said_and_the_others_are_captioned(serving, tmp_path, picture):
-    (tmp_path / "a.jpg").write_bytes(encode(picture))
+def test_a_file_that_is_no_image_is_reported_and_the_others_are_captioned(serving, tmp_path, image):
+    (tmp_path / "a.jpg").write_bytes(encode(image))
     (tmp_path / "text.jpg").write_text("hello")
-    (tmp_path / "b.png").write_bytes(encode(picture, "PNG"))
+    (tmp_path / "b.png").write_bytes(encode(image, "PNG"))
     files = [str(tmp_path / name) for name in ("a.jpg", "text.jpg", "gone.jpg", "b.png")]
-    answers = list(caption(load(str(serving)), files))
-    assert [file for file, *_ in answers] == files
-    assert answers[0][1] == f"version 10 sees {len(encode(picture))}"
-    assert answers[1][1] is None and "undecodable" in answers[1][2]
-    assert answers[2][1:] == (None, "No such file or directory")
-    assert answers[3][1].startswith("version 10 sees ")
+    results = list(caption(load(str(serving)), files))
+    assert [file for file, *_ in results] == files
+    assert results[0][1] == f"version 10 sees {len(encode(image))}"
+    assert results[1][1] is None and "undecodable" in results[1][2]
+    assert results[2][1:] == (None, "No such file or directory")
+    assert results[3][1].startswith("version 10 sees ")
+
+
+def test_an_image_that_the_model_refuses_has_no_caption(tmp_path, image):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def serve(image_bytes):
+        ok = tf.strings.length(image_bytes) < 2000
+        return {"caption": tf.where(ok, "a dog", ""), "ok": ok}
+
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": serve})
+    (tmp_path / "small.png").write_bytes(encode(image.resize((8, 8)), "PNG"))
+    (tmp_path / "large.png").write_bytes(encode(image.resize((8, 8)), "PNG") + bytes(2000))
+    files = [str(tmp_path / name) for name in ("small.png", "large.png")]
+    results = list(caption(load(str(tmp_path / "model")), files))
+    assert [result[1:] for result in results] == [("a dog", ""), (None, "the model does not decode it")]

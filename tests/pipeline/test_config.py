@@ -1,10 +1,15 @@
 import dataclasses
+import re
 
 import pytest
 
-from pipeline import config as configs
-from pipeline.config import ConfigError, load
-from tests.material import ROOT
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
+from components.shared.models.settings import GRUSettings, TransformerSettings
+from components.shared.settings import description_of
+from components.trainer.settings import TrainerSettings
+from pipeline.config import ConfigError, KubeflowSettings, ResourceSettings, check_paths
+from pipeline.config_files import RENAMED, RENAMED_VALUES, SAMPLE, load
+from tests.factories import ROOT
 
 CONFIGS = sorted((ROOT / "pipeline" / "configs").glob("*.yaml"))
 
@@ -20,51 +25,73 @@ def file(tmp_path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_loads_and_only_the_sample_has_random_weights(path):
+def test_every_config_loads_and_only_the_sample_and_debug_have_random_weights(path):
     config = load(path)
     assert config.name == path.stem
-    assert config.feature_extractor.weights == ("random" if path.stem == "sample" else "imagenet")
+    assert config.feature_extractor.weights == ("random" if path.stem in ("sample", "debug") else "imagenet")
 
 
 def test_the_sample_is_the_default():
-    assert load() == load(configs.SAMPLE)
+    assert load() == load(SAMPLE)
     assert load().data.dir is None
     assert load().data_dir == load().root_dir + "/sample_data"
 
 
 def test_what_a_file_leaves_out_keeps_its_default(file):
     config = load(file("trainer: {epochs: 3}\nevaluator:\n"))
-    assert config.trainer == dataclasses.replace(configs.Trainer(), epochs=3)
-    assert config.evaluator == configs.Evaluator()
+    assert config.trainer == dataclasses.replace(TrainerSettings(), epochs=3)
+    assert config.evaluator == BleuEvaluatorSettings()
 
 
 def test_overrides_win_and_are_typed(file):
     config = load(
-        file("trainer: {epochs: 3, dropout: 0.2}\nbeam:\n"),
-        ["trainer.epochs=5", "evaluator.min_bleu_4=1e-1", "data.limit=null", "beam.args=[--a, --b=c]", "name=other"],
+        file("trainer: {epochs: 3, model: {dropout: 0.2}}\nbeam:\n"),
+        [
+            "trainer.epochs=5",
+            "evaluator.min_bleu_4=1e-1",
+            "data.max_images=null",
+            "beam.pipeline_args=[--a, --b=c]",
+            "name=other",
+        ],
     )
-    assert (config.trainer.epochs, config.trainer.dropout, config.evaluator.min_bleu_4) == (5, 0.2, 0.1)
-    assert (config.data.limit, config.beam.args, config.name) == (None, ("--a", "--b=c"), "other")
+    assert (config.trainer.epochs, config.trainer.model.dropout, config.evaluator.min_bleu_4) == (5, 0.2, 0.1)
+    assert (config.data.max_images, config.beam.pipeline_args, config.name) == (None, ("--a", "--b=c"), "other")
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("trainer.epoch=3", "unknown key trainer.epoch; did you mean epochs?"),
-        ("zebra=3", "unknown key zebra; known: name, root, cache"),
-        ("data.sample.imags=3", "unknown key data.sample.imags; did you mean images?"),
+        ("zebra=3", "unknown key zebra; known keys: name, root, cache"),
+        ("data.sample.num_imags=3", "unknown key data.sample.num_imags; did you mean num_images?"),
         ("trainer.epochs=many", "trainer.epochs: .*integer.*'many'"),
         ("trainer.epochs=2.5", "trainer.epochs: .*integer"),
         ("trainer.epochs=0", "trainer.epochs: .*greater than 0"),
         ("data.max_reject_fraction=1.5", "data.max_reject_fraction: .*less than or equal to 1"),
-        ("data.dir=5", "data.dir: .*string"),
-        ("data.unlisted=maybe", "data.unlisted: .*'train' or 'skip'"),
+        ("data.unlisted_images=maybe", "data.unlisted_images: .*'train' or 'skip'"),
         ("name=../x", "name: .*pattern"),
-        ("trainer.d_model=100", "trainer: .*100 must be a multiple of heads"),
+        ("trainer.model.d_model=100", r"trainer.model: d_model 100 must be a multiple of num_heads \(8\) and of 4"),
+        ("trainer.model.name=gru_2", "trainer.model: no model 'gru_2'; the models are transformer, gru"),
+        ("trainer.model.head=4", "unknown key trainer.model.head; did you mean num_heads?"),
+        ("trainer.comparison_models=[{name: gru, unit: 3}]", "comparison_models.0.unit; did you mean units?"),
+        ("decoding.max_length=-1", "decoding.max_length: .*greater than or equal to 0"),
+        ("data.dir=", "the value is empty"),
         ("trainer=5", "trainer: "),
         ("trainer.seed=-1", "trainer.seed: .*greater than or equal to 0"),
-        ("trainer.epochs", "write key=value"),
+        ("trainer.epochs", "write KEY=VALUE"),
         ("trainer.epochs=[", "--set trainer.epochs="),
+        ("trainer.epochs=2026-13-01", "--set trainer.epochs=2026-13-01: month must be in"),
+        ("data.split_fractions=" + "{a: " * 30 + "1" + "}" * 30, "nested more than 20 levels deep"),
+        ("data.split_fractions=&a {train: *a}", "an alias contains itself"),
+        ("trainer.comparison_models=&a [*a]", "an alias contains itself"),
+        ("name=" + "a" * 64, "name: .*at most 63 characters"),
+        ("trainer.epoch=null", "unknown key trainer.epoch; did you mean epochs?"),
+        ("trainer.model.head=null", "unknown key trainer.model.head; did you mean num_heads?"),
+        ("zebra=null", "unknown key zebra; known keys: name, root, cache"),
+        ("trainer.models=[gru]", r"trainer.models is now called .*comparison_models \(without the first, which is"),
+        ("trainer.model=attention", "trainer.model: attention is now called gru"),
+        ("trainer.model.name=attention", "trainer.model: attention is now called gru"),
+        ("trainer.comparison_models=[attention]", "trainer.comparison_models.0: attention is now called gru"),
     ],
 )
 def test_what_can_not_be_used_is_refused_in_a_line(file, override, message):
@@ -75,8 +102,8 @@ def test_what_can_not_be_used_is_refused_in_a_line(file, override, message):
 
 def test_all_faults_are_named_at_once(file):
     with pytest.raises(ConfigError, match=r"trainer.epoch;") as error:
-        load(file("trainer: {epoch: 3}\ndata: {limit: -1}\n"))
-    assert "data.limit" in str(error.value)
+        load(file("trainer: {epoch: 3}\ndata: {max_images: -1}\n"))
+    assert "data.max_images" in str(error.value)
 
 
 def test_a_file_that_can_not_be_read_is_named(file, tmp_path):
@@ -89,19 +116,18 @@ def test_a_file_that_can_not_be_read_is_named(file, tmp_path):
 
 
 def test_paths_are_checked_before_anything_runs(tmp_path):
-    configs.check_paths(load(None, [f"data.dir={tmp_path}"]))
+    check_paths(load(None, [f"data.dir={tmp_path}"]))
     for bucket in ("data.dir=gs://bucket/flickr8k", "root=gs://bucket/runs"):
-        with pytest.raises(ConfigError, match="is no directory; mount the bucket"):
-            configs.check_paths(load(None, [bucket]))
+        with pytest.raises(ConfigError, match="is not a directory; mount the bucket"):
+            check_paths(load(None, [bucket]))
     with pytest.raises(ConfigError, match=r"data.dir: /nowhere is not a directory"):
-        configs.check_paths(load(None, ["data.dir=/nowhere"]))
-    with pytest.raises(ConfigError, match=r"feature_extractor.weights: /nowhere.h5 is not a file"):
-        configs.check_paths(load(None, ["feature_extractor.weights=/nowhere.h5"]))
+        check_paths(load(None, ["data.dir=/nowhere"]))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"root: .*file is not a directory"):
-        configs.check_paths(load(None, [f"root={tmp_path}/file"]))
-    with pytest.raises(ConfigError, match=r"root: .*a\[1\] has one of the characters"):
-        configs.check_paths(load(None, ["root='runs/a[1]'"]))
+    for key in ("root", "feature_extractor.store_dir"):
+        with pytest.raises(ConfigError, match=rf"{key}: .*file is not a directory"):
+            check_paths(load(None, [f"{key}={tmp_path}/file"]))
+        with pytest.raises(ConfigError, match=rf"{key}: .*a\[1\] contains one of the characters"):
+            check_paths(load(None, [f"{key}=runs/a[1]"]))
 
 
 def test_the_root_is_named_after_the_pipeline_unless_told():
@@ -117,3 +143,95 @@ def test_home_is_expanded(monkeypatch):
 def test_a_config_can_not_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         load().name = "other"
+
+
+def test_text_on_the_command_line_is_taken_as_it_is():
+    config = load(
+        None, ["data.dir=/data/set #2", "data.caption_files=*.json", "name=12", "feature_extractor.weights=a: b"]
+    )
+    assert (config.data.dir, config.data.caption_files, config.name) == ("/data/set #2", "*.json", "12")
+    assert config.feature_extractor.weights == "a: b"
+    assert load(None, ["data.dir=null"]).data.dir is None
+
+
+def test_a_model_is_chosen_by_its_name_and_has_its_own_settings():
+    assert load(None, ["trainer.model=gru"]).trainer.model == GRUSettings()
+    config = load(None, ["trainer.model.name=gru", "trainer.model.units=32", "trainer.model.d_model=64"])
+    assert config.trainer.model == GRUSettings(d_model=64, units=32)
+
+
+def test_another_model_does_not_inherit_the_settings_of_the_one_before(file, tmp_path):
+    before = file("trainer: {model: {num_heads: 4, d_model: 64}}")
+    (tmp_path / "other.yaml").write_text("trainer: {model: {name: gru, units: 32}}")
+    assert load([before, tmp_path / "other.yaml"]).trainer.model == GRUSettings(units=32)
+    assert load(before, ["trainer.model.name=gru"]).trainer.model == GRUSettings()
+    same = load(before, ["trainer.model.name=transformer", "trainer.model.dropout=0"]).trainer.model
+    assert same == TransformerSettings(num_heads=4, d_model=64, dropout=0)
+
+
+def test_a_setting_that_the_model_does_not_have_is_refused(file):
+    with pytest.raises(ConfigError, match=r"unknown key trainer.model.num_heads; known keys: name, d_model, units"):
+        load(file("trainer: {model: {name: gru, num_heads: 4}}"))
+
+
+def test_comparison_models_may_be_any_number():
+    config = load(None, ["trainer.comparison_models=[gru, {name: transformer, d_model: 64}]"])
+    assert config.trainer.comparison_models == (GRUSettings(), TransformerSettings(d_model=64))
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_key_is_refused_with_its_new_name(old, file):
+    new = RENAMED[old] if isinstance(RENAMED[old], str) else RENAMED[old][0]
+    with pytest.raises(ConfigError, match=f"{re.escape(old)} is now called {re.escape(new)}"):
+        load(file(""), [f"{old}=3"])
+    with pytest.raises(ConfigError, match=f"{re.escape(old)} is now called {re.escape(new)}"):
+        load(file(""), [f"{old}=null"])
+    keys = new.split(".")
+    section = load()
+    for key in keys:
+        section = getattr(section, key)  # which is there
+
+
+@pytest.mark.parametrize(("key", "value"), RENAMED_VALUES)
+def test_an_old_value_is_refused_with_its_new_name(key, value):
+    with pytest.raises(ConfigError, match=f"{value} is now called {RENAMED_VALUES[key, value]}"):
+        load(None, [f"{key}={value}"])
+
+
+def test_an_empty_text_is_allowed_where_it_has_a_meaning():
+    assert load(None, ["kubeflow.pvc_name="]).kubeflow.pvc_name == ""
+
+
+def test_resources_are_merged_over_the_defaults(file):
+    default = KubeflowSettings()
+    path = file("kubeflow: {default_resources: {memory: 8Gi}}")
+    kubeflow = load(path, ["kubeflow.step_resources.Trainer.gpu=1"]).kubeflow
+    assert kubeflow.default_resources == dataclasses.replace(default.default_resources, memory="8Gi")
+    assert kubeflow.step_resources == default.step_resources | {
+        "Trainer": dataclasses.replace(default.step_resources["Trainer"], gpu=1)
+    }
+    left = load(None, ["kubeflow.default_resources.cpu=null", "kubeflow.step_resources.Trainer=null"]).kubeflow
+    assert left.default_resources == ResourceSettings(memory="4Gi") and list(left.step_resources) == [
+        "FeatureExtractor"
+    ]
+    assert load().kubeflow == default
+
+
+def test_yaml_that_never_ends_is_refused_in_a_line(file):
+    with pytest.raises(ConfigError, match=r"config.yaml"):
+        load(file("[" * 5_000))
+    with pytest.raises(ConfigError, match=r"config.yaml: nested more than 20 levels deep, or an alias contains itself"):
+        load(file("trainer: &a {model: *a}"))
+
+
+def test_every_setting_is_described():
+    def check(settings: object, key: str) -> None:
+        for field in dataclasses.fields(settings):
+            description = description_of(type(settings), field.name)
+            assert description and description.endswith("."), f"{key}{field.name}"
+            value = getattr(settings, field.name)
+            if dataclasses.is_dataclass(value):
+                check(value, f"{key}{field.name}.")
+
+    check(load(), "")
+    check(GRUSettings(), "trainer.model.")

@@ -7,10 +7,10 @@ import warnings
 
 import pytest
 
-from components.progress import LOGGER
+from components.shared.progress import LOGGER
 from pipeline import console
-from pipeline.console import Display, chatter_to
-from pipeline.steps import State, Step
+from pipeline.console import Display, redirect_output
+from pipeline.step_states import State, Step
 
 
 class Clock:
@@ -46,7 +46,7 @@ def test_a_step_is_one_line_with_state_and_time():
     ]
 
 
-def test_progress_is_shown_now_and_then(clock):
+def test_progress_is_shown_at_intervals(clock):
     stream = io.StringIO()
     LOGGER.setLevel(logging.INFO)
     with Display(stream, total=2) as display:
@@ -62,7 +62,18 @@ def test_progress_is_shown_now_and_then(clock):
     ]
 
 
-def test_a_step_that_takes_its_time_is_announced(monkeypatch):
+def test_a_warning_stays_on_the_terminal(clock):
+    stream = io.StringIO()
+    LOGGER.setLevel(logging.INFO)
+    with Display(stream, total=2) as display:
+        display.start(Step("Trainer", State.RUNNING))
+        for name in ("a", "b"):
+            LOGGER.warning("%s.npz is damaged", name)
+        display.end(Step("Trainer", State.DONE, 25.0))
+    assert lines(stream)[:2] == ["warning: a.npz is damaged", "warning: b.npz is damaged"]
+
+
+def test_a_long_step_is_announced(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(console, "BRIEF_SECONDS", 0.0)
     with Display(stream, total=2) as display:
@@ -81,10 +92,10 @@ def test_brackets_in_a_message_are_no_markup(clock):
     assert "[red] of [/b]" in stream.getvalue()
 
 
-CHATTER = """
+PROGRAM = """
 import logging, os, subprocess, sys, warnings
-from pipeline.console import chatter_to
-with chatter_to(sys.argv[1], verbose=len(sys.argv) > 2) as terminal:
+from pipeline.console import redirect_output
+with redirect_output(sys.argv[1], verbose=len(sys.argv) > 2) as terminal:
     print("printed")
     os.write(2, b"written by a C library\\n")
     logging.getLogger("some.library").info("logged")
@@ -96,22 +107,22 @@ print("after")
 
 
 @pytest.mark.parametrize("verbose", [False, True])
-def test_chatter_goes_to_the_log_and_our_lines_to_the_terminal(tmp_path, verbose):
+def test_library_output_goes_to_the_log_and_the_runs_lines_to_the_terminal(tmp_path, verbose):
     log = tmp_path / "log.txt"
-    command = [sys.executable, "-c", CHATTER, str(log), *(["-v"] if verbose else [])]
+    command = [sys.executable, "-c", PROGRAM, str(log), *(["-v"] if verbose else [])]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     out = run.stdout.splitlines()
     assert out[-2:] == ["ours", "after"]
     assert (len(out) == 3 and out[0].endswith("some.library: logged")) if verbose else len(out) == 2
     assert run.stderr == ""
     text = log.read_text()
-    for chatter in ("printed", "written by a C library", "some.library: logged", "warned", "a child"):
-        assert chatter in text
+    for line in ("printed", "written by a C library", "some.library: logged", "warned", "a child"):
+        assert line in text
     assert "ours" not in text and "after" not in text
 
 
-def test_an_exception_leaves_the_terminal_as_it_was(tmp_path, capfd):
-    with pytest.raises(RuntimeError), chatter_to(str(tmp_path / "log.txt"), verbose=False):
+def test_an_exception_restores_the_terminal(tmp_path, capfd):
+    with pytest.raises(RuntimeError), redirect_output(str(tmp_path / "log.txt"), verbose=False):
         raise RuntimeError
     os.write(1, b"back again\n")
     assert capfd.readouterr().out == "back again\n"
@@ -120,8 +131,8 @@ def test_an_exception_leaves_the_terminal_as_it_was(tmp_path, capfd):
         assert (tmp_path / "log.txt").exists()
 
 
-def test_chatter_is_dropped_and_what_follows_is_not(capfd):
-    with console.without_chatter():
+def test_the_standard_error_is_suppressed_and_restored(capfd):
+    with console.suppress_stderr():
         os.write(2, b"from C++\n")
         subprocess.run("echo from a child >&2", shell=True, check=True)
     os.write(2, b"an error\n")

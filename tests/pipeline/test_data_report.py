@@ -4,19 +4,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow_data_validation as tfdv
-from ml_metadata.proto import metadata_store_pb2
 from rich.console import Console
 from tfx.orchestration import metadata
 
-from components.atomic import write_text
+from components.shared.storage import write_text
+from components.tokenizer.settings import TokenizerSettings
 from pipeline import data_report
-from pipeline.config import Config, Tokenizer
+from pipeline.config import Config
 from pipeline.data_report import Words
+from tests.fake_mlmd import memory_connection
 
 CAPTIONS = {"train": ["A dog !", "a big Dog", "a CAT"], "eval": ["two dogs run"], "test": []}
 
 
-def shown(tables) -> list[list[str]]:
+def rows_of(tables) -> list[list[str]]:
     stream = io.StringIO()
     Console(file=stream, width=data_report.WIDTH).print(tables)
     return [line.split() for line in stream.getvalue().splitlines()]
@@ -24,57 +25,56 @@ def shown(tables) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def tables():
-    return data_report.describe(CAPTIONS, {"train": 2, "eval": 1, "test": 0}, vocabulary_size=2)
+    return data_report.describe(CAPTIONS, {"train": 2, "eval": 1, "test": 0}, TokenizerSettings(vocabulary_size=2))
 
 
-def test_words_stand_between_blanks():
+def test_words_are_separated_by_white_space():
     words = Words.of(["a dog", "a  cat sleeps", ""])
     assert words.counts == {"a": 2, "dog": 1, "cat": 1, "sleeps": 1}
     np.testing.assert_array_equal(words.lengths, [2, 3, 0])
 
 
 def test_lengths_are_those_of_the_cleaned_captions(tables):
-    rows = {row[0]: row[1:] for row in shown(tables) if row}
+    rows = {row[0]: row[1:] for row in rows_of(tables) if row}
     assert rows["train"] == ["2", "3", "2", "2", "2.3", "3", "3"]
     assert rows["eval"] == ["1", "1", "3", "3", "3.0", "3", "3"]
     assert rows["test"] == ["0", "0", *"–––––"]
 
 
 def test_the_vocabulary_before_and_after_cleaning(tables):
-    rows = shown(tables)
+    rows = rows_of(tables)
     # A, dog, !, a (twice), big, Dog, CAT; then a (3), dog (2), big, cat
-    assert ["before", "cleaning", "8", "7", "6", "2:", "37.5", "%"] in rows
-    assert ["after", "cleaning", "7", "4", "2", "2:", "71.4", "%"] in rows
+    assert ["before", "cleaning", "8", "7", "6", "37.5", "%", "by", "2"] in rows
+    assert ["after", "cleaning", "7", "4", "2", "71.4", "%", "by", "2"] in rows
 
 
-def test_the_commonest_words_come_first(tables):
-    rows = shown(tables)
-    first = rows.index(["commonest", "words", "of", "train", "times", "captions", "of", "100"])
+def test_the_most_frequent_words_come_first(tables):
+    rows = rows_of(tables)
+    first = rows.index(["most", "frequent", "words", "of", "train", "count", "%", "of", "captions"])
     assert rows[first + 1 : first + 3] == [["a", "3", "100"], ["dog", "2", "67"]]
 
 
-def test_the_page_is_one_file_with_all_of_it(tables):
+def test_the_page_is_one_file_with_tables_and_visualization(tables):
     statistics = tfdv.generate_statistics_from_dataframe(pd.DataFrame({"width": [3, 4]}), n_jobs=1)
     page = data_report.page("mine <b>", tables, statistics, statistics)
     assert page.startswith("<!doctype html>") and "mine &lt;b&gt;" in page
-    assert "commonest words of train" in page and "facets-overview" in page
+    assert "most frequent words of train" in page and "facets-overview" in page
 
 
-def test_no_run_is_said(tmp_path):
-    config = metadata_store_pb2.ConnectionConfig(fake_database=metadata_store_pb2.FakeDatabaseConfig())
+def test_without_a_run_there_are_no_statistics(tmp_path):
     with (
-        metadata.Metadata(config) as handle,
-        pytest.raises(data_report.NoData, match="no run of mine has read its data yet"),
+        metadata.Metadata(memory_connection()) as handle,
+        pytest.raises(data_report.DataNotFound, match="no run of mine has read its data yet"),
     ):
         data_report.write(handle, Config(name="mine", root=str(tmp_path)), str(tmp_path / "x.html"))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("summary", [None, "", "[]", "{}", '{"config": {"tokenizer": null}}'])
-def test_the_vocabulary_is_of_the_size_that_the_run_had(tmp_path, summary):
-    config = Config(root=str(tmp_path), tokenizer=Tokenizer(vocabulary_size=7))
+def test_the_vocabulary_size_is_that_of_the_run(tmp_path, summary):
+    config = Config(root=str(tmp_path), tokenizer=TokenizerSettings(vocabulary_size=7))
     write_text(str(tmp_path / "runs" / "r1" / "summary.json"), '{"config": {"tokenizer": {"vocabulary_size": 99}}}')
-    assert data_report.vocabulary_size(config, "r1") == 99
+    assert data_report.tokenizer_settings(config, "r1").vocabulary_size == 99
     if summary is not None:
         write_text(str(tmp_path / "runs" / "r2" / "summary.json"), summary)
-    assert data_report.vocabulary_size(config, "r2") == 7
+    assert data_report.tokenizer_settings(config, "r2").vocabulary_size == 7

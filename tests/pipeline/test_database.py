@@ -1,4 +1,6 @@
 import contextlib
+import io
+import os
 import sqlite3
 
 import pytest
@@ -6,18 +8,18 @@ from ml_metadata import MetadataStore, downgrade_schema
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline import database
+from tests.fake_mlmd import sqlite_connection
 
 
 @pytest.fixture
 def connection(tmp_path):
-    sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(filename_uri=str(tmp_path / "metadata.sqlite"))
-    return metadata_store_pb2.ConnectionConfig(sqlite=sqlite)
+    return sqlite_connection(tmp_path)
 
 
 @pytest.fixture
 def filled(connection):
-    """A database that knows one type of artifact."""
-    MetadataStore(connection).put_artifact_type(metadata_store_pb2.ArtifactType(name="Picture"))
+    """A database with one type of artifact."""
+    MetadataStore(connection).put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
     return connection
 
 
@@ -30,7 +32,7 @@ def type_names(connection) -> list[str]:
     return [each.name for each in MetadataStore(connection).get_artifact_types()]
 
 
-def test_a_new_one_and_a_current_one_are_left_alone(connection, tmp_path):
+def test_a_new_and_a_current_database_are_left_unchanged(connection, tmp_path):
     assert database.prepare(connection) is None
     assert not list(tmp_path.iterdir())
     MetadataStore(connection)
@@ -39,17 +41,60 @@ def test_a_new_one_and_a_current_one_are_left_alone(connection, tmp_path):
     assert (tmp_path / "metadata.sqlite").read_bytes() == before
 
 
-def test_an_older_one_is_upgraded_and_a_copy_is_kept(filled):
+def test_an_older_schema_is_upgraded_and_a_copy_is_kept(filled):
     path = filled.sqlite.filename_uri
     current = schema_version(path)
     downgrade_schema(filled, current - 1)
     copy = database.prepare(filled)
     assert (schema_version(path), schema_version(copy)) == (current, current - 1)
-    assert "Picture" in type_names(filled)
+    assert "Image" in type_names(filled)
     assert database.prepare(filled) is None
 
 
-def test_a_newer_one_is_refused_untouched(filled):
+def test_each_upgrade_keeps_a_copy_of_its_own(filled):
+    path = filled.sqlite.filename_uri
+    current = schema_version(path)
+    copies = []
+    for version in (current - 2, current - 1):
+        downgrade_schema(filled, version)
+        copies.append(database.prepare(filled))
+    assert copies == [f"{path}.before-upgrade", f"{path}.before-upgrade-2"]
+    assert [schema_version(copy) for copy in copies] == [current - 2, current - 1]
+
+
+def test_a_schema_that_can_not_be_upgraded_is_refused_unchanged(filled, tmp_path):
+    path = filled.sqlite.filename_uri
+    downgrade_schema(filled, schema_version(path) - 2)
+    with contextlib.closing(sqlite3.connect(path)) as damaged:
+        damaged.execute("DROP TABLE Type")
+        damaged.commit()
+    before = (tmp_path / "metadata.sqlite").read_bytes()
+    with pytest.raises(database.DatabaseError, match=r"cannot be upgraded \(.+\) and was left as it is: use the TFX"):
+        database.prepare(filled)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"metadata.sqlite": before}
+
+
+def test_a_locked_database_is_in_use_and_not_damaged(filled, monkeypatch):
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.0)
+    path = filled.sqlite.filename_uri
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(database.DatabaseError, match=r"is in use.*: try again when that has ended"):
+            database.prepare(filled)
+    assert database.prepare(filled) is None  # as the message says
+
+
+def test_the_process_that_has_locked_a_database_is_named(filled, monkeypatch):
+    """Linux lists locks in /proc/locks; the test writes such a list, since not every container has one."""
+    path = filled.sqlite.filename_uri
+    line = f"1: POSIX  ADVISORY  WRITE {os.getpid()} fe:01:{os.stat(path).st_ino} 1073741824 1073742335\n"
+    other = f"2: POSIX  ADVISORY  READ  1 fe:01:{os.stat(path).st_ino} 1073741824 1073742335\n"
+    contents = {"/proc/locks": other + line, f"/proc/{os.getpid()}/comm": "python\n"}
+    monkeypatch.setattr(database, "open", lambda name: io.StringIO(contents[name]), raising=False)
+    assert database._locking_process(path) == f"{os.getpid()} (python)"
+
+
+def test_a_newer_schema_is_refused_unchanged(filled):
     path = filled.sqlite.filename_uri
     with contextlib.closing(sqlite3.connect(path)) as newer:
         newer.execute("UPDATE MLMDEnv SET schema_version = schema_version + 1")
@@ -60,8 +105,19 @@ def test_a_newer_one_is_refused_untouched(filled):
     assert schema_version(path) == version
 
 
-def test_what_is_no_database_is_refused_untouched(connection, tmp_path):
+def test_a_file_that_is_no_database_is_refused_unchanged(connection, tmp_path):
     (tmp_path / "metadata.sqlite").write_text("no database\n" * 100)
-    with pytest.raises(database.DatabaseError, match=r"metadata.sqlite can't be used \(.+\): move it away"):
+    with pytest.raises(database.DatabaseError, match=r"metadata.sqlite cannot be used \(.+\): move it away"):
         database.prepare(connection)
     assert (tmp_path / "metadata.sqlite").read_text() == "no database\n" * 100
+
+
+def test_metadata_is_opened_where_something_has_run(filled, tmp_path):
+    with database.open_metadata(filled.sqlite.filename_uri) as handle:
+        assert [each.name for each in handle.store.get_artifact_types() if each.name == "Image"] == ["Image"]
+    (tmp_path / "empty").mkdir()
+    path = str(tmp_path / "empty" / "metadata.sqlite")
+    message = r"nothing has run in .*/empty yet: name the root of a run with --root, .*local roots only"
+    with pytest.raises(database.DatabaseError, match=message), database.open_metadata(path):
+        pass
+    assert not list((tmp_path / "empty").iterdir())

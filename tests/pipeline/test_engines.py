@@ -6,16 +6,17 @@ import pytest
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipeline.config import ConfigError, load, to_dict
+from pipeline.config import ConfigError, to_dict
+from pipeline.config_files import load
 from pipeline.pipeline import create_pipeline
-from tests.material import ROOT
+from tests.factories import ROOT
 
 SAMPLE, SPARK = ROOT / "pipeline" / "configs" / "sample.yaml", ROOT / "pipeline" / "configs" / "overlays" / "spark.yaml"
 DOCUMENTED = re.findall(r"^ +- (--\S+)", (ROOT / "docs" / "engines.md").read_text(), re.MULTILINE)
 OF_ENGINES = ("--parallelism",)  # Flink's, which its job server tells the Python side about
 
 
-@pytest.mark.parametrize("argument", sorted({*DOCUMENTED, *load(SPARK).beam.args}))
+@pytest.mark.parametrize("argument", sorted({*DOCUMENTED, *load(SPARK).beam.pipeline_args}))
 def test_beam_knows_every_argument(argument):
     assert argument.startswith(OF_ENGINES) or PipelineOptions([argument]).get_all_options(drop_default=True)
 
@@ -28,18 +29,18 @@ def beam_args(node, *overrides):
 
 def test_an_overlay_reaches_every_beam_step():
     for node in ("CaptionIngest", "StatisticsGen", "Transform", "FeatureExtractor"):
-        assert beam_args(node) == yaml.safe_load(SPARK.read_text())["beam"]["args"]
+        assert beam_args(node) == yaml.safe_load(SPARK.read_text())["beam"]["pipeline_args"]
 
 
 def test_arguments_of_a_step_come_after_those_of_all():
-    override = "beam.steps={FeatureExtractor: {args: [--runner=X]}}"
+    override = "beam.step_args={FeatureExtractor: [--runner=X]}"
     assert beam_args("FeatureExtractor", override) == [*beam_args("CaptionIngest"), "--runner=X"]
     assert beam_args("CaptionIngest", override) == beam_args("CaptionIngest")
 
 
 def test_a_step_that_does_not_use_beam_is_refused_with_those_that_do():
-    with pytest.raises(ConfigError, match=r"beam.steps.Trainer.*'CaptionIngest', 'StatisticsGen'"):
-        load(None, ["beam.steps={Trainer: {args: [--runner=X]}}"])
+    with pytest.raises(ConfigError, match=r"beam.step_args.Trainer.*'CaptionIngest', 'StatisticsGen'"):
+        load(None, ["beam.step_args={Trainer: [--runner=X]}"])
 
 
 def test_a_later_file_wins_and_leaves_the_rest(tmp_path):

@@ -1,29 +1,84 @@
+import errno
+import os
+from unittest import mock
+
 import pytest
 
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, check_fraction
+from components.feature_extractor.backbones import registry
+from components.feature_extractor.settings import FeatureExtractorSettings
 from pipeline import local_run
+from pipeline.cli.main import main
+from pipeline.config import ConfigError
 
 
 def cause(message: str) -> list[str]:
     failure = RuntimeError("a step failed")
     failure.__cause__ = ValueError(message)
-    return local_run._cause(failure, "runs/r/log.txt").splitlines()
+    return local_run.describe_cause(failure, "runs/r/log.txt").splitlines()
 
 
-def test_a_short_cause_is_told_in_full():
+def test_a_short_cause_is_complete():
     assert cause("one\ntwo") == ["one", "two"]
     assert cause("") == ["ValueError"]
     assert cause("Traceback (most recent call last):\n  File x\nValueError: why") == ["ValueError: why"]
 
 
-def test_what_is_left_out_of_a_long_cause_is_said():
+def test_a_long_cause_is_cut_and_refers_to_the_log():
     lines = [f"line {number}" for number in range(100)]
-    assert cause("\n".join(lines)) == [*lines[:60], "… and 40 lines more, all of them in runs/r/log.txt"]
+    assert cause("\n".join(lines)) == [*lines[:60], "… and 40 more lines; all of them are in runs/r/log.txt"]
     assert cause("\n".join(lines[:60])) == lines[:60]
 
 
-def test_the_table_of_all_reasons_is_told_in_full():
+def test_the_table_of_all_reject_reasons_is_complete():
     rejects = [Reject("x", 1, reason, "detail") for reason in Reason for _ in range(4)]
     with pytest.raises(TooManyRejects) as error:
         check_fraction(rejects, 1, 0.0)
     assert cause(str(error.value)) == str(error.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (FeatureExtractorSettings("MobileNet", "/nowhere.h5"), "feature_extractor.weights: /nowhere.h5 is neither"),
+        (FeatureExtractorSettings("MobileNett", "random"), "feature_extractor.backbone: unknown backbone MobileNett"),
+    ],
+)
+def test_the_source_refuses_a_backbone_that_it_does_not_have(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        local_run.check_backbone(settings)
+
+
+def test_a_new_source_has_weights_of_its_own_name(monkeypatch):
+    class Source:
+        name = choices = "toy"
+
+        def matches(self, settings):
+            return settings.weights == "of-the-toy"
+
+        def weights_identity(self, settings):
+            return "1"
+
+    monkeypatch.setattr(registry, "SOURCES", [Source()])
+    local_run.check_backbone(FeatureExtractorSettings("Toy", "of-the-toy"))
+
+
+def test_a_full_disk_is_refused_at_the_start(tmp_path, monkeypatch, capsys):
+    """A mock stands for the full disk, which no test can have."""
+
+    def allocate(descriptor, offset, length):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    assert main(["run", "--root", str(tmp_path / "root")]) == 2
+    error = f"root: {tmp_path / 'root'} cannot be written to (No space left on device)"
+    assert capsys.readouterr().err == f"caption-pipeline: error: {error}\n"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_space_is_only_tried(tmp_path, monkeypatch):
+    path = tmp_path / "log.txt"
+    local_run.check_space(str(path))
+    monkeypatch.setattr(os, "posix_fallocate", mock.Mock(side_effect=OSError(errno.EOPNOTSUPP, "not supported")))
+    local_run.check_space(str(path))  # a file system that cannot allocate
+    assert not path.exists()

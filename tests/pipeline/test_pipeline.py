@@ -9,9 +9,10 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.utils import dependency_utils
 
 from pipeline import pipeline
-from pipeline.config import load
+from pipeline.config_files import load
 from pipeline.pipeline import create_pipeline
 from pipeline.runner import compile_pipeline, steps_of
+from tests.factories import RESOLVER, STEPS
 
 
 def compiled(*overrides: str) -> pipeline_pb2.Pipeline:
@@ -28,19 +29,7 @@ def nodes():
 
 
 def test_the_steps_are_these(nodes):
-    assert set(nodes) == {
-        "CaptionIngest",
-        "StatisticsGen",
-        "ImportSchemaGen",
-        "ExampleValidator",
-        "Transform",
-        "FeatureExtractor",
-        "Trainer",
-        "LatestBlessedModel",
-        "BleuEvaluator",
-        "Pusher",
-        "Report",
-    }
+    assert set(nodes) == {*STEPS, RESOLVER}
 
 
 @pytest.mark.parametrize(
@@ -51,9 +40,10 @@ def test_the_steps_are_these(nodes):
         ("Transform", {"CaptionIngest", "ImportSchemaGen", "ExampleValidator"}),
         ("FeatureExtractor", {"CaptionIngest", "ExampleValidator"}),
         ("Trainer", {"Transform", "FeatureExtractor"}),
-        ("BleuEvaluator", {"CaptionIngest", "FeatureExtractor", "Trainer", "LatestBlessedModel"}),
-        ("Pusher", {"Trainer", "BleuEvaluator"}),
-        ("Report", {"CaptionIngest", "FeatureExtractor", "Trainer", "BleuEvaluator", "Pusher"}),
+        ("Exporter", {"Transform", "FeatureExtractor", "Trainer"}),
+        ("BleuEvaluator", {"CaptionIngest", "FeatureExtractor", "Exporter", "LatestBlessedModel"}),
+        ("Pusher", {"Exporter", "BleuEvaluator"}),
+        ("Report", {"CaptionIngest", "FeatureExtractor", "Trainer", "Exporter", "BleuEvaluator", "Pusher"}),
     ],
 )
 def test_what_waits_for_what(nodes, node, upstream):
@@ -62,28 +52,47 @@ def test_what_waits_for_what(nodes, node, upstream):
 
 def fed_by(node: pipeline_pb2.PipelineNode, name: str) -> set[tuple[str, str]]:
     """(step, output) of all that an input comes from."""
-    channels = node.inputs.inputs[name].channels if name in node.inputs.inputs else ()
+    inputs = node.inputs.inputs
+    parts = [name, *inputs[name].mixed_inputs.input_keys] if name in inputs else []  # those of a union
+    channels = [channel for part in parts for channel in inputs[part].channels]
     return {(channel.producer_node_query.id, channel.output_key) for channel in channels}
 
 
 def test_the_last_blessed_model_is_what_training_starts_from_where_it_is_asked_to(nodes):
     assert fed_by(nodes["Trainer"], "base_model") == set()
-    warm = nodes_of("trainer.warm_start=last_blessed", "trainer.models=[transformer, attention]")
-    for trainer in ("Trainer", "AttentionTrainer"):
+    warm = nodes_of("trainer.warm_start=last_blessed", "trainer.comparison_models=[gru]")
+    for trainer in ("Trainer", "Trainer_gru"):
         assert fed_by(warm[trainer], "base_model") == {("LatestBlessedModel", "model")}
 
 
-def test_the_second_model_is_trained_too_and_set_beside_the_first(nodes):
-    assert fed_by(nodes["BleuEvaluator"], "other_models") == fed_by(nodes["Report"], "other_model_runs") == set()
-    both = nodes_of("trainer.models=[transformer, attention]")
-    assert set(both) - set(nodes) == {"AttentionTrainer"}
-    for trainer, model in (("Trainer", "transformer"), ("AttentionTrainer", "attention")):
-        assert both[trainer].parameters.parameters["model_name"].field_value.string_value == model
+def value_of(node: pipeline_pb2.PipelineNode, name: str) -> str:
+    return node.parameters.parameters[name].field_value.string_value
+
+
+def test_comparison_models_are_trained_exported_and_compared_with_the_first(nodes):
+    assert fed_by(nodes["BleuEvaluator"], "comparison_models") == set()
+    assert fed_by(nodes["Report"], "comparison_model_runs") == set()
+    three = nodes_of("trainer.comparison_models=[gru, {name: gru, units: 64}]")
+    assert set(three) - set(nodes) == {"Trainer_gru", "Exporter_gru", "Trainer_gru_2", "Exporter_gru_2"}
+    for trainer, label in (("Trainer", "transformer"), ("Trainer_gru", "gru"), ("Trainer_gru_2", "gru_2")):
+        assert value_of(three[trainer], "label") == label
+    units = [
+        json.loads(value_of(three[f"Trainer_{label}"], "settings"))["model"]["units"] for label in ("gru", "gru_2")
+    ]
+    assert units == [512, 64]
     for node in ("BleuEvaluator", "Pusher", "Report"):
-        assert fed_by(both[node], "model") == {("Trainer", "model")}
-    assert fed_by(both["BleuEvaluator"], "other_models") == {("AttentionTrainer", "model")}
-    assert fed_by(both["Report"], "model_run") == {("Trainer", "model_run")}
-    assert fed_by(both["Report"], "other_model_runs") == {("AttentionTrainer", "model_run")}
+        assert fed_by(three[node], "model") == {("Exporter", "model")}
+    assert fed_by(three["Exporter_gru"], "weights") == {("Trainer_gru", "weights")}
+    exporters = {("Exporter_gru", "model"), ("Exporter_gru_2", "model")}
+    assert fed_by(three["BleuEvaluator"], "comparison_models") == exporters
+    assert fed_by(three["Report"], "model_run") == {("Trainer", "model_run")}
+    runs = {("Trainer_gru", "model_run"), ("Trainer_gru_2", "model_run")}
+    assert fed_by(three["Report"], "comparison_model_runs") == runs
+
+
+def test_a_comparison_model_changes_nothing_of_the_first_training(nodes):
+    both = nodes_of("trainer.comparison_models=[gru]")
+    assert both["Trainer"].parameters == nodes["Trainer"].parameters
 
 
 def test_it_is_a_pure_function():
@@ -94,15 +103,20 @@ def test_it_is_a_pure_function():
 @pytest.mark.parametrize(
     ("override", "changed"),
     [
-        ("data.limit=5", {"CaptionIngest"}),
+        ("data.max_images=5", {"CaptionIngest"}),
         ("data.dir=/data", {"CaptionIngest"}),
-        ("tokenizer.coverage=0.5", {"Transform"}),
+        ("tokenizer.max_length_quantile=0.5", {"Transform"}),
+        ("tokenizer.keep_digits=false", {"Transform", "BleuEvaluator"}),
         ("feature_extractor.backbone=MobileNet", {"FeatureExtractor"}),
         ("trainer.epochs=2", {"Trainer"}),
-        ("trainer.heads=8", {"Trainer"}),
+        ("trainer.model.num_heads=8", {"Trainer"}),
+        ("trainer.optimizer.warmup_steps=8", {"Trainer"}),
+        ("decoding.beam_size=5", {"Exporter"}),
+        ("decoding.length_penalty=0", {"Exporter"}),
+        ("data.on_drift=fail", {"ExampleValidator"}),
         ("trainer.seed=5", {"Trainer"}),
-        ("evaluator.min_gain=0.1", {"BleuEvaluator"}),
-        ("evaluator.max_loss={cider: 0.1}", {"BleuEvaluator"}),
+        ("evaluator.min_bleu_4_improvement=0.1", {"BleuEvaluator"}),
+        ("evaluator.max_regression={cider: 0.1}", {"BleuEvaluator"}),
     ],
 )
 def test_a_setting_reaches_the_execution_properties_of_its_step_alone(nodes, override, changed):
@@ -111,17 +125,17 @@ def test_a_setting_reaches_the_execution_properties_of_its_step_alone(nodes, ove
 
 
 def test_other_code_of_the_tokenizer_is_another_transform(nodes, monkeypatch):
-    monkeypatch.setattr(pipeline, "source_hash", lambda *modules: "other code")
+    monkeypatch.setattr(pipeline, "code_identity", lambda *modules: "other code")
     others = nodes_of()
     assert {node for node in nodes if nodes[node].parameters != others[node].parameters} == {"Transform"}
     config = others["Transform"].parameters.parameters["custom_config"].field_value.string_value
-    assert json.loads(config)["source"] == "other code"
+    assert json.loads(config)["code"] == "other code"
 
 
 def test_the_cache_and_beams_arguments_come_from_the_config():
     for node in compiled("cache=false").nodes:
         assert not node.pipeline_node.execution_options.caching_options.enable_cache
-    made = create_pipeline(load(None, ["root=/nowhere", "beam.args=[--runner=X]"]))
+    made = create_pipeline(load(None, ["root=/nowhere", "beam.pipeline_args=[--runner=X]"]))
     assert made.beam_pipeline_args[-1] == "--runner=X"
 
 
@@ -153,12 +167,12 @@ def test_beam_runs_in_this_process_unless_told_otherwise(tmp_path):
         return type(beam.Pipeline(options=PipelineOptions(args)).runner).__name__
 
     assert runner() == "FnApiRunner"
-    assert runner("beam.args=[--runner=PortableRunner]") == "PortableRunner"
+    assert runner("beam.pipeline_args=[--runner=PortableRunner]") == "PortableRunner"
 
 
 def test_a_start_in_the_middle_wants_an_earlier_run(tmp_path):
     made = create_pipeline(load(None, [f"root={tmp_path}"]))
-    with pytest.raises(ValueError, match=r"--from Trainer: no earlier run has finished .*FeatureExtractor"):
+    with pytest.raises(ValueError, match=r"--from Trainer: no earlier run has completed .*FeatureExtractor"):
         compile_pipeline(made, "run", from_node="Trainer")
 
 
@@ -169,8 +183,8 @@ def test_tfx_packs_itself_up_for_workers_elsewhere_alone(monkeypatch):
     def args(*overrides: str) -> list[str]:
         return create_pipeline(load(None, ["root=/nowhere", *overrides])).beam_pipeline_args
 
-    dependency_utils.make_beam_dependency_flags(args("beam.args=[--direct_num_workers=2]"))
+    dependency_utils.make_beam_dependency_flags(args("beam.pipeline_args=[--direct_num_workers=2]"))
     assert not packed
-    assert args("beam.args=[--runner=SparkRunner]") == ["--runner=SparkRunner"]
-    dependency_utils.make_beam_dependency_flags(args("beam.args=[--runner=SparkRunner]"))
+    assert args("beam.pipeline_args=[--runner=SparkRunner]") == ["--runner=SparkRunner"]
+    dependency_utils.make_beam_dependency_flags(args("beam.pipeline_args=[--runner=SparkRunner]"))
     assert packed

@@ -1,116 +1,242 @@
+import contextlib
+import os
 import pathlib
+import shutil
 
 import pytest
+from ml_metadata.proto import metadata_store_pb2
 
-from components import records
-from pipeline.rollback import CannotRollBack, pushes_of, roll_back
-from tests.past import Past
+from components.shared import records
+from components.shared.contents import FILES, describe
+from components.shared.mlmd.executions import last_producers
+from components.shared.mlmd.pushes import model_at, pushed_destinations, pushes_of
+from components.shared.mlmd.runs import pipeline_named
+from pipeline import rollback
+from pipeline.rollback import Rollback, RollbackError, roll_back
+from tests.fake_mlmd import PIPELINE, FakeMlmd
 
 
-class Served:
+class PushedModels:
     """Models that a pipeline has pushed one after the other, as versions 1, 2, …"""
 
-    def __init__(self, root: pathlib.Path, models: int):
-        self.past, self.root, self.serving = Past(), root, root / "serving"
-        self.store = self.past.store
+    def __init__(self, root: pathlib.Path, num_models: int):
+        self.mlmd, self.root, self.serving = FakeMlmd(), root, root / "serving"
+        self.store = self.mlmd.store
         self.models, self.blessings = [], []
         self.serving.mkdir()
-        for number in range(1, models + 1):
+        for number in range(1, num_models + 1):
             self.push(number)
 
-    def push(self, number: int) -> None:
+    def push(self, number: int, killed: bool = False) -> None:
+        """Pushes a model; the push of a killed Pusher is not recorded."""
         version = self.serving / str(number)
         version.mkdir()
         (version / "saved_model.pb").write_text(f"model {number}")
-        self.models.append(self.past.artifact("Model", str(self.root / f"model {number}")))
-        self.blessings.append(self.past.artifact("ModelBlessing", current_model_id=self.models[-1], blessed=1))
-        self.past.execute("BleuEvaluator", {"model": self.models[-1]}, {"blessing": self.blessings[-1]})
-        pushed = self.past.artifact("PushedModel", pushed_version=str(number), pushed=1)
+        model = self.root / f"model {number}"
+        shutil.copytree(version, model / "Format-Serving")
+        self.models.append(self.mlmd.artifact("Model", str(model)))
+        self.blessings.append(self.mlmd.artifact("ModelBlessing", current_model_id=self.models[-1], blessed=1))
+        self.mlmd.execute("BleuEvaluator", {"model": self.models[-1]}, {"blessing": self.blessings[-1]})
+        if killed:
+            return
+        pushed = self.mlmd.artifact("PushedModel", pushed_version=str(number), pushed=1)
         inputs = {"model": self.models[-1], "model_blessing": self.blessings[-1]}
-        self.past.execute("Pusher", inputs, {"pushed_model": pushed})
+        self.mlmd.execute("Pusher", inputs, {"pushed_model": pushed})
 
     def content(self) -> str:
         newest = max(self.serving.iterdir(), key=lambda path: int(path.name))
         return (newest / "saved_model.pb").read_text()
 
-    def back(self, to: str | None = None):
-        return roll_back(self.store, "mine", str(self.serving), to)
+    def roll_back(self, to: str | None = None) -> Rollback:
+        return roll_back(self.store, PIPELINE, str(self.serving), to)
 
-    def withdrawn(self) -> list[bool]:
+    def executions(self) -> list[metadata_store_pb2.Execution]:
+        """The rollbacks."""
+        return self.store.get_executions_by_type("captions.Rollback")
+
+    def rolled_back(self) -> list[bool]:
         models = self.store.get_artifacts_by_id(self.models)
         return [records.ROLLED_BACK in model.custom_properties for model in models]
 
     def last_blessing(self) -> int:
-        """As the Resolver finds it: the one that was put out last."""
-        outputs = [e for e in self.store.get_events_by_artifact_ids(self.blessings) if e.type == 4]
-        return max(outputs, key=lambda event: event.execution_id).artifact_id
+        """The blessing that was put out last, which determines the baseline."""
+        producers = last_producers(self.store, self.blessings)
+        return max(producers, key=lambda blessing: producers[blessing])
 
 
 @pytest.fixture
-def served(tmp_path) -> Served:
-    return Served(tmp_path, 3)
+def pushed(tmp_path) -> PushedModels:
+    return PushedModels(tmp_path, 3)
 
 
-def test_the_model_before_is_served_again_and_is_the_next_baseline(served):
-    done = served.back()
-    assert (done.gone, done.back) == ("3", "2") and int(done.new) > 3
-    assert served.content() == "model 2"
-    assert served.withdrawn() == [False, False, True]
-    assert served.last_blessing() == served.blessings[1]
+def test_the_previous_model_is_served_again_and_is_the_next_baseline(pushed):
+    done = pushed.roll_back()
+    assert (done.previous, done.target) == ("3", "2") and int(done.pushed) > 3
+    assert pushed.content() == "model 2"
+    assert pushed.rolled_back() == [False, False, True]
+    assert pushed.last_blessing() == pushed.blessings[1]
 
 
-def test_again_it_goes_one_further_back(served):
-    served.back()
-    done = served.back()
-    assert served.content() == "model 1" and done.back == "1"
-    assert served.withdrawn() == [False, True, True]
-    with pytest.raises(CannotRollBack, match=r"no version before \d+ to go back to; there are 1, 2 \(rolled back\)"):
-        served.back()
+def test_a_second_rollback_goes_one_model_further_back(pushed):
+    pushed.roll_back()
+    done = pushed.roll_back()
+    assert pushed.content() == "model 1" and done.target == "1"
+    assert pushed.rolled_back() == [False, True, True]
+    with pytest.raises(RollbackError, match=r"no version before \d+ to roll back to; the versions are 1, 2 \(rolled "):
+        pushed.roll_back()
 
 
-def test_a_version_that_is_named_is_good_again(served):
-    served.back()
-    served.back("3")
-    assert served.content() == "model 3"
-    assert served.withdrawn() == [False, True, False]
+def test_a_version_that_is_named_may_be_blessed_again(pushed):
+    pushed.roll_back()
+    pushed.roll_back("3")
+    assert pushed.content() == "model 3"
+    assert pushed.rolled_back() == [False, True, False]
 
 
-def test_what_was_rolled_back_is_known_like_any_push(served):
-    done = served.back()
-    last = pushes_of(served.store, "mine")[-1]
-    assert (last.version, last.model.id, last.blessing.id) == (done.new, served.models[1], served.blessings[1])
+def test_a_rollback_is_a_push_like_any_other(pushed):
+    done = pushed.roll_back()
+    last = pushes_of(pushed.store, PIPELINE)[-1]
+    assert (last.version, last.model.id, last.blessing.id) == (done.pushed, pushed.models[1], pushed.blessings[1])
+    destination = str(pushed.serving / done.pushed)
+    assert pushed_destinations(pushed.store) == [destination]
+    assert model_at(pushed.store, destination).id == pushed.models[1]
 
 
-def test_a_version_whose_files_are_gone_is_taken_from_the_models_artifact(served):
-    (served.serving / "2" / "saved_model.pb").unlink()
-    with pytest.raises(CannotRollBack, match="version 2 is gone"):
-        served.back()
-    assert served.withdrawn() == [False] * 3  # nothing was done
-    directory = served.root / "model 2" / "Format-Serving"
-    directory.mkdir(parents=True)
-    (directory / "saved_model.pb").write_text("model 2")
-    served.back()
-    assert served.content() == "model 2"
+def test_a_version_whose_files_are_gone_is_taken_from_the_models_artifact(pushed):
+    (pushed.serving / "2" / "saved_model.pb").unlink()
+    artifact = pushed.root / "model 2" / "Format-Serving" / "saved_model.pb"
+    artifact.unlink()
+    with pytest.raises(RollbackError, match="the files of version 2 are gone"):
+        pushed.roll_back()
+    assert pushed.rolled_back() == [False] * 3 and not pushed.executions()  # nothing was done
+    artifact.write_text("model 2")
+    pushed.roll_back()
+    assert pushed.content() == "model 2"
+
+
+@pytest.mark.parametrize("content", ["", "model", "\0" * 7])
+def test_a_version_whose_files_are_damaged_is_taken_from_the_models_artifact(pushed, content):
+    [artifact] = [push.artifact for push in pushes_of(pushed.store, PIPELINE) if push.version == "2"]
+    artifact.custom_properties[FILES].string_value = describe(str(pushed.serving / "2"))
+    pushed.store.put_artifacts([artifact])
+    (pushed.serving / "2" / "saved_model.pb").write_text(content)
+    pushed.roll_back()
+    assert pushed.content() == "model 2"
+
+
+def test_a_model_whose_push_was_killed_before_it_was_recorded_is_not_blessed_again(pushed):
+    pushed.push(4, killed=True)
+    assert pushed.roll_back("3").previous == "4"
+    assert pushed.content() == "model 3"
+    assert pushed.rolled_back() == [False, False, False, True]
+    assert pushed.last_blessing() == pushed.blessings[2]
+
+
+def test_the_version_before_one_whose_push_was_killed_is_known(pushed):
+    pushed.push(4, killed=True)
+    assert pushed.roll_back().target == "3"
+    assert pushed.rolled_back() == [False, False, False, True]
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Has the next rollback killed: before its push, after it, or before it was recorded as complete."""
+
+    def kill_at(moment: str) -> None:
+        push, record = rollback.pusher.push, rollback.record_execution
+
+        def push_and_die(*arguments):
+            if moment == "after the push":
+                push(*arguments)
+            raise Killed
+
+        def die_at_the_end(store, pipeline, execution, inputs, outputs):
+            if execution.last_known_state == metadata_store_pb2.Execution.COMPLETE:
+                raise Killed
+            return record(store, pipeline, execution, inputs, outputs)
+
+        with monkeypatch.context() as patch:
+            if moment == "before it is complete":
+                patch.setattr(rollback, "record_execution", die_at_the_end)
+            else:
+                patch.setattr(rollback.pusher, "push", push_and_die)
+            yield
+
+    return contextlib.contextmanager(kill_at)
+
+
+@pytest.mark.parametrize("moment", ["before the push", "after the push", "before it is complete"])
+@pytest.mark.parametrize("to", [None, "1"])
+def test_a_rollback_that_was_killed_is_completed_by_the_next(pushed, kill, moment, to):
+    with kill(moment), pytest.raises(Killed):
+        pushed.roll_back(to)
+    expected = int(to or 2)
+    assert pushed.rolled_back() == [False, False, True] and pushed.last_blessing() == pushed.blessings[expected - 1]
+    done = pushed.roll_back(to)
+    assert (done.previous, done.target) == ("3", str(expected)) and pushed.content() == f"model {expected}"
+    assert pushed.rolled_back() == [False, False, True]
+    [execution] = pushed.executions()
+    assert execution.last_known_state == metadata_store_pb2.Execution.COMPLETE
+    versions = [push.version for push in pushes_of(pushed.store, PIPELINE)]
+    assert versions == ["1", "2", "3", done.pushed] == sorted(os.listdir(pushed.serving), key=int)
+
+
+def test_what_is_served_is_known_after_a_rollback_was_killed(pushed, kill):
+    with kill("after the push"), pytest.raises(Killed):
+        pushed.roll_back()
+    newest = max(pushed.serving.iterdir(), key=lambda path: int(path.name))
+    assert model_at(pushed.store, str(newest)).id == pushed.models[1]
+
+
+def test_another_version_can_be_asked_for_after_a_rollback_was_killed(pushed, kill):
+    with kill("after the push"), pytest.raises(Killed):
+        pushed.roll_back()
+    assert pushed.roll_back("1").target == "1"
+    assert pushed.content() == "model 1" and pushed.rolled_back() == [False, True, True]
+    states = [execution.last_known_state for execution in pushed.executions()]
+    assert states == [metadata_store_pb2.Execution.CANCELED, metadata_store_pb2.Execution.COMPLETE]
+
+
+def test_a_rollback_that_was_killed_is_history_once_another_model_was_pushed(pushed, kill):
+    with kill("before the push"), pytest.raises(Killed):
+        pushed.roll_back("1")
+    pushed.push(4)
+    done = pushed.roll_back()
+    assert (done.previous, done.target) == ("4", "2") and pushed.content() == "model 2"
 
 
 @pytest.mark.parametrize(
-    ("to", "said"), [("7", "no version 7 was pushed; there are 1, 2, 3"), ("3", "is the model that")]
+    ("to", "message"),
+    [("7", "--to 7: no such version was pushed; the versions are 1, 2, 3"), ("3", "already being served")],
 )
-def test_a_version_that_can_not_be_is_said(served, to, said):
-    with pytest.raises(CannotRollBack, match=said):
-        served.back(to)
+def test_an_impossible_version_is_refused(pushed, to, message):
+    with pytest.raises(RollbackError, match=message):
+        pushed.roll_back(to)
 
 
-def test_nothing_served_and_a_version_of_others_are_said(served, tmp_path):
-    with pytest.raises(CannotRollBack, match="nothing is served in"):
-        roll_back(served.store, "mine", str(tmp_path / "elsewhere"))
-    (served.serving / "99").mkdir()
-    with pytest.raises(CannotRollBack, match="99 was not pushed by this pipeline: say where to go with --to, one of 1"):
-        served.back()
-    served.back("1")
-    assert served.content() == "model 1"
+def test_an_empty_serving_directory_and_a_foreign_version_are_refused(pushed, tmp_path):
+    with pytest.raises(RollbackError, match="nothing is served in"):
+        roll_back(pushed.store, PIPELINE, str(tmp_path / "elsewhere"))
+    (pushed.serving / "99").mkdir()
+    with pytest.raises(RollbackError, match="99 was not pushed by this pipeline; choose one with --to: 1"):
+        pushed.roll_back()
+    pushed.roll_back("1")
+    assert pushed.content() == "model 1"
 
 
-def test_another_pipelines_root_is_said(served):
-    with pytest.raises(CannotRollBack, match=r"sample has pushed nothing to .*; there are runs of mine: name the"):
-        roll_back(served.store, "sample", str(served.serving))
+def test_the_root_of_another_pipeline_is_refused(pushed):
+    with pytest.raises(RollbackError, match=r"sample has pushed nothing to .*; there are runs of mine: choose one"):
+        roll_back(pushed.store, "sample", str(pushed.serving))
+
+
+def test_a_pushed_model_that_nothing_produced_is_no_version(pushed):
+    # as after a database was repaired by hand
+    orphan = pushed.mlmd.artifact("PushedModel", pushed_version="9", pushed=1)
+    pipeline = pipeline_named(pushed.store, PIPELINE)
+    attribution = metadata_store_pb2.Attribution(artifact_id=orphan, context_id=pipeline.id)
+    pushed.store.put_attributions_and_associations([attribution], [])
+    assert [push.version for push in pushes_of(pushed.store, PIPELINE)] == ["1", "2", "3"]

@@ -7,7 +7,7 @@ from pipeline import version
 
 @pytest.fixture
 def commit(monkeypatch, tmp_path):
-    """Asks anew, of a checkout in a temporary directory."""
+    """Determines the commit of a checkout in a temporary directory, uncached."""
     monkeypatch.setattr(version, "ROOT", tmp_path)
     monkeypatch.delenv(version.VARIABLE, raising=False)
     return version.commit.__wrapped__
@@ -19,7 +19,7 @@ def git(directory, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_commit_and_whether_it_was_changed(commit, tmp_path):
+def test_the_commit_and_whether_files_have_changed(commit, tmp_path):
     assert commit() is None
     git(tmp_path, "init", "--quiet")
     (tmp_path / "file").write_text("one")
@@ -30,6 +30,6 @@ def test_the_commit_and_whether_it_was_changed(commit, tmp_path):
     assert commit() == git(tmp_path, "rev-parse", "HEAD") + "-dirty"
 
 
-def test_an_image_is_told_its_commit(commit, monkeypatch):
+def test_the_environment_names_the_commit_of_an_image(commit, monkeypatch):
     monkeypatch.setenv(version.VARIABLE, "0123abc")
     assert commit() == "0123abc"

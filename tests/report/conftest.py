@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from components.report import page as pages
-from tests.components.report.material import material
-from tests.material import ROOT
+from tests.components.report.factories import report_data
+from tests.factories import ROOT
 
 SCREENSHOTS = pathlib.Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "report"))
 
@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def report(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(pages.render(material()), encoding="utf-8")
+    path.write_text(pages.render(report_data()), encoding="utf-8")
     return path
 
 

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.components.report.material import HOSTILE
+from tests.components.report.factories import HOSTILE
 
 
 def shown(page: Page) -> list[str]:
@@ -12,46 +12,46 @@ def shown(page: Page) -> list[str]:
 
 
 def names(*numbers: int) -> list[str]:
-    return [f"picture_{number:03}.jpg" for number in numbers]
+    return [f"image_{number:03}.jpg" for number in numbers]
 
 
-def test_it_opens_and_says_the_decision(page, keep):
-    expect(page.locator("#decision")).to_have_text("refused")
-    expect(page.get_by_text("p 0.2000 that the gain is chance")).to_be_visible()
+def test_it_opens_with_the_decision(page, keep):
+    expect(page.locator("#decision")).to_have_text("rejected")
+    expect(page.get_by_text("p-value 0.2000")).to_be_visible()
     expect(page.locator("svg polyline")).to_have_count(4)
     assert shown(page) == names(*range(60))
-    assert page.title().startswith("refused: BLEU-4 0.400")
+    assert page.title().startswith("rejected: BLEU-4 0.400")
     keep(page)
 
 
-def test_every_picture_is_seen(page):
+def test_every_image_is_shown(page):
     page.get_by_role("button", name="Show more").click()
     assert len(shown(page)) == 100
     expect(page.get_by_role("button", name="Show more")).to_be_hidden()
     page.locator(".card img").last.scroll_into_view_if_needed()
     page.wait_for_function("[...document.querySelectorAll('.card img')].at(-1).naturalWidth > 0")
     assert page.locator(".card img").count() == 99
-    expect(page.get_by_text("the picture could not be read")).to_be_visible()
+    expect(page.get_by_text("image not available")).to_be_visible()
 
 
 @pytest.mark.parametrize(
     ("order", "first"),
-    [("best", (99, 98)), ("worst", (0, 1)), ("lost", (0, 1)), ("gained", (99, 98)), ("name", (0, 1))],
+    [("best", (99, 98)), ("worst", (0, 1)), ("regressed", (0, 1)), ("improved", (99, 98)), ("name", (0, 1))],
 )
-def test_pictures_are_sorted(page, order, first):
-    page.get_by_label("Order").select_option("name" if order == "worst" else "worst")
-    page.get_by_label("Order").select_option(order)
+def test_images_are_sorted(page, order, first):
+    page.get_by_label("Sort").select_option("name" if order == "worst" else "worst")
+    page.get_by_label("Sort").select_option(order)
     assert shown(page)[:2] == names(*first)
 
 
-def test_pictures_are_searched_by_caption_reference_and_name(page):
+def test_images_are_searched_by_caption_reference_and_name(page):
     search = page.get_by_label("Search")
     search.fill("NUMBER42 dog")
     assert shown(page) == names(42)
-    expect(page.locator("#count")).to_have_text("1 of 100 pictures")
+    expect(page.locator("#count")).to_have_text("1 of 100 images")
     search.fill("field 17")
     assert shown(page) == names(17)
-    search.fill("picture_009")
+    search.fill("image_009")
     assert shown(page) == names(9)
     search.fill("nothing like it")
     assert shown(page) == []
@@ -59,13 +59,13 @@ def test_pictures_are_searched_by_caption_reference_and_name(page):
     assert len(shown(page)) == 60
 
 
-def test_a_picture_shows_where_every_word_looked(page, keep):
+def test_an_image_shows_the_attention_weights_of_every_word(page, keep):
     page.get_by_label("Search").fill("number42")
     page.locator(".card button").click()
     expect(page.locator("dialog")).to_be_visible()
     expect(page.locator("#maps canvas")).to_have_count(4)
     assert page.locator("#maps figcaption").all_text_contents() == ["a", "dog", "number42", "runs"]
-    # the maps are drawn, and differ from word to word and from the picture
+    # the maps are drawn, and differ from word to word and from the image
     drawn = page.locator("#maps canvas").evaluate_all("maps => maps.map(map => map.toDataURL())")
     assert len(set(drawn)) == 4
     red = page.locator("#maps canvas").first.evaluate(
@@ -79,36 +79,36 @@ def test_a_picture_shows_where_every_word_looked(page, keep):
     expect(page.locator("dialog")).to_be_hidden()
 
 
-def test_a_picture_that_could_not_be_read_opens_without_maps(page):
+def test_a_missing_image_opens_without_maps(page):
     page.get_by_label("Search").fill("number5 ")
     page.locator(".card button").first.click()
     expect(page.locator("#large")).to_be_hidden()
     assert page.locator("#maps canvas").count() == 0
 
 
-def test_a_picture_opens_and_closes_by_the_keyboard(page):
+def test_an_image_opens_and_closes_by_the_keyboard(page):
     page.get_by_label("Search").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("dialog")).to_be_visible()
-    expect(page.locator("#said")).to_have_text("a dog number0 runs")
+    expect(page.locator("#prediction")).to_have_text("a dog number0 runs")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_be_hidden()
     expect(page.locator(".card button").first).to_be_focused()
 
 
-def test_models_trained_side_by_side_are_compared_in_tables_and_pictures(page, keep):
+def test_comparison_models_are_compared_in_tables_and_images(page, keep):
     expect(page.get_by_role("columnheader", name="candidate (transformer)")).to_be_visible()
-    expect(page.get_by_role("columnheader", name="gain over attention")).to_be_visible()
-    expect(page.locator(".card").first.get_by_text("attention (0.250): two dogs of attention 0")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="improvement over gru")).to_be_visible()
+    expect(page.locator(".card").first.get_by_text("gru (0.250): two dogs of gru 0")).to_be_visible()
     keep(page)
 
 
 def test_hostile_text_stays_text(page):
-    page.get_by_label("Search").fill("picture_003")
+    page.get_by_label("Search").fill("image_003")
     expect(page.locator(".card .caption")).to_have_text(HOSTILE)
     page.locator(".card button").click()
-    expect(page.locator("#said")).to_have_text(HOSTILE)
+    expect(page.locator("#prediction")).to_have_text(HOSTILE)
     assert "owned" not in page.title()
     assert page.locator("script").count() == 2
 

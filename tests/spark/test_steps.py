@@ -17,34 +17,25 @@ import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import Pipeline
 
-from components import scenes
-from components.feature_extractor import backbones, extract
-from components.feature_extractor.extract import Picture
+from components.feature_extractor import extract
+from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
-from components.features import Manifest
+from components.shared import scenes
+from components.shared.features import Manifest
+from components.shared.images.ingested import IngestedImage
+from pipeline.paths import Paths
 from spark import cluster
-from tests.material import ROOT
+from tests.factories import ROOT
 
+DEBUG = ROOT / "pipeline" / "configs" / "debug.yaml"
 OVERLAY = ROOT / "pipeline" / "configs" / "overlays" / "spark.yaml"
-BEAM_ARGS = yaml.safe_load(OVERLAY.read_text())["beam"]["args"]
+BEAM_ARGS = yaml.safe_load(OVERLAY.read_text())["beam"]["pipeline_args"]
 WORKERS = {f"worker-{number}" for number in range(cluster.WORKERS)}
-SMALL = [
-    "data.sample.images=40",
-    "feature_extractor.backbone=MobileNet",
-    "feature_extractor.image_size=64",
-    "trainer.epochs=1",
-    "trainer.encoder_layers=1",
-    "trainer.decoder_layers=1",
-    "trainer.d_model=32",
-    "trainer.feed_forward=64",
-    "evaluator.min_bleu_4=0.0",
-    "evaluator.meteor=false",
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def spark():
-    cluster.down()  # one that runs may have started with other code
+    cluster.down()  # a running one may have been started with other code
     try:
         cluster.up()
         yield
@@ -54,49 +45,48 @@ def spark():
 
 
 def run(root: pathlib.Path, *configs: pathlib.Path, to: str = "Trainer") -> None:
-    given = [argument for config in configs for argument in ("--config", str(config))]
-    command = [sys.executable, "local_runner.py", "run", "--root", str(root), "--to", to, *given, "--set", *SMALL]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    options = [argument for config in configs for argument in ("--config", str(config))]
+    command = [sys.executable, "local_runner.py", "run", "--root", str(root), "--to", to, *options]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 def features_of(root: pathlib.Path) -> dict[str, np.ndarray]:
-    """sha256 -> feature, of the pictures of a root's only run."""
-    [path] = root.glob("artifacts/FeatureExtractor/features/*/manifest.json")
+    """sha256 -> feature, of the images of a root's only run."""
+    [path] = pathlib.Path(Paths(str(root)).artifacts).glob("FeatureExtractor/features/*/manifest.json")
     manifest = Manifest.load(str(path.parent))
     return features_in(manifest)
 
 
 def features_in(manifest: Manifest) -> dict[str, np.ndarray]:
-    found = {}
+    features = {}
     for shard in manifest.shards:
         for sha256, feature in tf.data.TFRecordDataset(f"{manifest.directory}/{shard}").map(manifest.parse):
-            found[sha256.numpy().decode()] = feature.numpy()
-    return found
+            features[sha256.numpy().decode()] = feature.numpy()
+    return features
 
 
-def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    assert found.keys() == expected.keys()
-    for sha256, feature in found.items():
+def assert_equal(features: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert features.keys() == expected.keys()
+    for sha256, feature in features.items():
         np.testing.assert_array_equal(feature, expected[sha256])
 
 
-def test_all_beam_steps_run_there_on_both_executors_with_the_same_features(tmp_path):
-    sample = ROOT / "pipeline" / "configs" / "sample.yaml"
-    run(tmp_path / "spark", sample, OVERLAY)
+def test_all_beam_steps_run_on_both_executors_with_the_same_features_as_locally(tmp_path):
+    run(tmp_path / "spark", DEBUG, OVERLAY)
     assert {worker for (worker, _), (_, finished) in cluster.tasks().items() if finished} == WORKERS
-    run(tmp_path / "here", sample, to="FeatureExtractor")
-    assert_equal(features_of(tmp_path / "spark"), features_of(tmp_path / "here"))
+    run(tmp_path / "local", DEBUG, to="FeatureExtractor")
+    assert_equal(features_of(tmp_path / "spark"), features_of(tmp_path / "local"))
 
 
 def test_an_executor_that_is_killed_costs_no_feature(tmp_path):
-    settings = backbones.BackboneSettings("MobileNet", "random", 64)
+    settings = FeatureExtractorSettings("MobileNet", "random", 64)
     wanted = {}
     for index in range(400):
         data = scenes.jpeg(1, index)
         path = tmp_path / f"{index}.jpg"
         path.write_bytes(data)
-        wanted[path.name] = Picture(str(path), hashlib.sha256(data).hexdigest())
+        wanted[path.name] = IngestedImage(str(path), hashlib.sha256(data).hexdigest())
     found = []
     kill = Kill(after=cluster.last_application())
     for name, arguments in (("spark", BEAM_ARGS), ("here", ["--direct_num_workers=1"])):
@@ -111,7 +101,7 @@ def test_an_executor_that_is_killed_costs_no_feature(tmp_path):
         if name == "spark":
             killer.join()
         found.append(features_in(Manifest("f", store.directory, grid, channels, extract.shards_of(wanted, store))))
-    assert kill.executor, "no moment came at which both executors were at work"
+    assert kill.executor, "both executors were never busy at the same time"
     assert 0 < kill.committed < len(wanted)
     assert f"Lost executor {kill.executor} " in (cluster.HOME / "run" / "job-server.log").read_text(errors="replace")
     done = cluster.tasks(cluster.last_application())
@@ -121,12 +111,12 @@ def test_an_executor_that_is_killed_costs_no_feature(tmp_path):
 
 @dataclasses.dataclass
 class Kill:
-    """The end of an executor in the middle of a job.
+    """Kills an executor in the middle of a job.
 
     Attributes:
-      after: the job before the one that is meant.
-      executor: its number, once it was killed.
-      committed: pictures whose features were in the store at that moment.
+      after: id of the job before that one.
+      executor: id of the killed executor.
+      committed: number of features in the store at that moment.
     """
 
     after: str
@@ -134,7 +124,7 @@ class Kill:
     committed: int = 0
 
     def wait_and_do(self, store: FeatureStore) -> None:
-        """Waits until all executors are at work and something is committed, and kills one."""
+        """Waits until all executors are busy and a shard is committed, and kills one."""
         end = time.monotonic() + 300
         while time.monotonic() < end and not self.executor:
             time.sleep(0.1)

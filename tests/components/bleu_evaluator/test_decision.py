@@ -1,9 +1,11 @@
 import pytest
 
-from components.bleu_evaluator.decision import Rules, decide
+from components.bleu_evaluator.decision import decide
+from components.bleu_evaluator.metrics import METRICS, Metric
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
 
 
-def gains(candidate: float, baseline: float | None, p: float = 0.5, **others: float) -> dict | None:
+def improvements(candidate: float, baseline: float | None, p: float = 0.5, **others: float) -> dict | None:
     if baseline is None:
         return None
     values = {"bleu_4": candidate - baseline, **others}
@@ -11,48 +13,65 @@ def gains(candidate: float, baseline: float | None, p: float = 0.5, **others: fl
 
 
 @pytest.mark.parametrize(
-    ("candidate", "baseline", "rules", "blessed"),
+    ("candidate", "baseline", "minimum", "min_improvement", "is_blessed"),
     [
-        (0.30, None, Rules(0.30, 0.0), True),
-        (0.29, None, Rules(0.30, 0.0), False),
-        (0.30, 0.30, Rules(0.0, 0.0), True),
-        (0.30, 0.31, Rules(0.0, 0.0), False),
-        (0.30, 0.31, Rules(0.0, -0.02), True),
-        (0.32, 0.31, Rules(0.0, 0.02), False),
-        (0.20, 0.10, Rules(0.3, 0.0), False),
+        (0.30, None, 0.30, 0.0, True),
+        (0.29, None, 0.30, 0.0, False),
+        (0.30, 0.30, 0.0, 0.0, True),
+        (0.30, 0.31, 0.0, 0.0, False),
+        (0.30, 0.31, 0.0, -0.02, True),
+        (0.32, 0.31, 0.0, 0.02, False),
+        (0.20, 0.10, 0.3, 0.0, False),
     ],
 )
-def test_every_rule_must_be_met(candidate, baseline, rules, blessed):
-    verdicts = decide({"bleu_4": candidate}, gains(candidate, baseline), rules)
-    assert all(verdict.met for verdict in verdicts) is blessed
-    assert [verdict.rule for verdict in verdicts] == ["min_bleu_4", "min_gain"][: 1 if baseline is None else 2]
+def test_a_candidate_must_pass_every_rule(candidate, baseline, minimum, min_improvement, is_blessed):
+    settings = BleuEvaluatorSettings(min_bleu_4=minimum, min_bleu_4_improvement=min_improvement)
+    verdicts = decide({"bleu_4": candidate}, improvements(candidate, baseline), settings)
+    assert all(verdict.passed for verdict in verdicts) is is_blessed
+    expected = ["min_bleu_4", "min_bleu_4_improvement"][: 1 if baseline is None else 2]
+    assert [verdict.rule for verdict in verdicts] == expected
 
 
-def test_reasons_give_the_figures():
-    verdicts = decide({"bleu_4": 0.25}, gains(0.25, 0.3, cider=-0.2), Rules(0.2, 0.01, {"cider": 0.1}, 0.05))
-    assert [verdict.sentence() for verdict in verdicts] == [
-        "met: bleu_4 0.2500, at least 0.2000 wanted",
-        "missed: gain over the baseline -0.0500, +0.0100 wanted",
-        "missed: loss of cider against the baseline +0.2000, at most +0.1000 allowed",
-        "missed: p 0.5000 that the gain in bleu_4 is chance, at most 0.0500 allowed",
+def test_reasons_give_values_and_thresholds():
+    settings = BleuEvaluatorSettings(
+        min_bleu_4=0.2, min_bleu_4_improvement=0.01, max_regression={"cider": 0.1}, max_p_value=0.05
+    )
+    verdicts = decide({"bleu_4": 0.25}, improvements(0.25, 0.3, cider=-0.2), settings)
+    assert [verdict.reason for verdict in verdicts] == [
+        "passed: BLEU-4 0.2500 (minimum 0.2000)",
+        "failed: improvement over baseline -0.0500 (minimum +0.0100)",
+        "failed: CIDEr regression against baseline +0.2000 (maximum +0.1000)",
+        "failed: p-value of improvement 0.5000 (maximum 0.0500)",
     ]
-    assert [(verdict.rule, verdict.value, verdict.wanted) for verdict in verdicts[2:]] == [
-        ("max_loss.cider", 0.2, 0.1),
-        ("max_p", 0.5, 0.05),
+    assert [(verdict.rule, verdict.value, verdict.threshold) for verdict in verdicts[2:]] == [
+        ("max_regression.cider", 0.2, 0.1),
+        ("max_p_value", 0.5, 0.05),
     ]
 
 
-def test_a_loss_within_the_bound_is_allowed_and_so_is_a_gain():
-    for change in (-0.1, 0.3):
-        verdict = decide({"bleu_4": 0.3}, gains(0.3, 0.3, cider=change), Rules(0, 0, {"cider": 0.1}))[-1]
-        assert verdict.rule == "max_loss.cider" and verdict.met
+@pytest.mark.parametrize("change", [-0.1, 0.3])
+def test_a_regression_within_the_bound_passes_and_so_does_an_improvement(change):
+    settings = BleuEvaluatorSettings(max_regression={"cider": 0.1})
+    verdict = decide({"bleu_4": 0.3}, improvements(0.3, 0.3, cider=change), settings)[-1]
+    assert verdict.rule == "max_regression.cider" and verdict.passed
 
 
-@pytest.mark.parametrize(("p", "met"), [(0.05, True), (0.051, False)])
-def test_a_gain_that_may_be_chance_is_refused_where_p_is_asked_for(p, met):
-    assert decide({"bleu_4": 0.4}, gains(0.4, 0.3, p), Rules(0, 0, {}, 0.05))[-1].met is met
+@pytest.mark.parametrize(("p", "passed"), [(0.05, True), (0.051, False)])
+def test_an_improvement_that_may_be_chance_fails_where_a_p_value_is_set(p, passed):
+    settings = BleuEvaluatorSettings(max_p_value=0.05)
+    assert decide({"bleu_4": 0.4}, improvements(0.4, 0.3, p), settings)[-1].passed is passed
 
 
-def test_a_rule_about_what_was_not_measured_is_said():
-    with pytest.raises(ValueError, match=r"evaluator.max_loss: meteor was not measured; there are bleu_4"):
-        decide({"bleu_4": 0.4}, gains(0.4, 0.3), Rules(0, 0, {"meteor": 0.1}))
+def test_a_rule_about_a_metric_that_was_not_computed_is_an_error():
+    settings = BleuEvaluatorSettings(max_regression={"meteor": 0.1})
+    with pytest.raises(ValueError, match=r"max_regression: meteor was not computed; computed metrics: bleu_4"):
+        decide({"bleu_4": 0.4}, improvements(0.4, 0.3), settings)
+
+
+def test_a_metric_where_lower_is_better_regresses_upwards(monkeypatch):
+    monkeypatch.setitem(METRICS, "loss", Metric("loss", "loss", False, lambda corpus: [0.0] * len(corpus.captions)))
+    settings = BleuEvaluatorSettings(max_regression={"loss": 0.1})
+    # of `bootstrap.compare`: the improvement is negative where the loss is higher
+    verdict = decide({"bleu_4": 0.3}, improvements(0.3, 0.3, loss=-0.2), settings)[-1]
+    assert (verdict.passed, verdict.value) == (False, 0.2)
+    assert decide({"bleu_4": 0.3}, improvements(0.3, 0.3, loss=0.2), settings)[-1].passed

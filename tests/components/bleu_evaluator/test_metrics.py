@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import shutil
 
@@ -6,36 +7,36 @@ import pytest
 from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
 from pycocoevalcap.bleu.bleu import Bleu
 
-from components.bleu_evaluator import bleu, meteor, metrics
-from components.bleu_evaluator.metrics import measure
+from components.bleu_evaluator import meteor
+from components.bleu_evaluator.measurement import measure, tokenized
+from components.bleu_evaluator.metrics import METRICS, MetricUnavailable
+from components.shared import bleu
 
 WORDS = ["a", "the", "dog", "cat", "runs", "sleeps", "in", "on", "snow", "mat", "big", "small", "red", "and", "two"]
 
 
-def score(predictions: list[str], references: list[list[str]], **options) -> dict[str, float]:
-    measured = measure(predictions, references, **options)
-    found = measured.figures(np.ones((1, len(predictions))))
-    return {name: float(value) for name, [value] in found.items()}
+def score(predictions: list[str], references: list[list[str]]) -> dict[str, float]:
+    return measure(predictions, references).scalars()
 
 
-def drawn(pictures: int, shortest: int, seed: int = 0) -> tuple[list[str], list[list[str]]]:
-    """Captions and references of some pictures, with words at random; the captions resemble a reference."""
+def random_captions(num_images: int, min_length: int, seed: int = 0) -> tuple[list[str], list[list[str]]]:
+    """Captions and references with random words; each caption resembles a reference."""
     rng = np.random.default_rng(seed)
 
     def sentence() -> str:
-        return " ".join(rng.choice(WORDS, rng.integers(shortest, 9)))
+        return " ".join(rng.choice(WORDS, rng.integers(min_length, 9)))
 
-    def like(text: str) -> str:
+    def resembling(text: str) -> str:
         words = text.split()
         words[rng.integers(len(words))] = rng.choice(WORDS)
         return " ".join(words)
 
-    references = [[sentence() for _ in range(5)] for _ in range(pictures)]
-    return [like(texts[0]) for texts in references], references
+    references = [[sentence() for _ in range(5)] for _ in range(num_images)]
+    return [resembling(texts[0]) for texts in references], references
 
 
 def bleu_of(scores: dict[str, float]) -> list[float]:
-    return [scores[name] for name in bleu.NAMES]
+    return [scores[f"bleu_{order}"] for order in bleu.ORDERS]
 
 
 def test_a_perfect_caption_scores_one():
@@ -44,8 +45,8 @@ def test_a_perfect_caption_scores_one():
     assert scores["rouge_l"] == pytest.approx(1.0)
 
 
-def test_the_figures_are_the_papers_formula():
-    # clipped n-gram precisions, counted by hand over both pictures; each is as long as its closest reference
+def test_bleu_is_the_formula_of_its_paper():
+    # clipped n-gram precisions, counted by hand over both images; each is as long as its closest reference
     predictions = ["a dog runs in snow", "the the cat sleeps here"]
     references = [["a dog runs in grass", "one dog"], ["the cat sleeps here now", "a cat"]]
     precisions = [8 / 10, 6 / 8, 4 / 6, 2 / 4]
@@ -54,120 +55,141 @@ def test_the_figures_are_the_papers_formula():
 
 
 @pytest.mark.parametrize(
-    "described",
+    "captions_and_references",
     [
-        *(drawn(60, shortest, seed) for shortest in (1, 4) for seed in (1, 2)),
-        (["a dog", ""], [["a dog runs"], ["a cat"]]),  # no match of three words, and nothing said
+        *(random_captions(60, min_length, seed) for min_length in (1, 4) for seed in (1, 2)),
+        (["a dog", ""], [["a dog runs"], ["a cat"]]),  # no match of three words, and an empty caption
         (["a cat sleeps on a mat"], [["a dog runs in snow", "a cat runs"]]),  # none of four
         (["a dog runs"], [["a dog", "a dog runs in"]]),  # two references are as close
     ],
 )
-def test_bleu_is_that_of_cocos_program(described):
-    predictions, references = described
-    given = {row: [caption] for row, caption in enumerate(predictions)}
-    expected, _ = Bleu(4).compute_score(dict(enumerate(references)), given, verbose=0)
+def test_bleu_is_that_of_cocos_program(captions_and_references):
+    predictions, references = captions_and_references
+    captions = {row: [caption] for row, caption in enumerate(predictions)}
+    expected, _ = Bleu(4).compute_score(dict(enumerate(references)), captions, verbose=0)
     assert bleu_of(score(predictions, references)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_bleu_is_that_of_nltk_where_no_caption_is_too_short_for_four_words():
-    predictions, references = drawn(60, 4)
+    predictions, references = random_captions(60, 4)
     words = [[text.split() for text in texts] for texts in references]
     weights = [(1 / order,) * order for order in bleu.ORDERS]
     expected = corpus_bleu(words, [text.split() for text in predictions], weights)
     assert bleu_of(score(predictions, references)) == pytest.approx(expected, abs=1e-9)
 
 
-def test_short_captions_pay_by_the_closest_reference():
+def test_the_brevity_penalty_is_by_the_closest_reference():
     scores = score(["a dog"], [["a dog runs", "a dog runs in the deep snow"]])
     assert scores["bleu_1"] == pytest.approx(math.exp(1 - 3 / 2))
 
 
-def test_nothing_right_and_nothing_said_are_zero_without_a_warning(recwarn):
+def test_no_match_and_an_empty_caption_score_zero_without_a_warning(recwarn):
     assert bleu_of(score(["bird", ""], [["a dog runs"], ["a cat"]])) == pytest.approx([0.0] * 4, abs=1e-4)
     assert bleu_of(score([""], [["a dog runs"]])) == [0.0] * 4
     assert not recwarn.list
 
 
-def test_a_sentences_own_bleu_is_nltks_with_smoothing():
-    predictions, references = drawn(30, 4)
+def test_the_score_of_one_image_is_nltks_smoothed_bleu():
+    predictions, references = random_captions(30, 4)
     measured = measure(predictions, references)
     expected = [
         sentence_bleu([text.split() for text in texts], caption.split(), smoothing_function=SmoothingFunction().method2)
         for caption, texts in zip(predictions, references, strict=True)
     ]
-    assert bleu.sentences(measured.bleu) == pytest.approx(expected, abs=1e-9)
+    assert measured.image_scores()["bleu_4"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_raw_references_are_compared_in_the_same_words_as_predictions():
+def test_raw_references_are_tokenized_like_predictions():
     assert score(["a man s dog"], [["A man's DOG!", "?"]])["bleu_4"] == pytest.approx(1.0)
-    # a number that a model can't say counts against it, and so does every word of a long reference
+    # a number that a model does not say counts against it, and so does every word of a long reference
     assert score(["a dog"], [["2 dogs"]])["bleu_1"] < 1e-6
     assert score(["a dog"], [["a dog " + "and a cat " * 50]])["bleu_1"] < 1e-6
 
 
-def test_a_picture_without_references_is_an_error():
+def test_digits_are_dropped_in_references_where_the_model_does_not_learn_them():
+    without = measure(["a year old boy runs"], [["A 3 year old boy runs"]], keep_digits=False)
+    assert without.scalars()["bleu_4"] == pytest.approx(1.0)
+    assert score(["a 3 year old boy runs"], [["A 3 year old boy runs"]])["bleu_4"] == pytest.approx(1.0)
+    assert tokenized(["a 3 year old"], keep_digits=False) == {"a year old"}
+
+
+def test_what_is_left_of_an_emoji_is_no_word():
+    assert score(["a red heart"], [["a red heart \u2764\ufe0f"]])["bleu_1"] == pytest.approx(1.0)
+
+
+def test_an_image_without_references_is_an_error():
     for references in ([[]], [["!"]]):
-        with pytest.raises(ValueError, match="one without references"):
+        with pytest.raises(ValueError, match="a test image has no references"):
             measure(["bird"], references)
-    with pytest.raises(ValueError, match="no test pictures"):
+    with pytest.raises(ValueError, match="no test images"):
         measure([], [])
 
 
-def test_what_is_said_of_the_captions_themselves():
+def test_metrics_that_describe_captions():
     predictions = ["a dog", "a dog", "a cat sleeps", "a big bird"]
-    known = metrics.known_captions(["A dog!", "a cow"])
-    measured = measure(predictions, [["a dog"]] * 4, known)
-    figures = measured.figures(np.ones((1, 4)))
-    assert (figures["length"][0], figures["copied"][0]) == (2.5, 0.5)
-    counted = measured.counted()
-    assert counted["vocabulary"][0] == 6 and counted["distinct"][0] == 0.75
-    np.testing.assert_array_equal(counted["vocabulary"][1], [6, 6, 4, 4])  # without one picture
-    np.testing.assert_allclose(counted["distinct"][1], [1, 1, 2 / 3, 2 / 3])
+    measured = measure(predictions, [["a dog"]] * 4, tokenized(["A dog!", "a cow"]))
+    assert (measured.scalars()["mean_length"], measured.scalars()["train_overlap"]) == (2.5, 0.5)
+    counted = measured.count_metrics()
+    assert counted["unique_words"][0] == 6 and counted["distinct_captions"][0] == 0.75
+    np.testing.assert_array_equal(counted["unique_words"][1], [6, 6, 4, 4])  # without one image
+    np.testing.assert_allclose(counted["distinct_captions"][1], [1, 1, 2 / 3, 2 / 3])
 
 
-def test_figures_of_a_part_are_those_of_its_pictures_alone():
-    predictions, references = drawn(20, 2)
-    whole, part = measure(predictions, references), slice(5, 9)
-    times = np.zeros((1, 20))
-    times[0, part] = 1
-    alone = measure(predictions[part], references[part])
-    for name in (*bleu.NAMES, "rouge_l", "length"):
-        expected = alone.figures(np.ones((1, 4)))[name]
-        assert whole.figures(times)[name] == pytest.approx(expected)
-        assert whole.take(np.arange(5, 9)).figures(np.ones((1, 4)))[name] == pytest.approx(expected)
+def test_the_metrics_of_a_part_are_those_of_its_images():
+    predictions, references = random_captions(20, 2)
+    measured, part = measure(predictions, references), slice(5, 9)
+    draw_counts = np.zeros((1, 20))
+    draw_counts[0, part] = 1
+    expected = score(predictions[part], references[part])
+    for name in ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "mean_length"):
+        assert measured.resampled(draw_counts)[name] == pytest.approx(expected[name])
+        assert measured.take(np.arange(5, 9)).scalars()[name] == pytest.approx(expected[name])
 
 
-# what METEOR's program says of two captions; the second is a perfect match, whose chunk does not count
+def test_metrics_that_share_a_function_compute_it_once():
+    calls = []
+
+    def num_letters(corpus):
+        calls.append(corpus)
+        return [len(caption) for caption in corpus.captions]
+
+    metrics = [dataclasses.replace(METRICS["mean_length"], name=name, per_image=num_letters) for name in "ab"]
+    assert measure(["a dog"], [["a cat"]], metrics=metrics).scalars() == {"a": 5.0, "b": 5.0}
+    assert len(calls) == 1
+
+
+# the output of METEOR's program for two captions; the second is a perfect match, whose chunk does not count
 METEOR_LINES = """
 6 4 3 2 2 2 1 1 0 0 0 0 0 0 0 0 0 0 0 0 1 3 3
 6 6 3 3 3 3 3 3 0 0 0 0 0 0 0 0 0 0 0 0 0 6 6
 """
 
 
-def test_meteor_is_its_papers_formula():
+def test_meteor_is_the_formula_of_its_paper():
     statistics = np.array([line.split() for line in METEOR_LINES.split("\n") if line], float)
-    assert meteor.corpus(statistics[1]) == pytest.approx(1.0)
+    assert meteor.corpus_score(statistics[1]) == pytest.approx(1.0)
     # the first: delta 0.75 for content words; 2 content and 1 function word matched in one chunk
     precision, recall = (0.75 * 2 + 0.25 * 1) / (0.75 * 3 + 0.25 * 3), (0.75 * 2 + 0.25 * 1) / (0.75 * 2 + 0.25 * 2)
     mean = precision * recall / (0.85 * precision + 0.15 * recall)
-    assert meteor.corpus(statistics[0]) == pytest.approx(mean * (1 - 0.6 * (1 / 3) ** 0.2))
-    assert meteor.corpus(np.zeros(23)) == 0.0
+    assert meteor.corpus_score(statistics[0]) == pytest.approx(mean * (1 - 0.6 * (1 / 3) ** 0.2))
+    assert meteor.corpus_score(np.zeros(23)) == 0.0
 
 
-def test_meteor_is_there_where_java_is():
+def test_meteor_is_that_of_its_program_where_java_is_installed():
     if shutil.which("java") is None:
-        with pytest.raises(meteor.Unavailable, match="there is no Java here"):
+        with pytest.raises(MetricUnavailable, match="Java is not installed"):
             meteor.Program()
         return
-    predictions, references = drawn(12, 2)
+    predictions, references = random_captions(12, 2)
     program = meteor.Program()
-    given = {row: [caption] for row, caption in enumerate(predictions)}
-    expected, each = program._process.compute_score(dict(enumerate(references)), given)
-    assert score(predictions, references, with_meteor=program)["meteor"] == pytest.approx(expected, abs=1e-9)
-    np.testing.assert_allclose(meteor.corpus(program.statistics(predictions, references)), each, atol=1e-9)
+    captions = {row: [caption] for row, caption in enumerate(predictions)}
+    expected, per_image = program._process.compute_score(dict(enumerate(references)), captions)
+    measured = measure(predictions, references, metrics=[METRICS["meteor"]], resources={"meteor": program})
+    assert measured.scalars()["meteor"] == pytest.approx(expected, abs=1e-9)
+    np.testing.assert_allclose(meteor.corpus_score(program.statistics(predictions, references)), per_image, atol=1e-9)
 
 
-def test_without_java_meteor_is_left_out_and_said(monkeypatch):
+def test_without_java_meteor_is_unavailable(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(meteor.Unavailable, match="METEOR is left out: there is no Java here"):
+    with pytest.raises(MetricUnavailable, match="METEOR is not computed: Java is not installed"):
         meteor.Program()

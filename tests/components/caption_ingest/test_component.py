@@ -1,14 +1,11 @@
 import os
 
-from components.caption_ingest import component
 from components.caption_ingest.component import CaptionIngest
+from components.caption_ingest.settings import CaptionIngestSettings
+from components.shared.code_identity import code_identity
 
 
-def test_the_memory_is_another_when_the_code_that_fills_it_is(monkeypatch):
-    hashed = []
-    monkeypatch.setattr(component, "source_hash", lambda *modules: hashed.append(modules) or f"hash {len(hashed)}")
-    ingest = CaptionIngest("data", memory_dir="memory")
-    directory, name = os.path.split(ingest.spec.exec_properties["memory_dir"])
-    assert directory == "memory"
-    modules = hashed[int(name.removeprefix("hash ")) - 1]
-    assert {"components.images", "components.caption_ingest.pictures"} <= set(modules)
+def test_the_cache_directory_changes_with_the_inspecting_code():
+    ingest = CaptionIngest(CaptionIngestSettings(), cache_dir="cache", dir="data")
+    cache_dir = ingest.spec.exec_properties["cache_dir"]
+    assert cache_dir == os.path.join("cache", code_identity("components.caption_ingest.inspection"))

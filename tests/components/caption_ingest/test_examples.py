@@ -1,26 +1,28 @@
 import pytest
 import tensorflow as tf
 
-from components import records
-from components.caption_ingest.dataset import Entry
+from components.caption_ingest.dataset import CaptionedImage
 from components.caption_ingest.examples import write_examples
-from components.caption_ingest.pictures import Inspected, PictureFile
+from components.caption_ingest.image_file import ImageFile
+from components.caption_ingest.inspection import Inspection
 from components.caption_ingest.rejects import Reason
-from components.images import PictureFault
+from components.shared import records
+from components.shared.images.limits import ImageFault
 
 
-def entry(name, split):
-    return Entry(
-        name, split, PictureFile(f"images/{name}", 1, 1), (f"{name} one", "zwei, größer"), "captions.token.txt", 1
-    )
+def captioned(name: str, split: str) -> CaptionedImage:
+    captions = (f"{name} one", "zwei, größer")
+    return CaptionedImage(name, split, ImageFile(f"images/{name}", 1, 1), captions, "captions.token.txt", 1)
 
 
-ENTRIES = [entry("a.jpg", "train"), entry("b.jpg", "train"), entry("c.jpg", "eval"), entry("d.jpg", "test")]
-FOUND = {e.image_id: Inspected(f"sha of {e.image_id}", 40, 30) for e in ENTRIES}
+IMAGES = [
+    captioned(f"{name}.jpg", split) for name, split in zip("abcd", ("train", "train", "eval", "test"), strict=True)
+]
+INSPECTIONS = {image.file.uri: Inspection(f"sha of {image.image_id}", 40, 30) for image in IMAGES}
 
 
-def test_a_picture_is_one_example(tmp_path):
-    write_examples(str(tmp_path), ENTRIES, FOUND)
+def test_an_image_is_one_example(tmp_path):
+    write_examples(str(tmp_path), IMAGES, INSPECTIONS)
     files = sorted(map(str, tmp_path.glob("Split-train/*")))
     [batch] = records.read_examples(files, records.EXAMPLE_SPEC)
     assert batch[records.IMAGE_ID].numpy().tolist() == [b"a.jpg", b"b.jpg"]
@@ -34,7 +36,7 @@ def test_a_picture_is_one_example(tmp_path):
 
 def test_equal_input_gives_equal_bytes(tmp_path):
     for run in ("one", "two"):
-        write_examples(str(tmp_path / run), ENTRIES, FOUND)
+        write_examples(str(tmp_path / run), IMAGES, INSPECTIONS)
     names = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").glob("*/*")]
     assert len(names) == 3
     for name in names:
@@ -43,9 +45,9 @@ def test_equal_input_gives_equal_bytes(tmp_path):
 
 @pytest.mark.parametrize("split", records.SPLITS)
 def test_an_empty_split_is_refused(tmp_path, split):
-    with pytest.raises(ValueError, match=f"no picture is left for the {split} split"):
-        write_examples(str(tmp_path), [e for e in ENTRIES if e.split != split], FOUND)
+    with pytest.raises(ValueError, match=f"no image is left for the {split} split"):
+        write_examples(str(tmp_path), [image for image in IMAGES if image.split != split], INSPECTIONS)
 
 
-def test_every_fault_of_a_picture_is_a_reason():
-    assert {fault.value for fault in PictureFault} <= {reason.value for reason in Reason}
+def test_every_image_fault_is_a_reason():
+    assert {fault.value for fault in ImageFault} <= {reason.value for reason in Reason}

@@ -16,12 +16,12 @@ def test_a_directory_without_a_span_is_itself(tmp_path):
     assert spans.newest(str(tmp_path)) == str(tmp_path)
 
 
-def test_no_span_is_said(tmp_path):
+def test_a_missing_span_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=re.escape("span-{SPAN} with a number")):
         spans.newest(str(tmp_path / "span-{SPAN}"))
 
 
 @pytest.mark.parametrize("pattern", ["/a-{SPAN}/b", "/a/{SPAN}-{SPAN}"])
 def test_a_span_elsewhere_is_refused(pattern):
-    with pytest.raises(ValueError, match="once, in its last part"):
+    with pytest.raises(ValueError, match="only once, in its last part"):
         spans.newest(pattern)

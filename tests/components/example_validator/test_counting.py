@@ -3,15 +3,15 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.example_validator.counting import breaks, count_broken
+from components.example_validator.counting import count_invalid, violates
 
 
 def example(**values) -> tf.train.Example:
-    made = tf.train.Example()
-    for name, held in values.items():
-        kind = {int: "int64_list", bytes: "bytes_list", float: "float_list"}[type(held[0])]
-        getattr(made.features.feature[name], kind).value.extend(held)
-    return made
+    message = tf.train.Example()
+    for name, of_feature in values.items():
+        kind = {int: "int64_list", bytes: "bytes_list", float: "float_list"}[type(of_feature[0])]
+        getattr(message.features.feature[name], kind).value.extend(of_feature)
+    return message
 
 
 def feature(rules: str) -> schema_pb2.Feature:
@@ -19,7 +19,7 @@ def feature(rules: str) -> schema_pb2.Feature:
 
 
 @pytest.mark.parametrize(
-    ("rules", "good", "bad"),
+    ("rules", "valid", "invalid"),
     [
         ("type: INT presence { min_fraction: 1.0 }", [[1]], [[]]),
         ("type: INT", [[1], [1, 2], []], [[b"1"], [1.0]]),
@@ -34,18 +34,18 @@ def feature(rules: str) -> schema_pb2.Feature:
         ("type: FLOAT float_domain { min: 0 max: 1 }", [[0.5]], [[1.5]]),
     ],
 )
-def test_what_breaks_a_rule_is_counted(rules, good, bad):
-    def broken(values):
-        return breaks(example(x=values) if values else example(), feature(rules))
+def test_each_rule_is_checked(rules, valid, invalid):
+    def is_invalid(values):
+        return violates(example(x=values) if values else example(), feature(rules))
 
-    assert not any(map(broken, good)) and all(map(broken, bad))
+    assert not any(map(is_invalid, valid)) and all(map(is_invalid, invalid))
 
 
-def test_examples_are_counted_by_feature(tmp_path):
+def test_invalid_examples_are_counted_per_feature(tmp_path):
     path = str(tmp_path / "examples.gz")
     with tf.io.TFRecordWriter(path, "GZIP") as writer:
         for x, y in ((1, 1), (9, 1), (9, 9), (1, 1)):
             writer.write(example(x=[x], y=[y]).SerializeToString())
     features = [feature("type: INT int_domain { max: 8 }") for _ in range(2)]
     features[1].name = "y"
-    assert count_broken([path], features) == {"x": 2, "y": 1}
+    assert count_invalid([path], features) == {"x": 2, "y": 1}

@@ -7,8 +7,8 @@ import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
-from components.example_validator.validation import InvalidData, Problem, check, problems, table, validate
-from tests.material import ROOT
+from components.example_validator.validation import InvalidDataError, Problem, check, find_problems, table, validate
+from tests.factories import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def schema():
     return text_format.Parse((ROOT / "schemas" / "captions.pbtxt").read_text(), schema_pb2.Schema())
 
 
-GOOD = {
+VALID = {
     "image_id": [b"a.jpg"],
     "image_uri": [b"images/a.jpg"],
     "sha256": [b"0" * 64],
@@ -32,11 +32,11 @@ def statistics(*rows):
 
 
 def example(**changes):
-    return {name: values for name, values in (GOOD | changes).items() if values is not None}
+    return {name: values for name, values in (VALID | changes).items() if values is not None}
 
 
-def data_set(width: float, words: float, pictures: int = 300):
-    """Statistics of pictures whose widths and captions are spread about these means."""
+def data_set(width: float, words: float, num_images: int = 300):
+    """Statistics of images whose widths and captions vary about these means."""
     rng = np.random.default_rng(7)
     return statistics(
         *(
@@ -45,30 +45,30 @@ def data_set(width: float, words: float, pictures: int = 300):
                 caption_words=[int(n) for n in np.clip(rng.normal(words, 2, 5), 1, None)],
                 captions=[b"a dog"] * 5,
             )
-            for _ in range(pictures)
+            for _ in range(num_images)
         )
     )
 
 
 def uncounted(split, features):
-    raise AssertionError(f"{features} of {split} counted, without need")
+    raise AssertionError(f"{features} of {split} were counted without need")
 
 
-def found_in(splits, schema, before=None, count=uncounted) -> list[Problem]:
-    return problems(validate(splits, schema, before), splits, count)
+def problems_in(splits, schema, previous=None, count=uncounted) -> list[Problem]:
+    return find_problems(validate(splits, schema, previous), splits, count)
 
 
 def all_of(number):
     return lambda split, features: dict.fromkeys(features, number)
 
 
-def test_good_data_passes(schema):
+def test_valid_data_passes(schema):
     splits = dict.fromkeys(("train", "eval", "test"), statistics(example()))
-    check(found_in(splits, schema, splits["train"]), "stop")
+    check(problems_in(splits, schema, splits["train"]), "fail")
 
 
 @pytest.mark.parametrize(
-    ("changes", "what"),
+    ("changes", "kind"),
     [
         ({"captions": None}, "Column dropped"),
         ({"width": [3]}, "Out-of-range values"),
@@ -79,23 +79,23 @@ def test_good_data_passes(schema):
         ({"caption_words": [0, 2]}, "Out-of-range values"),
     ],
 )
-def test_bad_data_stops_with_split_feature_and_kind(schema, changes, what):
+def test_invalid_data_fails_with_split_feature_and_kind(schema, changes, kind):
     splits = {"train": statistics(example()), "test": statistics(example(**changes))}
-    with pytest.raises(InvalidData) as caught:
-        check(found_in(splits, schema, count=all_of(1)), "warn")
+    with pytest.raises(InvalidDataError) as caught:
+        check(problems_in(splits, schema, count=all_of(1)), "warn")
     first, header, row, *_ = str(caught.value).splitlines()
-    assert first == "the data breaks the schema in 1 places:"
-    assert header.split() == ["split", "pictures", "feature", "what", "detail"]
-    assert row.split()[:5] == ["test", "1", "of", "1", next(iter(changes))] and what in row
+    assert first == "the data violates the schema (anomalies: 1):"
+    assert header.split() == ["split", "images", "feature", "problem", "detail"]
+    assert row.split()[:5] == ["test", "1", "of", "1", next(iter(changes))] and kind in row
 
 
-def test_how_many_examples_are_bad_is_told(schema):
+def test_the_number_of_invalid_examples_is_shown(schema):
     rows = [example()] * 96 + [example(captions=None, caption_words=None)] * 4
-    found = found_in({"eval": statistics(*rows)}, schema, count=lambda split, features: {"captions": 4})
-    words, captions = found
-    assert captions.is_error and "0.96" in captions.detail and (captions.bad, captions.pictures) == (4, 100)
-    assert words.feature == "caption_words" and words.bad is None  # not known
-    assert re.findall(r"(?m)^eval +(\S+ of 100) +(\w+)", table(found)) == [
+    problems = problems_in({"eval": statistics(*rows)}, schema, count=lambda split, features: {"captions": 4})
+    words, captions = problems
+    assert captions.is_error and "0.96" in captions.detail and (captions.num_invalid, captions.num_images) == (4, 100)
+    assert words.feature == "caption_words" and words.num_invalid is None  # not known
+    assert re.findall(r"(?m)^eval +(\S+ of 100) +(\w+)", table(problems)) == [
         ("– of 100", "caption_words"),
         ("4 of 100", "captions"),
     ]
@@ -104,39 +104,39 @@ def test_how_many_examples_are_bad_is_told(schema):
 @pytest.mark.parametrize(
     ("width", "words", "features"), [(300, 10, []), (500, 10, ["width"]), (300, 20, ["caption_words"])]
 )
-def test_drift_is_seen_between_the_data_and_what_was_before(schema, width, words, features):
-    before = data_set(300, 10)
+def test_drift_is_detected_between_the_data_and_the_previous_data(schema, width, words, features):
+    previous = data_set(300, 10)
     now = {"train": data_set(width, words), "test": data_set(900, 30)}
-    found = found_in(now, schema, before)
-    assert [(problem.split, problem.feature, problem.is_error) for problem in found] == [
+    problems = problems_in(now, schema, previous)
+    assert [(problem.split, problem.feature, problem.is_error) for problem in problems] == [
         ("train", feature, False) for feature in features
     ]
-    check(found, "warn")
-    if found:
-        with pytest.raises(InvalidData, match=rf"(?s)on_drift=warn goes on.*train +– of 300 +{features[0]} "):
-            check(found, "stop")
+    check(problems, "warn")
+    if problems:
+        with pytest.raises(InvalidDataError, match=rf"(?s)on_drift=warn only warns.*train +– of 300 +{features[0]} "):
+            check(problems, "fail")
 
 
-def test_skew_is_seen_between_train_and_eval(schema):
+def test_skew_is_detected_between_train_and_eval(schema):
     splits = {"train": data_set(300, 10), "eval": data_set(500, 10)}
-    [problem] = found_in(splits, schema)
+    [problem] = problems_in(splits, schema)
     assert (problem.split, problem.feature, problem.is_error) == ("train", "width", False)
 
 
-def test_what_tfdv_only_warns_of_passes():
+def test_tfdvs_warnings_pass():
     reason = anomalies_pb2.AnomalyInfo.Reason(short_description="odd", description="somewhat odd")
     info = anomalies_pb2.AnomalyInfo(severity=anomalies_pb2.AnomalyInfo.WARNING, reason=[reason])
     anomalies = {"train": anomalies_pb2.Anomalies(anomaly_info={"captions": info})}
-    found = problems(anomalies, {"train": statistics(example())}, all_of(1))
-    assert found == [Problem("train", "captions", "odd", "somewhat odd", 1, 1, False)]
-    check(found, "warn")
+    problems = find_problems(anomalies, {"train": statistics(example())}, all_of(1))
+    assert problems == [Problem("train", "captions", "odd", "somewhat odd", 1, 1, False)]
+    check(problems, "warn")
 
 
 def test_errors_come_first_and_nothing_in_the_table_is_markup():
-    found = [
+    problems = [
         Problem("train", "[bold]width", "skew", "[red]0.4", None, 9, False),
         Problem("test", "width", "range", "3", 2, 9, True),
     ]
-    with pytest.raises(InvalidData, match="in 1 places"):
-        check(found, "warn")
-    assert "[bold]width" in table(found) and "[red]0.4" in table(found)
+    with pytest.raises(InvalidDataError, match="anomalies: 1"):
+        check(problems, "warn")
+    assert "[bold]width" in table(problems) and "[red]0.4" in table(problems)

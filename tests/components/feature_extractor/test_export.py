@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components import scenes
-from components.feature_extractor import backbones
-from components.feature_extractor.backbones import BackboneSettings
+from components.feature_extractor.backbones.registry import source_of
 from components.feature_extractor.export import export
+from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared import scenes
 
 SIZE = 32
-# a family each: its smallest member; InceptionV3 is the default, and takes no picture smaller than this
+# the smallest member of each family; InceptionV3 is the default, and takes no image smaller than this
 FAMILIES = {
     "MobileNetV3Small": SIZE,
     "EfficientNetV2B0": SIZE,
@@ -28,25 +28,26 @@ def pixels() -> np.ndarray:
     return draw(SIZE)
 
 
-def small(name: str) -> BackboneSettings:
-    return BackboneSettings(name, "random", FAMILIES.get(name, SIZE))
+def small(name: str) -> FeatureExtractorSettings:
+    return FeatureExtractorSettings(name, "random", FAMILIES.get(name, SIZE))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_an_exported_backbone_is_the_model_behind_its_own_scaling(name, tmp_path):
     pixels = draw(FAMILIES[name])
     grid, channels = export(small(name), str(tmp_path / "model"))
-    model = backbones.build(small(name))
-    expected = model(backbones.preprocessing(name)(pixels.copy()), training=False).numpy()
+    source = source_of(small(name))
+    model, preprocess = source.build(small(name)), source.preprocess(small(name))
+    expected = model(preprocess(pixels.copy()), training=False).numpy()
     assert expected.shape == (3, *grid, channels)
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     features = loaded.from_pixels(pixels)
     assert (features.dtype, features.shape) == (tf.float16, (3, grid[0] * grid[1], channels))
     expected = expected.reshape(features.shape)
-    # 1e-2: what float16 and another order of multiplication may differ by
+    # 1e-2 for float16 and another order of multiplication
     assert np.linalg.norm(features.numpy().astype(np.float32) - expected) <= 1e-2 * np.linalg.norm(expected)
     graph = loaded.from_pixels.concrete_functions[0].graph.as_graph_def()
-    assert not graph.library.function  # such as Keras leaves to XLA
+    assert not graph.library.function  # as Keras leaves them to XLA
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +57,11 @@ def mobilenet(tmp_path_factory):
     return tf.saved_model.load(directory)
 
 
-def test_encoded_pictures_are_decoded_and_resized(mobilenet):
-    pictures = [scenes.jpeg(1, index) for index in range(3)]
-    decoded = [tf.io.decode_jpeg(picture) for picture in pictures]
-    pixels = tf.stack([tf.image.resize(picture, (SIZE, SIZE), antialias=True) for picture in decoded])
-    np.testing.assert_array_equal(mobilenet.features(tf.constant(pictures)), mobilenet.from_pixels(pixels))
+def test_encoded_images_are_decoded_and_resized(mobilenet):
+    encoded = [scenes.jpeg(1, index) for index in range(3)]
+    decoded = [tf.io.decode_jpeg(image) for image in encoded]
+    pixels = tf.stack([tf.image.resize(image, (SIZE, SIZE), antialias=True) for image in decoded])
+    np.testing.assert_array_equal(mobilenet.features(tf.constant(encoded)), mobilenet.from_pixels(pixels))
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -74,10 +75,9 @@ def test_the_batch_norm_is_folded_into_the_kernels(mobilenet):
     graph = mobilenet.from_pixels.concrete_functions[0].graph
     kinds = [node.op for node in graph.as_graph_def().node]
     assert not {"FusedBatchNormV3", "Rsqrt"} & set(kinds)
-    norms = sum(
-        isinstance(layer, keras.layers.BatchNormalization) for layer in backbones.build(small("MobileNet")).layers
-    )
-    assert kinds.count("Mul") < norms  # not folded, each would be a multiplication
+    layers = source_of(small("MobileNet")).build(small("MobileNet")).layers
+    num_norms = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    assert kinds.count("Mul") < num_norms  # unfolded, each would be a multiplication
 
 
 def test_weights_are_variables_and_not_part_of_the_graph(mobilenet, tmp_path):

@@ -1,14 +1,17 @@
 import json
 import os
+import re
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.feature_extractor import backbones, store
+from components.feature_extractor import export
+from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
-from components.features import Manifest
+from components.shared import storage
+from components.shared.features import Manifest
 
 FEATURES = np.arange(2 * 4 * 3, dtype=np.float16).reshape(2, 4, 3)
 
@@ -27,7 +30,7 @@ def write(path, text=""):
         file.write(text)
 
 
-def test_what_is_added_can_be_read(features):
+def test_added_features_can_be_read(features):
     features.add(["one", "two"], FEATURES)
     [path] = shards(features)
     manifest = Manifest("f", features.directory, (2, 2), 3, {})
@@ -44,7 +47,7 @@ def test_the_index_grows_with_each_shard(features):
     assert index["one"] == index["two"] != index["three"]
 
 
-def test_the_same_pictures_twice_are_one_shard(features):
+def test_the_same_images_twice_are_one_shard(features):
     features.add(["one", "two"], FEATURES)
     features.add(["one", "two"], FEATURES)
     assert len(shards(features)) == 1
@@ -57,7 +60,7 @@ def test_a_shard_without_an_index_does_not_count(features):
 
 
 @pytest.mark.parametrize("damage", ["cut", "remove"])
-def test_a_shard_that_was_cut_or_removed_does_not_count(features, damage):
+def test_a_truncated_or_missing_shard_does_not_count(features, damage):
     features.add(["one", "two"], FEATURES)
     [path] = shards(features)
     if damage == "cut":
@@ -68,27 +71,27 @@ def test_a_shard_that_was_cut_or_removed_does_not_count(features, damage):
     assert features.index() == {}
 
 
-def test_a_shard_with_a_broken_record_is_removed(features):
+def test_a_shard_with_a_corrupt_record_is_deleted(features):
     features.add(["one", "two"], FEATURES)
     features.add(["three"], FEATURES[:1])
-    [broken] = {features.index()["one"]}
-    with open(f"{features.directory}/{broken}", "r+b") as file:
+    [corrupt] = {features.index()["one"]}
+    with open(f"{features.directory}/{corrupt}", "r+b") as file:
         file.seek(60)
         byte = file.read(1)
         file.seek(60)
         file.write(bytes([byte[0] ^ 1]))
-    assert features.check(["three"]) == []  # what is not wanted is not read
-    before = features.identity()
-    assert features.check(["two", "three"]) == [broken]
+    assert features.verify(["three"]) == []  # other shards are not read
+    before = features.generation()
+    assert features.verify(["two", "three"]) == [corrupt]
     assert set(features.index()) == {"three"}
-    assert features.identity() != before
-    assert features.check(["one", "two", "three"]) == []
+    assert features.generation() != before
+    assert features.verify(["one", "two", "three"]) == []
     assert len(shards(features)) == len(shards(features, "json")) == 1
 
 
 @pytest.fixture
 def one_shard(features):
-    """The paths of a shard of two pictures and of its index."""
+    """The paths of a shard of two images and of its index."""
     features.add(["one", "two"], FEATURES)
     return shards(features)[0], shards(features, "json")[0]
 
@@ -96,7 +99,7 @@ def one_shard(features):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda index: b"",  # what a crash of the machine can leave
+        lambda index: b"",  # as a crash of the machine can leave it
         lambda index: json.dumps(index).encode()[:-5],
         lambda index: b"\xff\xfe",
         lambda index: b"null",
@@ -109,7 +112,7 @@ def one_shard(features):
         lambda index: json.dumps({**index, "more": 1}).encode(),
     ],
 )
-def test_a_damaged_or_forged_index_does_not_count_and_touches_nothing_elsewhere(features, one_shard, change):
+def test_a_damaged_or_forged_index_does_not_count_and_touches_no_other_file(features, one_shard, change):
     shard, path = one_shard
     with open(shard, "rb") as file, open(f"{features.directory}/../precious.tfrecord", "wb") as precious:
         precious.write(file.read())
@@ -118,10 +121,10 @@ def test_a_damaged_or_forged_index_does_not_count_and_touches_nothing_elsewhere(
     with open(path, "wb") as file:
         file.write(change(index))
     assert features.index() == {}
-    assert features.check(["one", "two", "three"]) == []
-    features.identity()
-    features.clear(features.leftovers(time.time() + 1))
-    assert tf.io.gfile.listdir(features.directory) == ["identity"]
+    assert features.verify(["one", "two", "three"]) == []
+    features.delete_damaged_shards()
+    features.remove_orphans(features.orphans(time.time() + 1))
+    assert tf.io.gfile.listdir(features.directory) == ["generation"]
     assert os.path.exists(f"{features.directory}/../precious.tfrecord")
 
 
@@ -130,25 +133,25 @@ def test_an_index_of_another_name_does_not_count(features, one_shard):
     assert features.index() == {}
 
 
-def test_what_another_run_removes_while_it_is_read_does_not_count(features, one_shard, monkeypatch):
-    monkeypatch.setattr(store.tf.io.gfile, "glob", lambda pattern: [f"{features.directory}/shard-gone.json"])
+def test_an_index_that_is_deleted_while_it_is_read_does_not_count(features, one_shard, monkeypatch):
+    monkeypatch.setattr(storage, "list_names", lambda directory: ["shard-gone.json"])
     assert features.index() == {}
 
 
-def test_a_shard_that_is_removed_while_it_is_checked_is_to_be_computed_again(features, one_shard, monkeypatch):
+def test_a_shard_that_is_deleted_while_it_is_verified_is_computed_again(features, one_shard, monkeypatch):
     [name] = {features.index()["one"]}
-    length = FeatureStore._length
+    size = FeatureStore._size
 
     def remove_after(self, shard):
-        found = length(self, shard)
+        value = size(self, shard)
         tf.io.gfile.remove(one_shard[0])
-        return found
+        return value
 
-    monkeypatch.setattr(FeatureStore, "_length", remove_after)
-    assert features.check(["one"]) == [name]
+    monkeypatch.setattr(FeatureStore, "_size", remove_after)
+    assert features.verify(["one"]) == [name]
 
 
-def test_a_shard_that_is_removed_while_it_is_committed_does_not_count(features, monkeypatch):
+def test_a_shard_that_is_deleted_while_it_is_committed_does_not_count(features, monkeypatch):
     rename = tf.io.gfile.rename
 
     def remove_after(partial, path, overwrite=False):
@@ -156,52 +159,98 @@ def test_a_shard_that_is_removed_while_it_is_committed_does_not_count(features, 
         if path.endswith(".tfrecord"):
             tf.io.gfile.remove(path)
 
-    monkeypatch.setattr(store.tf.io.gfile, "rename", remove_after)
+    monkeypatch.setattr(tf.io.gfile, "rename", remove_after)
     features.add(["one", "two"], FEATURES)
     assert features.index() == {}
 
 
-def test_of_a_broken_shard_that_another_run_has_mended_meanwhile_the_new_one_stays(features, monkeypatch):
+def test_a_corrupt_shard_that_another_run_has_replaced_is_kept(features, monkeypatch):
     names = []
     for sha256 in ("one", "two"):
         features.add([sha256], FEATURES[:1])
         names.append(features.index()[sha256])
         with open(f"{features.directory}/{names[-1]}", "r+b") as file:
             file.write(b"broken")
-    sound = FeatureStore._are_sound
+    are_intact = FeatureStore._are_intact
 
-    def mend(self, used):
-        if [shard.file for shard in used] == sorted(names)[1:]:  # the first was found broken and is removed
+    def replace(self, used):
+        if [shard.file for shard in used] == sorted(names)[1:]:  # the first was found corrupt and is deleted
             for sha256, name in zip(("one", "two"), names, strict=True):
                 if name == sorted(names)[0]:
                     self.add([sha256], FEATURES[:1])
-        return sound(self, used)
+        return are_intact(self, used)
 
-    monkeypatch.setattr(FeatureStore, "_are_sound", mend)
-    assert features.check(["one", "two"]) == sorted(names)
+    monkeypatch.setattr(FeatureStore, "_are_intact", replace)
+    assert features.verify(["one", "two"]) == sorted(names)
     assert set(features.index().values()) == {sorted(names)[0]}
 
 
 @pytest.mark.parametrize("damage", ["cut", "remove"])
-def test_a_shard_that_was_cut_or_removed_renews_the_identity(features, one_shard, damage):
-    first = features.identity()
+def test_a_truncated_or_missing_shard_starts_a_new_generation(features, one_shard, damage):
+    first = features.generation()
+    features.delete_damaged_shards()
+    assert features.generation() == first
     if damage == "cut":
         os.truncate(one_shard[0], 20)
     else:
         os.remove(one_shard[0])
-    second = features.identity()
-    assert second != first  # or a cached manifest would send the Trainer to it
-    assert features.identity() == second
+    assert features.generation() == first  # asking deletes nothing
+    features.delete_damaged_shards()
+    second = features.generation()
+    assert second != first  # else a cached manifest would name it
+    features.delete_damaged_shards()
+    assert features.generation() == second
 
 
-def test_leftovers_of_killed_runs_are_told_from_what_counts_and_what_is_young(features, one_shard, exported):
+@pytest.mark.parametrize("content", [b"", b"0a", bytes(100), b"\xff"])
+def test_a_shard_with_a_damaged_index_is_deleted_and_computed_again(features, one_shard, content):
+    features.add(["three"], FEATURES[:1])
+    first = features.generation()
+    with open(one_shard[1], "wb") as file:
+        file.write(content)
+    features.delete_damaged_shards()
+    assert features.generation() != first
+    assert set(features.index()) == {"three"} and not os.path.exists(one_shard[0])
+
+
+@pytest.mark.parametrize("content", [b"", b"0a", bytes(32), b"\xff"])
+def test_a_damaged_generation_is_a_new_one(features, content):
+    first = features.generation()
+    with open(f"{features.directory}/generation", "wb") as file:
+        file.write(content)
+    second = features.generation()
+    assert re.fullmatch("[0-9a-f]{32}", second) and second != first
+    assert features.generation() == second
+
+
+def test_removing_first_invalidates_what_names_the_shards(features, monkeypatch):
+    features.add(["one"], FEATURES[:1])
+    features.add(["two"], FEATURES[:1])
+    names, first, killed_after = sorted(features.index().values()), features.generation(), []
+    remove = storage.remove
+
+    def record(path):
+        killed_after.append((features.generation() != first, *sorted(os.listdir(features.directory))))
+        remove(path)
+
+    monkeypatch.setattr(storage, "remove", record)
+    features.remove(names)
+    stems = [name.removesuffix(".tfrecord") for name in names]
+    for index, state in enumerate(killed_after):
+        assert state[0]
+        left = [f"{stem}.json" for stem in stems[index:]] + names[max(0, index - len(names)) :]
+        assert set(state[1:]) == {"generation", *left}
+    assert os.listdir(features.directory) == ["generation"]
+
+
+def test_orphans_are_neither_in_use_nor_recent(features, one_shard, exported):
     features.prepare_backbone(SETTINGS)
-    features.identity()
+    features.generation()
     for name in (
         ".shard-1.tfrecord.0a.partial",
         ".shard-1.json.0a.partial",
         ".backbone.json.0a.partial",
-        ".identity.0a.partial",
+        ".generation.0a.partial",
         "shard-1.tfrecord",
         "shard-2.json",
         "notes.txt",
@@ -211,17 +260,17 @@ def test_leftovers_of_killed_runs_are_told_from_what_counts_and_what_is_young(fe
     for name in (".backbone-0a.partial", "backbone-0a"):
         os.makedirs(f"{features.directory}/{name}/variables")
         write(f"{features.directory}/{name}/variables/index", "12345678")
-    assert features.leftovers(time.time() - 60) == {}
-    found = features.leftovers(time.time() + 60)
-    assert set(found.values()) == {5, 8}
-    features.clear(found)
-    features.clear(found)  # another was faster
-    kept = {"notes.txt", ".notes.partial", "identity", "backbone.json", known(features)["saved_model"]}
+    assert features.orphans(time.time() - 60) == {}
+    orphans = features.orphans(time.time() + 60)
+    assert set(orphans.values()) == {5, 8}
+    features.remove_orphans(orphans)
+    features.remove_orphans(orphans)  # another process was faster
+    kept = {"notes.txt", ".notes.partial", "generation", "backbone.json", description(features)["saved_model"]}
     kept |= {os.path.basename(path) for path in one_shard}
     assert set(os.listdir(features.directory)) == kept
 
 
-def test_what_another_run_has_removed_can_be_removed(features):
+def test_removing_twice_is_no_error(features):
     features.add(["one"], FEATURES[:1])
     [name] = {features.index()["one"]}
     features.remove([name])
@@ -237,34 +286,34 @@ def test_a_failed_write_leaves_nothing(features):
     assert set(features.index()) == {"one"}
 
 
-def test_the_identity_stays_until_the_directory_goes(features):
-    first = features.identity()
-    assert features.identity() == first
+def test_the_generation_lasts_until_the_directory_is_deleted(features):
+    first = features.generation()
+    assert features.generation() == first
     tf.io.gfile.rmtree(features.directory)
-    assert features.identity() != first
+    assert features.generation() != first
 
 
-SETTINGS = backbones.BackboneSettings("MobileNet", "random", 32)
+SETTINGS = FeatureExtractorSettings("MobileNet", "random", 32)
 
 
 @pytest.fixture
 def exported(monkeypatch):
-    """Stands for the real export, which has tests of its own: notes the directories, and what happens meanwhile."""
+    """Stands for the real export, which has tests of its own: records the directories, and runs steps meanwhile."""
     directories, meanwhile = [], []
 
-    def export(settings, directory):
+    def fake_export(settings, directory):
         directories.append(directory)
         tf.io.gfile.makedirs(directory)
-        write(f"{directory}/saved_model.pb")
+        write(f"{directory}/saved_model.pb", "graph")
         for step in meanwhile:
             step()
         return (2, 2), 3
 
-    monkeypatch.setattr(store.export, "export", export)
+    monkeypatch.setattr(export, "export", fake_export)
     return directories, meanwhile
 
 
-def known(features):
+def description(features):
     return json.loads(tf.io.gfile.GFile(f"{features.directory}/backbone.json").read())
 
 
@@ -276,56 +325,92 @@ def test_the_backbone_is_exported_once_and_named(features, exported):
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert len(exported[0]) == 1
-    assert known(features)["name"] == "MobileNet"
-    assert saved_models(features) == {known(features)["saved_model"]}
+    assert description(features)["name"] == "MobileNet"
+    assert saved_models(features) == {description(features)["saved_model"]}
 
 
-def test_a_backbone_whose_run_was_killed_before_it_was_named_does_not_count(features, exported):
+def test_a_backbone_is_on_the_disk_before_it_is_named(features, exported, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        storage, "sync_tree", lambda path: synced.append((path, os.path.exists(f"{features.directory}/backbone.json")))
+    )
+    features.prepare_backbone(SETTINGS)
+    assert synced == [(f"{features.directory}/{description(features)['saved_model']}", False)]
+
+
+@pytest.mark.parametrize("file", ["backbone.json", "saved_model.pb"])
+@pytest.mark.parametrize("kind", ["empty", "cut", "zeros", "gone"])
+def test_a_damaged_backbone_is_exported_again_where_features_are_left(features, exported, one_shard, file, kind):
+    features.prepare_backbone(SETTINGS)
+    features.restore_backbone(SETTINGS)
+    assert len(exported[0]) == 1
+    path = f"{features.directory}/{file}"
+    if file == "saved_model.pb":
+        path = f"{features.directory}/{description(features)['saved_model']}/{file}"
+    with open(path, "rb") as damaged:
+        content = damaged.read()
+    if kind == "gone":
+        os.remove(path)
+    else:
+        with open(path, "wb") as damaged:
+            damaged.write({"empty": b"", "cut": content[:-2], "zeros": bytes(len(content))}[kind])
+    generation = features.generation()
+    features.restore_backbone(SETTINGS)
+    assert len(exported[0]) == 2 and features.backbone() == description(features)
+    assert features.generation() == generation and set(features.index()) == {"one", "two"}
+
+
+def test_without_features_a_backbone_is_left_to_the_extractor(features, exported):
+    features.restore_backbone(SETTINGS)
+    assert exported[0] == []
+
+
+def test_an_unnamed_backbone_of_a_killed_run_does_not_count(features, exported):
     features.prepare_backbone(SETTINGS)
     tf.io.gfile.remove(f"{features.directory}/backbone.json")
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert len(exported[0]) == 2
-    assert known(features)["saved_model"] in saved_models(features)
+    assert description(features)["saved_model"] in saved_models(features)
 
 
-@pytest.mark.parametrize("left", ["", "[]", '{"saved_model": "../elsewhere"}', '{"saved_model": "backbone-gone"}'])
-def test_what_a_crash_has_left_of_a_backbone_is_exported_again(features, exported, left):
+@pytest.mark.parametrize("content", ["", "[]", '{"saved_model": "../elsewhere"}', '{"saved_model": "backbone-gone"}'])
+def test_a_half_written_backbone_is_exported_again(features, exported, content):
     features.prepare_backbone(SETTINGS)
     elsewhere = f"{features.directory}/../elsewhere"
     tf.io.gfile.makedirs(elsewhere)
     write(f"{elsewhere}/saved_model.pb")
-    write(f"{features.directory}/backbone.json", left)
+    write(f"{features.directory}/backbone.json", content)
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert len(exported[0]) == 2
-    assert features.backbone() == known(features)
+    assert features.backbone() == description(features)
 
 
-def test_of_two_runs_that_export_at_once_the_second_takes_the_firsts(features, exported):
+def test_the_first_of_two_concurrent_exports_serves_both(features, exported):
     directories, meanwhile = exported
     answers = []
 
     def other_run():
         meanwhile.clear()
         answers.append(FeatureStore(features.directory).prepare_backbone(SETTINGS))
-        answers.append(known(features))
+        answers.append(description(features))
 
     meanwhile.append(other_run)
     answers.append(features.prepare_backbone(SETTINGS))
     assert len(directories) == 2
     assert answers[0] == answers[2] == ((2, 2), 3)
-    assert known(features) == answers[1]
+    assert description(features) == answers[1]
     assert saved_models(features) == {answers[1]["saved_model"]}
 
 
-def test_a_run_that_names_its_backbone_in_the_same_moment_leaves_the_others_in_place(features, exported, monkeypatch):
-    write, named = store.write_text, []
+def test_two_backbones_named_at_the_same_moment_both_stay(features, exported, monkeypatch):
+    write, named = storage.write_json, []
 
     def write_after_another(path, text):
-        monkeypatch.setattr(store, "write_text", write)
+        monkeypatch.setattr(storage, "write_json", write)
         FeatureStore(features.directory).prepare_backbone(SETTINGS)
-        named.append(known(features)["saved_model"])
+        named.append(description(features)["saved_model"])
         write(path, text)
 
-    monkeypatch.setattr(store, "write_text", write_after_another)
+    monkeypatch.setattr(storage, "write_json", write_after_another)
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
-    assert {*named, known(features)["saved_model"]} == saved_models(features)
+    assert {*named, description(features)["saved_model"]} == saved_models(features)

@@ -1,8 +1,11 @@
+import re
+
 import pytest
 import tensorflow as tf
 
 from components.pusher import push
 from components.pusher.push import newest_version
+from components.shared.locks import exclusive
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def content(directory):
     return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 
-def test_a_model_becomes_a_version_that_tensorflow_serving_takes(model, serving):
+def test_a_model_becomes_a_version_that_tensorflow_serving_loads(model, serving):
     version, is_new = push.push(str(model), str(serving))
     assert is_new and version.isdecimal()
     assert content(serving / version) == content(model)
@@ -55,6 +58,24 @@ def test_a_model_pushed_again_after_another_is_a_new_version(model, serving):
     assert is_new and len(list(serving.iterdir())) == 3
 
 
+def test_a_damaged_version_is_pushed_again(model, serving):
+    first, _ = push.push(str(model), str(serving))
+    (serving / first / "saved_model.pb").write_bytes(b"")
+    second, is_new = push.push(str(model), str(serving))
+    assert is_new and content(serving / second) == content(model)
+
+
+def test_a_version_is_on_the_disk_before_it_has_its_number(model, serving, monkeypatch):
+    events, rename = [], tf.io.gfile.rename
+    monkeypatch.setattr(push.storage, "sync", lambda path: events.append(path.replace(str(serving), "serving")))
+    monkeypatch.setattr(tf.io.gfile, "rename", lambda old, new: (rename(old, new), events.append("rename")))
+    push.push(str(model), str(serving))
+    partial = events[-4]
+    assert re.fullmatch(r"serving/\.\d+\.\w+\.partial", partial)
+    assert {f"{partial}/saved_model.pb", f"{partial}/variables/variables.index"} < set(events[:-4])
+    assert events[-3:] == ["serving", "rename", "serving"]
+
+
 def test_a_push_that_fails_leaves_nothing(model, serving, monkeypatch):
     real, copied = tf.io.gfile.copy, []
 
@@ -70,7 +91,28 @@ def test_a_push_that_fails_leaves_nothing(model, serving, monkeypatch):
     assert list(serving.iterdir()) == []
 
 
-def test_what_a_killed_push_left_is_no_version(serving):
+def test_the_leftovers_of_a_killed_push_are_no_version(serving):
     (serving / ".17.abc.partial").mkdir(parents=True)
     assert newest_version(str(serving)) is None
     assert newest_version(str(serving / "nowhere")) is None
+
+
+def test_the_leftovers_of_a_killed_push_are_deleted_unless_it_is_still_going_on(model, serving):
+    push.push(str(model), str(serving))
+    leftover = serving / ".17.abc.partial"
+    leftover.mkdir()
+    (leftover / "saved_model.pb").touch()
+    with exclusive(str(serving)):
+        push.remove_leftovers(str(serving))
+        assert leftover.exists()
+    push.remove_leftovers(str(serving))
+    assert len(list(serving.iterdir())) == 1
+    push.remove_leftovers(str(serving / "nowhere"))
+
+
+def test_a_saved_model_is_found_in_itself_or_in_its_newest_version(model, serving):
+    assert push.saved_model_in(str(model)) == str(model)
+    assert push.saved_model_in(str(serving)) is None
+    version, _ = push.push(str(model), str(serving))
+    (serving / "99999999999").mkdir()  # nothing in it
+    assert push.saved_model_in(str(serving)) == str(serving / version)

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.features import Manifest, serialize
 from components.report import attention
-from tests.components.report.material import decoded
+from components.shared.features import Manifest
+from components.shared.shard_format import serialize
+from tests.components.report.factories import decode_weights
 
-# (3, 1, 2): maps of one row and two columns, of two words and of what is not said
+# (3, 1, 2): maps of one row and two columns, for two words and a step after the end
 WEIGHTS = np.array([[[0.0, 0.2]], [[0.4, 0.1]], [[9.0, 9.0]]], np.float32)
 
 
@@ -19,38 +20,38 @@ def manifest(tmp_path) -> Manifest:
     return Manifest("print", str(tmp_path), (1, 2), 1, {"shard-1.tfrecord": names})
 
 
-def saved(tmp_path, name: str) -> str:
+def save_model(tmp_path, name: str) -> str:
     @tf.function(input_signature=[tf.TensorSpec([None, 2, 1], tf.float16, "features")])
-    def looks(features):
+    def attend(features):
         captions = tf.gather(tf.constant(["a dog", "two cats", "never"]), tf.cast(features[:, 0, 0], tf.int32))
         return {"caption": captions, "attention": tf.repeat(tf.constant(WEIGHTS)[None], tf.shape(features)[0], 0)}
 
     module = tf.Module()
-    module.looks = looks
-    tf.saved_model.save(module, str(tmp_path / "model"), signatures={name: looks})
+    module.attend = attend
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={name: attend})
     return str(tmp_path / "model")
 
 
-def test_the_maps_of_each_word_are_kept(manifest, tmp_path):
-    found = attention.read(saved(tmp_path, "attention_from_features"), manifest, ["a.jpg", "b.jpg", "copy.jpg"])
+def test_each_word_of_a_caption_has_its_map(manifest, tmp_path):
+    found = attention.read(save_model(tmp_path, "attention_from_features"), manifest, ["a.jpg", "b.jpg", "copy.jpg"])
     assert {name: maps.words for name, maps in found.items()} == {
         "a.jpg": ["a", "dog"],
         "copy.jpg": ["a", "dog"],
         "b.jpg": ["two", "cats"],
     }
-    np.testing.assert_array_equal(decoded(found["b.jpg"].weights), [0, 128, 255, 64])
+    np.testing.assert_array_equal(decode_weights(found["b.jpg"].weights), [0, 128, 255, 64])
 
 
-def test_a_model_that_can_not_tell_has_no_maps(manifest, tmp_path):
-    assert attention.read(saved(tmp_path, "serving_default"), manifest, ["a.jpg"]) == {}
+def test_a_model_without_the_signature_has_no_maps(manifest, tmp_path):
+    assert attention.read(save_model(tmp_path, "serving_default"), manifest, ["a.jpg"]) == {}
 
 
-def test_no_more_maps_are_kept_than_fit():
-    maps = {name: attention.of_caption("a dog", WEIGHTS) for name in ("a", "b", "c")}
+def test_maps_are_truncated_to_a_size_in_bytes():
+    maps = {name: attention.from_weights("a dog", WEIGHTS) for name in ("a", "b", "c")}
     size = len(maps["a"].weights)
-    assert list(attention.within(maps, 2 * size)) == ["a", "b"]
-    assert attention.within(maps, 3 * size) == maps and attention.within(maps, size - 1) == {}
+    assert list(attention.truncate_to_bytes(maps, 2 * size)) == ["a", "b"]
+    assert attention.truncate_to_bytes(maps, 3 * size) == maps and attention.truncate_to_bytes(maps, size - 1) == {}
 
 
 def test_a_caption_without_words_has_an_empty_map():
-    assert attention.of_caption("", WEIGHTS) == attention.Maps([], "")
+    assert attention.from_weights("", WEIGHTS) == attention.AttentionMaps([], "")

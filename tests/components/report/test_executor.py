@@ -8,24 +8,24 @@ import tensorflow as tf
 from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
-from components import records
-from components.features import Manifest
-from components.report import component, executor, page
-from tests.components.report.material import jpeg, material, picture
-from tests.past import Past
+from components.report import driver, executor, page
+from components.shared import records
+from components.shared.features import Manifest
+from tests.components.report.factories import evaluation, image, jpeg, report_data
+from tests.fake_mlmd import FakeMlmd
 
 
-def artifact(kind, uri: pathlib.Path, artifact_id: int = 0):
-    made = kind()
-    made.uri, made.id = str(uri), artifact_id
+def artifact(artifact_type, uri: pathlib.Path, artifact_id: int = 0):
+    new = artifact_type()
+    new.uri, new.id = str(uri), artifact_id
     uri.mkdir(parents=True, exist_ok=True)
-    return made
+    return new
 
 
 @pytest.fixture
 def inputs(tmp_path) -> dict:
-    """What the steps before have written, about three pictures."""
-    made = {
+    """The outputs of the steps before, for three images."""
+    artifacts = {
         "examples": artifact(standard_artifacts.Examples, tmp_path / "examples"),
         "rejects": artifact(records.Rejects, tmp_path / "rejects"),
         "features": artifact(records.Features, tmp_path / "features"),
@@ -33,25 +33,25 @@ def inputs(tmp_path) -> dict:
         "model_run": artifact(standard_artifacts.ModelRun, tmp_path / "model_run"),
         "evaluation": artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation"),
     }
-    made["examples"].set_string_custom_property(records.DATA_ROOT, str(tmp_path / "data"))
-    made["examples"].set_string_custom_property(records.COUNTS, json.dumps(material(3).counts))
-    (tmp_path / "data" / "pictures").mkdir(parents=True)
-    for number in range(2):  # the third is gone
-        (tmp_path / "data" / picture(number)["image_uri"]).write_bytes(jpeg(number))
-    (tmp_path / "rejects" / "rejects.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in material(3).rejects))
+    artifacts["examples"].set_string_custom_property(records.DATA_ROOT, str(tmp_path / "data"))
+    artifacts["examples"].set_string_custom_property(records.COUNTS, json.dumps(report_data(3).counts))
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    for number in range(2):  # the third is missing
+        (tmp_path / "data" / image(number)["image_uri"]).write_bytes(jpeg(number))
+    (tmp_path / "rejects" / "rejects.jsonl").write_text("".join(f"{json.dumps(r)}\n" for r in report_data(3).rejects))
     (tmp_path / "store").mkdir()
-    Manifest("print", str(tmp_path / "store"), (4, 4), 1, {}).save(made["features"].uri)
+    Manifest("print", str(tmp_path / "store"), (4, 4), 1, {}).save(artifacts["features"].uri)
     module = tf.Module()
     signature = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([], tf.float32, "x")])
     tf.saved_model.save(module, str(tmp_path / "model" / "Format-Serving"), signatures={"other": signature})
-    (tmp_path / "evaluation" / "evaluation.json").write_text(json.dumps(material(3).evaluation))
-    (tmp_path / "evaluation" / "pictures.json").write_text(json.dumps([picture(number) for number in range(3)]))
-    return {key: [value] for key, value in made.items()}
+    (tmp_path / "evaluation" / "evaluation.json").write_text(json.dumps(evaluation(3)))
+    (tmp_path / "evaluation" / "images.json").write_text(json.dumps([image(number) for number in range(3)]))
+    return {key: [value] for key, value in artifacts.items()}
 
 
 def write(inputs: dict, tmp_path: pathlib.Path, uri: str) -> records.Report:
     report = artifact(records.Report, tmp_path / "report")
-    lineage = json.dumps(material(3).lineage)
+    lineage = json.dumps(report_data(3).lineage)
     executor.Executor().Do(inputs, {"report": [report]}, {executor.EVALUATION_URI: uri, executor.LINEAGE: lineage})
     return report
 
@@ -65,64 +65,85 @@ def test_the_report_is_gathered_and_written(inputs, tmp_path):
     assert report.get_string_custom_property(records.DECISION) == ""
 
 
-def test_models_trained_side_by_side_have_their_curves_in_one_chart(inputs, tmp_path):
+def test_comparison_models_have_their_curves_in_the_same_chart(inputs, tmp_path):
     inputs["model_run"][0].id = 1
-    inputs["other_model_runs"] = [artifact(standard_artifacts.ModelRun, tmp_path / "other_run", 2)]
-    for key, name in (("model_run", "transformer"), ("other_model_runs", "attention")):
+    inputs["comparison_model_runs"] = [artifact(standard_artifacts.ModelRun, tmp_path / "comparison_run", 2)]
+    for key, name in (("model_run", "transformer"), ("comparison_model_runs", "gru")):
         [run] = inputs[key]
-        run.set_string_custom_property(records.MODEL_NAME, name)
+        run.set_string_custom_property(records.MODEL_LABEL, name)
         with tf.summary.create_file_writer(f"{run.uri}/logs/train").as_default():
             for epoch in range(3):
                 tf.summary.scalar("epoch_loss", 3.0 - epoch, step=epoch)
     write(inputs, tmp_path, inputs["evaluation"][0].uri)
     html = (tmp_path / "report" / "report.html").read_text()
-    assert "transformer train 1</span>" in html and "attention train 1</span>" in html
+    assert "transformer train 1</span>" in html and "gru train 1</span>" in html
 
 
-def test_where_there_is_a_report_about_the_model_it_is_left_as_it_is(inputs, tmp_path):
+def test_a_model_with_a_report_gets_no_second_one(inputs, tmp_path):
     report = write(inputs, tmp_path, "")
     assert report.get_string_custom_property(records.DECISION) == records.UNCHANGED
     assert not list((tmp_path / "report").iterdir())
 
 
-def test_the_driver_hands_over_the_lineage_but_no_more_of_it_than_fits(monkeypatch):
-    monkeypatch.setattr(page, "MOST_STEPS", 5)
-    past = Past()
-    models = [past.artifact("Model")]
-    for _ in range(10):  # each begins with the weights of the one before
-        models.append(past.artifact("Model"))
-        past.execute("Trainer", {"base_model": models[-2]}, {"model": models[-1]})
-    evaluation = past.artifact("ModelEvaluation", decision="refused", candidate_id=models[-1])
-    past.execute("BleuEvaluator", {"model": models[-1]}, {"evaluation": evaluation})
-    given = standard_artifacts.ModelEvaluation()
-    given.set_mlmd_artifact(past.store.get_artifacts_by_id([evaluation])[0])
+def test_the_driver_truncates_a_long_lineage(monkeypatch):
+    monkeypatch.setattr(page, "MAX_STEPS", 5)
+    fake_mlmd = FakeMlmd()
+    models = [fake_mlmd.artifact("Model")]
+    for _ in range(10):  # each starts from the weights of the one before
+        models.append(fake_mlmd.artifact("Model"))
+        fake_mlmd.execute("Trainer", {"base_model": models[-2]}, {"model": models[-1]})
+    evaluation = fake_mlmd.artifact("ModelEvaluation", decision="rejected", candidate_id=models[-1])
+    fake_mlmd.execute("BleuEvaluator", {"model": models[-1]}, {"evaluation": evaluation})
+    artifact = standard_artifacts.ModelEvaluation()
+    artifact.set_mlmd_artifact(fake_mlmd.store.get_artifacts_by_id([evaluation])[0])
     handle = mock.MagicMock()
-    handle.__enter__.return_value.store = past.store
-    info = data_types.ExecutionInfo(input_dict={"evaluation": [given]}, exec_properties={})
-    component.Driver(handle).run(info)
+    handle.__enter__.return_value.store = fake_mlmd.store
+    info = data_types.ExecutionInfo(input_dict={"evaluation": [artifact]}, exec_properties={})
+    driver.Driver(handle).run(info)
     nodes = [step["node"] for step in json.loads(info.exec_properties[executor.LINEAGE])]
     assert nodes == ["Trainer"] * 4 + ["BleuEvaluator"]
 
 
-def test_without_the_driver_the_lineage_is_missing_alone(inputs, tmp_path):
+def test_without_the_driver_only_the_lineage_is_missing(inputs, tmp_path):
     report = artifact(records.Report, tmp_path / "report")
     executor.Executor().Do(inputs, {"report": [report]}, {})
     html = (tmp_path / "report" / "report.html").read_text()
     assert html.count('"jpeg"') == 2 and "Execution" not in html
 
 
-def test_too_many_pictures_are_chosen_by_hash(monkeypatch):
-    monkeypatch.setattr(executor, "MOST_PICTURES", 10)
-    pictures = [picture(number) for number in range(50)]
-    shown = executor.chosen(pictures)
-    assert len(shown) == 10 and shown != pictures[:10]
+def test_an_evaluation_of_version_0_1_has_a_report(inputs, tmp_path):
+    directory = tmp_path / "evaluation"
+    metric = {"value": 0.5, "low": 0.25, "high": 0.75}
+    metrics = {"bleu_4": metric, "cider": metric, "length": metric, "vocabulary": metric}
+    rules = [{"rule": "min_gain", "value": -0.1, "wanted": 0.0, "met": False, "text": "gain over the baseline"}]
+    old = {
+        "decision": "refused", "reasons": ["missed: gain over the baseline"], "rules": rules, "notes": [],
+        "baseline": "/b", "candidate": "/c", "model_name": "transformer", "pictures": 3, "test_set": "0123",
+        "metrics": {"bleu_4": 0.5, "length": 0.5}, "baseline_metrics": None,
+        "models": {"candidate": metrics, "baseline": metrics},
+        "gains": {"baseline": {name: metric | {"p": 0.5} for name in metrics}},
+        "slices": [{"field": "objects", "value": "1", "pictures": 2, "models": {"candidate": metrics}}],
+    }  # fmt: skip
+    (directory / "evaluation.json").write_text(json.dumps(old))
+    (directory / "images.json").rename(directory / "pictures.json")
+    write(inputs, tmp_path, str(directory))
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert 'id="decision">rejected<' in html and "<td>min_bleu_4_improvement</td>" in html
+    assert "<td>mean caption length</td>" in html and html.count('"caption":') == 9
+
+
+def test_too_many_images_are_sampled_by_hash(monkeypatch):
+    monkeypatch.setattr(executor, "MAX_IMAGES", 10)
+    images = [image(number) for number in range(50)]
+    shown = executor.sample_images(images)
+    assert len(shown) == 10 and shown != images[:10]
     rng = np.random.default_rng(0)
-    assert executor.chosen([pictures[row] for row in rng.permutation(50)]) == shown
-    assert executor.chosen(pictures[:10]) == pictures[:10]
+    assert executor.sample_images([images[row] for row in rng.permutation(50)]) == shown
+    assert executor.sample_images(images[:10]) == images[:10]
 
 
-def test_pictures_with_too_much_text_are_left_out(monkeypatch):
-    pictures = [picture(number) for number in range(50)]
-    size = len(json.dumps(pictures[10]).encode())
+def test_images_with_too_much_text_are_left_out(monkeypatch):
+    images = [image(number) for number in range(50)]
+    size = len(json.dumps(images[10]).encode())
     monkeypatch.setattr(executor, "TEXT_BYTES", 5 * size)
-    assert 4 <= len(executor.chosen(pictures)) <= 6
+    assert 4 <= len(executor.sample_images(images)) <= 6

@@ -10,15 +10,15 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public import tfxio
 
-from components import records
+from components.shared import records
 from components.tokenizer import preprocessing
-from tests.material import ROOT
+from tests.factories import ROOT
 
 TRAIN = {
     "a": ["A dog runs .", "Two dogs run in the snow !"],
     "b": ["The dog", "A dog sleeps", "a dog"],
 }
-CONFIG = {preprocessing.VOCABULARY_SIZE: 4, preprocessing.COVERAGE: 0.8, "source": "x"}
+CONFIG = {"vocabulary_size": 4, "max_length_quantile": 0.8, "code": "0123"}
 
 
 def serialize(image_id: str, captions: list[str]) -> bytes:
@@ -73,24 +73,24 @@ def test_ids_frame_every_caption(transform):
     assert ids == [[[2, 5, 4, 3, 0], [2, 4, 1, 5, 3]]]
 
 
-def test_a_long_caption_is_cut_and_does_not_end(transform):
+def test_a_long_caption_is_truncated_without_an_end_token(transform):
     _, apply = transform
     assert apply({"x": ["a dog a dog a dog"]})[records.IDS].to_list() == [[[2, 5, 4, 5, 4]]]
 
 
-def test_pictures_keep_their_number_of_captions(transform):
+def test_images_keep_their_number_of_captions(transform):
     _, apply = transform
     out = apply({"x": ["a"], "y": ["a dog", "dog", "a"]})
     assert out[records.IDS].row_lengths().numpy().tolist() == [1, 3]
     assert out[records.IMAGE_ID].numpy().tolist() == [b"x", b"y"]
 
 
-def test_references_are_whole_and_never_unknown(transform):
+def test_references_are_in_full_and_never_unknown(transform):
     _, apply = transform
     references = tf.RaggedTensor.from_sparse(
         apply({"x": ["A zebra, far away , sleeps in 2 trees !"]})[records.REFERENCES]
     )
-    assert references.to_list() == [[b"a zebra far away sleeps in trees"]]
+    assert references.to_list() == [[b"a zebra far away sleeps in 2 trees"]]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_references_are_whole_and_never_unknown(transform):
         (6, [[2, 7, 8, 3, 0, 0], [2, 9, 3, 0, 0, 0], [2, 3, 0, 0, 0, 0]]),
     ],
 )
-def test_frame(length, expected):
+def test_captions_are_framed_padded_and_truncated(length, expected):
     words = tf.ragged.constant([[7, 8], [9], []], dtype=tf.int64)
     framed = preprocessing.frame(words, tf.constant(length, tf.int64))
     np.testing.assert_array_equal(framed, expected)

@@ -1,85 +1,169 @@
 import os
+import time
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from components.trainer.checkpoints import KEPT_DAYS, STATE, Checkpoints
+from components.trainer.checkpoints import (
+    RETENTION_DAYS,
+    STATE,
+    CheckpointManager,
+    UnreadableCheckpoint,
+    checkpoints_of,
+    remove,
+)
 
 
 def variables(*values):
     return [keras.Variable(np.array(value, np.float32)) for value in values]
 
 
-def values(these):
-    return [np.array(each).tolist() for each in these]
+def values_of(variables):
+    return [np.array(variable).tolist() for variable in variables]
 
 
-def test_what_was_saved_comes_back(tmp_path):
-    Checkpoints(str(tmp_path / "one")).save(variables([1, 2], 3), {"epoch": 4, "history": [{"loss": 0.1}]}, [])
+def test_restore_returns_what_was_saved(tmp_path):
+    state = {"epoch": 4, "history": [{"loss": 0.1}]}
+    CheckpointManager(str(tmp_path / "key")).save(variables([1, 2], 3), state, [])
     new = variables([0, 0], 0)
-    assert Checkpoints(str(tmp_path / "one")).restore(new) == {"epoch": 4, "history": [{"loss": 0.1}]}
-    assert values(new) == [[1, 2], 3]
+    assert CheckpointManager(str(tmp_path / "key")).restore(new) == state
+    assert values_of(new) == [[1, 2], 3]
 
 
-def test_where_nothing_is_there_is_nothing_to_go_on_from(tmp_path):
+def test_restore_without_a_checkpoint_changes_nothing(tmp_path):
     new = variables(5)
-    assert Checkpoints(str(tmp_path / "none")).restore(new) is None
-    assert values(new) == [5]
+    assert CheckpointManager(str(tmp_path / "key")).restore(new) is None
+    assert values_of(new) == [5]
 
 
-def test_a_save_that_is_killed_leaves_the_one_before(tmp_path, monkeypatch):
-    checkpoints = Checkpoints(str(tmp_path / "one"))
+def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
     checkpoints.save(variables(1), {"epoch": 1}, [])
 
-    def die(*_, **__):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(np, "savez", die)
+    monkeypatch.setattr(np, "savez", interrupt)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(variables(2), {"epoch": 2}, [])
     new = variables(0)
-    assert checkpoints.restore(new) == {"epoch": 1} and values(new) == [1]
-    assert os.listdir(tmp_path / "one") == [STATE]
+    assert checkpoints.restore(new) == {"epoch": 1} and values_of(new) == [1]
+    assert os.listdir(tmp_path / "key") == [STATE]
 
 
-def test_weights_of_several_epochs_have_a_mean(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path / "one"))
+def test_load_weights_averages_epochs(tmp_path):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
     for name, value in (("1", [2, 4]), ("3", [4, 8])):
         checkpoints.save_weights(name, variables(value))
     new = variables([0, 0])
     checkpoints.load_weights(["1", "3"], new)
-    assert values(new) == [[3, 6]]
+    assert values_of(new) == [[3, 6]]
     checkpoints.load_weights(["3"], new)
-    assert values(new) == [[4, 8]]
+    assert values_of(new) == [[4, 8]]
 
 
-def test_weights_that_are_lost_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has lost the weights of epoch 7: remove it, and run again"):
-        Checkpoints(str(tmp_path / "one")).load_weights(["7"], variables(0))
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(UnreadableCheckpoint, match=r"key/weights-7.npz is damaged or gone: run again"):
+        CheckpointManager(str(tmp_path / "key")).load_weights(["7"], variables(0))
 
 
-def test_a_save_removes_the_weights_that_are_not_wanted_any_more(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path / "one"))
+def damage(path, kind: str) -> None:
+    content = path.read_bytes()
+    if kind == "gone":
+        path.unlink()
+    else:
+        zeros = bytes(len(content))
+        path.write_bytes({"empty": b"", "cut": content[:-30], "zeros": zeros, "half": content[:150]}[kind])
+
+
+@pytest.mark.parametrize("file", [STATE, "weights-2.npz"])
+@pytest.mark.parametrize("kind", ["empty", "cut", "zeros", "half", "gone"])
+def test_a_training_with_a_damaged_checkpoint_starts_anew(tmp_path, caplog, file, kind):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
+    checkpoints.save_weights("2", variables([1, 2]))
+    checkpoints.save(variables([1, 2]), {"epoch": 2}, ["2"])
+    damage(tmp_path / "key" / file, kind)
+    new = variables([0, 0])
+    assert checkpoints.restore(new) is None
+    assert values_of(new) == [[0, 0]]
+    if (file, kind) != (STATE, "gone"):
+        assert f"{tmp_path}/key/{file} is damaged or gone: this training starts anew" in caplog.text
+    checkpoints.save_weights("1", variables([3, 4]))
+    checkpoints.save(variables([3, 4]), {"epoch": 1}, ["1"])
+    assert checkpoints.restore(new) == {"epoch": 1} and values_of(new) == [[3, 4]]
+
+
+def test_a_checkpoint_that_cannot_be_read_for_the_moment_is_kept(tmp_path, monkeypatch):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
+    checkpoints.save(variables(1), {"epoch": 1}, [])
+
+    def fail(*_, **__):
+        raise tf.errors.UnavailableError(None, None, "the network is down")
+
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(tf.errors.UnavailableError):
+        checkpoints.restore(variables(0))
+
+
+def test_save_deletes_weights_that_are_not_kept(tmp_path):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
     for name in "123":
         checkpoints.save_weights(name, variables(1))
     checkpoints.save(variables(1), {}, ["2"])
-    assert sorted(os.listdir(tmp_path / "one")) == [STATE, "weights-2.npz"]
+    assert sorted(os.listdir(tmp_path / "key")) == [STATE, "weights-2.npz"]
 
 
-def test_an_array_that_would_run_code_is_refused(tmp_path):
-    checkpoints = Checkpoints(str(tmp_path / "one"))
+def test_pickled_arrays_are_refused(tmp_path):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
     os.makedirs(checkpoints.directory)
     np.savez(os.path.join(checkpoints.directory, STATE), v0=np.array([{}], object), allow_pickle=True)
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        checkpoints.restore(variables(1))
+    assert checkpoints.restore(variables(1)) is None  # damaged, and nothing was executed
 
 
-def test_the_end_removes_its_own_files_and_what_was_left_long_ago(tmp_path):
-    names = ("ours", "theirs", "old")
-    ours, theirs, old = (Checkpoints(str(tmp_path / name)) for name in names)
-    for each in (ours, theirs, old):
-        each.save(variables(1), {}, [])
-    os.utime(tmp_path / "old" / STATE, (0, 60.0 * 60 * 24 * KEPT_DAYS))
-    ours.remove()
-    assert os.listdir(tmp_path) == ["theirs"]
+def age(path, days: float) -> None:
+    """Makes a directory with its files look older."""
+    then = time.time() - days * 24 * 3600
+    for each in (*path.iterdir(), path):
+        os.utime(each, (then, then))
+
+
+def test_remove_deletes_own_files_and_abandoned_ones(tmp_path):
+    for name in ("own", "other", "abandoned"):
+        CheckpointManager(str(tmp_path / name)).save(variables(1), {}, [])
+    (tmp_path / "killed before its first checkpoint").mkdir()
+    CheckpointManager(str(tmp_path / "of best weights alone")).save_weights("1", variables(1))
+    age(tmp_path / "abandoned", RETENTION_DAYS + 1)
+    age(tmp_path / "killed before its first checkpoint", RETENTION_DAYS + 1)
+    age(tmp_path / "of best weights alone", RETENTION_DAYS + 1)
+    age(tmp_path / "other", RETENTION_DAYS - 1)
+    remove(str(tmp_path / "own"))
+    assert os.listdir(tmp_path) == ["other"]
+    remove(str(tmp_path / "own"))
+
+
+def test_a_recent_file_keeps_a_directory(tmp_path):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
+    checkpoints.save(variables(1), {}, [])
+    age(tmp_path / "key", RETENTION_DAYS + 1)
+    checkpoints.save_weights("1", variables(1))
+    remove(str(tmp_path / "own"))
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_two_equal_trainings_at_once_have_a_directory_each(tmp_path):
+    with checkpoints_of("key", str(tmp_path)) as first, checkpoints_of("key", str(tmp_path)) as second:
+        for checkpoints, value in ((first, 1), (second, 2)):
+            checkpoints.save_weights("1", variables(value))
+            checkpoints.save(variables(value), {"epoch": value}, ["1"])
+        first.save(variables(3), {"epoch": 3}, [])  # deletes its own weights alone
+        remove(first.directory)  # both are still in use
+        remove(second.directory)
+        new = variables(0)
+        assert second.restore(new) == {"epoch": 2} and first.restore(new) == {"epoch": 3}
+    remove(first.directory)
+    with checkpoints_of("key", str(tmp_path)) as third:  # the second was killed: it is resumed
+        assert third.directory == second.directory and third.restore(new) == {"epoch": 2}
+    with checkpoints_of("other", str(tmp_path)) as other:
+        assert other.restore(new) is None

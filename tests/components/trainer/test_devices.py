@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -7,74 +8,87 @@ import pytest
 import tensorflow as tf
 
 from components.trainer import devices
-from tests.material import ROOT
+from tests.factories import ROOT
 
-# a process of its own, since logical devices are made before TensorFlow has started
+# run in a process of its own, since logical devices are configured before TensorFlow starts
 TWO_CPUS = """
 import json, pathlib, sys
 import tests  # before TensorFlow: it imports IPython, which puts another package of this name on the path
+import numpy as np
 import tensorflow as tf
 [cpu] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from components.trainer import devices
+from components.trainer.settings import OptimizerSettings
 from tests.components.trainer.store import write_store
 directory = pathlib.Path(sys.argv[1])
 """
 CURVES = f"""
 {TWO_CPUS}
-from components.trainer.optimization import OptimizerSettings
-from tests.components.trainer.test_loop import PICTURES, curves, make
-store = write_store(directory / "store", {{"shard-1.tfrecord": PICTURES}})
-optimizer, told = OptimizerSettings(**json.loads(sys.argv[2])), []
-for asked in (0, 1):
-    strategy = devices.strategy(asked)
+from tests.components.trainer.test_loop import IMAGES, curves, make_loop
+store = write_store(directory / "store", [IMAGES])
+optimizer, results, moments = OptimizerSettings(**json.loads(sys.argv[2])), [], []
+for max_gpus in (0, 1):
+    strategy = devices.strategy(max_gpus)
     with strategy.scope():
-        loop = make(store, directory / str(asked), epochs=6, optimizer=optimizer)
-        told.append([strategy.num_replicas_in_sync, curves(loop.run())])
-print(json.dumps(told))
+        loop = make_loop(store, directory / str(max_gpus), epochs=4, optimizer=optimizer)
+        results.append([strategy.num_replicas_in_sync, curves(loop.run())])
+        moments.append(np.concatenate([np.ravel(moment) for moment in loop.optimizer._momentums]))
+difference, norm = (float(np.linalg.norm(vector)) for vector in (moments[0] - moments[1], moments[1]))
+print(json.dumps([*results, difference / norm]))
 """
 MODELS = f"""
 {TWO_CPUS}
 from components.trainer import training
-from components.trainer.checkpoints import Checkpoints
-from tests.components.trainer.test_training import IDS, PICTURES, SETTINGS, WORDS
-manifest, _ = write_store(directory / "store", {{"shard-1.tfrecord": PICTURES}})
-(directory / "vocabulary").write_text("\\n".join(WORDS))
-data = training.Data(manifest, {{"train": IDS, "eval": IDS}}, str(directory / "vocabulary"))
-for name in ("transformer", "attention"):
-    settings, logs = SETTINGS | {{"model": name, "epochs": 2, "select_by": "loss"}}, str(directory / name)
-    with devices.strategy().scope():
-        training.fit(training.build(settings, data), data, settings, Checkpoints(logs), logs)
-    print(name)
+from components.trainer.checkpoints import CheckpointManager
+from components.trainer.data import TrainingData
+from tests.components.trainer.factories import GRU, TRANSFORMER, trainer_settings
+from tests.components.trainer.test_training import IDS, IMAGES, WORDS
+manifest, _ = write_store(directory / "store", [IMAGES])
+data = TrainingData(manifest, {{"train": IDS, "eval": IDS}}, WORDS)
+for model in (TRANSFORMER, GRU):
+    path = str(directory / model.name)
+    training.train(data, trainer_settings(model=model, epochs=2), CheckpointManager(path), path, None)
+    print(model.name)
 """
 
 
 def run(script: str, *arguments: str) -> str:
-    """The last line that a script prints."""
+    """Runs a script and returns the last line that it prints."""
     command = [sys.executable, "-c", script, *arguments]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.splitlines()[-1]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("optimizer", [{"warmup": 10}, {"warmup": 10, "clip_norm": 0.1, "weight_decay": 0.1}])
-def test_two_devices_have_the_loss_curve_of_one(tmp_path, optimizer):
-    (replicas, two), (alone, one) = json.loads(run(CURVES, str(tmp_path), json.dumps(optimizer)))
-    assert (replicas, alone) == (2, 1)
+# Steps so small that rounding, which differs from processor to processor, cannot grow: with Adam's epsilon of 1e-9 a
+# gradient that is 0 but for rounding, as that of the attention keys' biases is, moves its weights by whole steps. For
+# the same reason gradients are compared, by their moments, and not weights. The decay is so large that it shows.
+SMALL_STEPS = {"warmup_steps": 2, "peak_learning_rate": 1e-3}
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"grad_clip_norm": 0.1, "weight_decay": 10.0}])
+def test_two_devices_train_as_one(tmp_path, optimizer):
+    script = run(CURVES, str(tmp_path), json.dumps(SMALL_STEPS | optimizer))
+    (num_two, two), (num_one, one), difference = json.loads(script)
+    assert (num_two, num_one) == (2, 1)
     np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert difference < 1e-4
 
 
 def test_two_devices_train_one_model_after_another(tmp_path):
-    assert run(MODELS, str(tmp_path)) == "attention"
+    assert run(MODELS, str(tmp_path)) == "gru"
 
 
-def test_more_devices_than_there_are_is_an_error():
-    with pytest.raises(ValueError, match=r"trainer.devices: 99 are asked for, and there are \d"):
-        devices.strategy(99)
+def test_more_devices_than_available_are_all_of_them(caplog):
+    caplog.set_level("INFO", "captions.progress")
+    assert devices.strategy(99) is devices.strategy(0)
+    [message] = caplog.messages
+    assert re.fullmatch(r"trainer.max_gpus is 99, \d available: using all of them", message)
 
 
 class Gpu:
-    """A GPU that is not here."""
+    """A GPU that this machine does not have."""
 
 
 @pytest.mark.parametrize(
@@ -86,12 +100,12 @@ class Gpu:
         ("fpu amx_bf16", [(9, 0), (7, 5)], "float32"),
     ],
 )
-def test_auto_is_the_faster_precision(monkeypatch, tmp_path, flags, capabilities, expected):
-    # mocked: which processors and GPUs there are
+def test_auto_is_the_faster_dtype(monkeypatch, tmp_path, flags, capabilities, expected):
+    # mocked: the processor and the GPUs
     (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
     monkeypatch.setattr(devices, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [Gpu() for _ in capabilities])
     details = iter(capabilities)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": next(details)})
-    assert devices.precision("auto") == expected
-    assert devices.precision("float32") == "float32" and devices.precision("bfloat16") == "bfloat16"
+    assert devices.compute_dtype("auto") == expected
+    assert devices.compute_dtype("float32") == "float32" and devices.compute_dtype("bfloat16") == "bfloat16"

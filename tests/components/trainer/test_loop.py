@@ -5,185 +5,267 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.trainer import loop as loops
-from components.trainer.checkpoints import STATE, Checkpoints
-from components.trainer.decoding import greedy
+from components.shared.models import decoding, registry, weights
+from components.shared.models.decoding_settings import DecodingSettings
+from components.shared.models.protocol import ModelInputs
+from components.trainer.checkpoints import STATE, CheckpointManager
 from components.trainer.input_pipeline import CaptionedFeatures
-from components.trainer.loop import Loop, LoopSettings
-from components.trainer.optimization import OptimizerSettings, make_optimizer
-from components.trainer.transformer import CaptionTransformer, TransformerSettings
-from components.trainer.warm_start import make_weights
+from components.trainer.loop import TrainingLoop
+from components.trainer.optimization import make_optimizer
+from components.trainer.settings import OptimizerSettings
+from tests.components.trainer.factories import COUNTING, TRANSFORMER, trainer_settings
 from tests.components.trainer.store import CHANNELS, GRID, write_store
 
-SETTINGS = TransformerSettings(
-    vocabulary_size=12, grid=GRID, channels=CHANNELS, max_length=5, encoder_layers=1, decoder_layers=1,
-    d_model=16, heads=2, feed_forward=32, dropout=0.0,
-)  # fmt: skip
-PICTURES = {f"{n}.jpg": f"sha {n}" for n in range(8)}
-IDS = {name: np.array([[2, 4 + n, 4 + n // 2, 3, 0]], np.int32) for n, name in enumerate(PICTURES)}
-TOLD = ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
+INPUTS = ModelInputs(vocabulary_size=12, grid=GRID, channels=CHANNELS, max_length=5, compute_dtype="float32")
+IMAGES = {f"{n}.jpg": f"sha {n}" for n in range(8)}
+IDS = {name: np.array([[2, 4 + n, 4 + n // 2, 3, 0]], np.int32) for n, name in enumerate(IMAGES)}
+# captions from which nothing can be learned about those of eval, so that eval gets worse
+TRAIN_IDS, EVAL_IDS = {name: IDS[name] for name in ("0.jpg", "1.jpg")}, {"7.jpg": IDS["7.jpg"]}
+DETERMINISTIC_METRICS = ["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
+DIVERGING = OptimizerSettings(peak_learning_rate=1e30, warmup_steps=1)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return write_store(tmp_path_factory.mktemp("features") / "store", {"shard-1.tfrecord": PICTURES})
+    return write_store(tmp_path_factory.mktemp("features") / "store", [IMAGES])
 
 
-def make(store, directory, ids=IDS, held_out=IDS, dropout=0.0, score=None, optimizer=None, **settings) -> Loop:
+class Clock:
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Batches:
+    """Train data that calls a function before it yields a batch."""
+
+    def __init__(self, data: CaptionedFeatures, before_batch):
+        self._data, self._before_batch = data, before_batch
+        self.num_batches = data.num_batches
+
+    def shuffled(self, *args, **kwargs):
+        for batch in self._data.shuffled(*args, **kwargs):
+            self._before_batch()
+            yield batch
+
+
+def make_loop(
+    store, directory, ids=IDS, eval_ids=IDS, dropout=0.0, score=None, clock=None, before_batch=None, checkpoints=None,
+    **changes,
+) -> TrainingLoop:  # fmt: skip
     manifest, _ = store
+    settings = trainer_settings(model=dataclasses.replace(TRANSFORMER, dropout=dropout), **changes)
     keras.utils.set_random_seed(0)
-    model = CaptionTransformer(dataclasses.replace(SETTINGS, dropout=dropout))
-    make_weights(model)
-    settings = LoopSettings(**{"epochs": 3, "checkpoint_minutes": 0} | settings)
-    train, eval_data = CaptionedFeatures(manifest, ids, 3), CaptionedFeatures(manifest, held_out, 3)
-    optimizer = make_optimizer(optimizer or OptimizerSettings(warmup=10), 16, settings.epochs * train.steps)
-    return Loop(model, optimizer, train, eval_data, settings, Checkpoints(str(directory)), score)
+    model = weights.build(settings.model, INPUTS)
+    train_data, eval_data = (
+        CaptionedFeatures(manifest, split, settings.batch_size, settings.loss_weighting, number)
+        for split, number in ((ids, settings.captions_per_image), (eval_ids, 0))
+    )
+    optimizer = make_optimizer(settings.optimizer, settings.model.d_model, settings.epochs * train_data.num_batches)
+    return TrainingLoop(
+        model,
+        optimizer,
+        Batches(train_data, before_batch) if before_batch else train_data,
+        eval_data,
+        settings,
+        checkpoints or CheckpointManager(str(directory)),
+        score,
+        **({"clock": clock} if clock else {}),
+    )
 
 
-def curves(outcomes):
-    return [[outcome[name] for name in TOLD] for outcome in outcomes]
+def curves(history):
+    return [[metrics[name] for name in DETERMINISTIC_METRICS] for metrics in history]
 
 
-def test_it_learns_the_pictures_by_heart(store, tmp_path):
-    loop = make(store, tmp_path, epochs=40, optimizer=OptimizerSettings(learning_rate=0.01, warmup=10))
+def test_a_model_overfits_a_few_images(store, tmp_path):
+    loop = make_loop(store, tmp_path, epochs=40, optimizer=OptimizerSettings(peak_learning_rate=0.01, warmup_steps=10))
     history = list(loop.run())
-    assert [outcome["epoch"] for outcome in history] == list(range(1, 41))
+    assert [metrics["epoch"] for metrics in history] == list(range(1, 41))
     assert history[-1]["loss"] < 0.1 < history[0]["loss"] and history[-1]["val_accuracy"] == 1.0
-    assert history[0]["learning_rate"] == pytest.approx(0.01 * 3 / 10)  # of the third step, the epoch's last
-    features = tf.constant([store[1][sha].astype("f") for sha in PICTURES.values()])
-    said, _ = greedy(loop.model, features, 4)
-    assert said.numpy()[:, :3].tolist() == [[4 + n, 4 + n // 2, 3] for n in range(8)]
+    assert history[0]["learning_rate"] == pytest.approx(0.01 * 3 / 10)  # that of the epoch's last step, the third
+    features = tf.constant([store[1][sha].astype("f") for sha in IMAGES.values()])
+    ids, _ = decoding.decode(loop.model, features, DecodingSettings(beam_size=1))
+    assert ids.numpy()[:, :3].tolist() == [[4 + n, 4 + n // 2, 3] for n in range(8)]
 
 
-class Killed(Exception):
-    """The process is gone."""
+class Interrupted(Exception):
+    """The process was killed."""
 
 
-@pytest.mark.parametrize("steps", [1, 4, 8])
-def test_a_training_that_was_killed_ends_like_one_that_was_not(store, tmp_path, steps, monkeypatch):
-    settings = {"epochs": 3, "dropout": 0.3, "captions_a_picture": 1}
-    whole = make(store, tmp_path / "whole", **settings)
-    expected = curves(whole.run())
+@pytest.mark.parametrize(("every_steps", "resumed_after"), [(1, 7), (4, 4), (8, 0)])
+def test_a_resumed_training_equals_an_uninterrupted_one(store, tmp_path, every_steps, resumed_after):
+    settings = {"epochs": 3, "dropout": 0.3, "captions_per_image": 1}
+    uninterrupted = make_loop(store, tmp_path / "uninterrupted", **settings)
+    expected = curves(uninterrupted.run())
 
-    killed = make(store, tmp_path / "killed", checkpoint_steps=steps, **settings)
-    killed_at, tell = 2 * killed.train.steps + 2, killed._tell
+    num_steps = 7  # in the third epoch of three steps each
 
-    def die():
-        tell()
-        if int(killed.optimizer.iterations) == killed_at:
-            raise Killed
+    def interrupt():
+        if int(interrupted.optimizer.iterations) == num_steps:
+            raise Interrupted
 
-    monkeypatch.setattr(killed, "_tell", die)
-    with pytest.raises(Killed):
-        list(killed.run())
+    directory = tmp_path / "interrupted"
+    interrupted = make_loop(store, directory, checkpoint_every_steps=every_steps, before_batch=interrupt, **settings)
+    with pytest.raises(Interrupted):
+        list(interrupted.run())
 
-    again = make(store, tmp_path / "killed", **settings)
-    trained = []
-    monkeypatch.setattr(again, "_tell", lambda: trained.append(int(again.optimizer.iterations)))
-    assert curves(again.run()) == expected
-    assert trained[0] == killed_at - (killed_at - 1) % steps  # the first step after the last checkpoint
-    for ours, theirs in zip(again.model.variables, whole.model.variables, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    iterations = []
+    resumed = make_loop(
+        store, directory, before_batch=lambda: iterations.append(int(resumed.optimizer.iterations)), **settings
+    )
+    assert curves(resumed.run()) == expected
+    assert iterations == list(range(resumed_after, 9))
+    for variable, reference in zip(resumed.model.variables, uninterrupted.model.variables, strict=True):
+        np.testing.assert_array_equal(variable, reference)
 
 
-def test_checkpoints_come_after_so_many_minutes(store, tmp_path, monkeypatch):
-    now, saved = [0.0], []
-    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
-    loop = make(store, tmp_path, epochs=2, checkpoint_minutes=1)
-    monkeypatch.setattr(loop, "_tell", lambda: now.__setitem__(0, now[0] + 25))
-    monkeypatch.setattr(loop.checkpoints, "save", lambda *_: saved.append(int(loop.optimizer.iterations)))
+def test_resumption_is_logged(store, tmp_path, caplog):
+    caplog.set_level("INFO", "captions.progress")
+    list(make_loop(store, tmp_path, epochs=2, checkpoint_every_steps=5).run())
+    list(make_loop(store, tmp_path, epochs=2).run())
+    assert "Resuming at epoch 2, step 2" in caplog.messages
+
+
+class RecordingCheckpoints(CheckpointManager):
+    """Checkpoints that call a function when one is due, instead of writing it."""
+
+    def __init__(self, directory, save):
+        super().__init__(str(directory))
+        self._save = save
+
+    def save(self, variables, state, weights_to_keep):
+        self._save()
+
+
+def test_checkpoints_are_saved_every_few_minutes(store, tmp_path):
+    clock, saved = Clock(), []
+
+    def advance():
+        clock.now += 25
+
+    loop = make_loop(
+        store,
+        tmp_path,
+        epochs=2,
+        checkpoint_every_minutes=1,
+        clock=clock,
+        before_batch=advance,
+        checkpoints=RecordingCheckpoints(tmp_path, lambda: saved.append(int(loop.optimizer.iterations))),
+    )
     list(loop.run())
     assert saved == [3, 6]
 
 
-def test_the_best_epochs_weights_are_kept_not_the_last(store, tmp_path):
-    train, held_out = {name: IDS[name] for name in ("0.jpg", "1.jpg")}, {"7.jpg": IDS["7.jpg"]}
-    loop = make(store, tmp_path, train, held_out, epochs=20)  # train will never teach what is held out
-    losses = [outcome["val_loss"] for outcome in loop.run()]
+def test_the_best_epochs_weights_are_restored(store, tmp_path):
+    loop = make_loop(store, tmp_path, TRAIN_IDS, EVAL_IDS, epochs=20)
+    losses = [metrics["val_loss"] for metrics in loop.run()]
     assert min(losses) < losses[-1]
-    assert loop._measured()["val_loss"] == pytest.approx(min(losses), rel=1e-4)
+    assert loop.evaluate()["val_loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_the_mean_of_the_best_epochs_is_kept_if_it_is_better(store, tmp_path):
-    train, held_out = {name: IDS[name] for name in ("0.jpg", "1.jpg")}, {"7.jpg": IDS["7.jpg"]}
-    loop = make(store, tmp_path, train, held_out, epochs=12, average=3)
-    losses = [outcome["val_loss"] for outcome in loop.run()]
-    assert loop.at.best == [int(epoch) + 1 for epoch in np.argsort(losses)[:3]]
+def test_the_average_of_the_best_epochs_is_kept_if_it_is_better(store, tmp_path):
+    loop = make_loop(store, tmp_path, TRAIN_IDS, EVAL_IDS, epochs=12, num_averaged_checkpoints=3)
+    losses = [metrics["val_loss"] for metrics in loop.run()]
+    assert loop.state.best_epochs == [int(epoch) + 1 for epoch in np.argsort(losses)[:3]]
     kept = [np.array(variable) for variable in loop.model.trainable_variables]
-    loop.checkpoints.load_weights([str(epoch) for epoch in loop.at.best], loop.model.trainable_variables)
-    mean = [np.array(variable) for variable in loop.model.trainable_variables]
-    better = loop._measured()["val_loss"] <= min(losses)
-    assert all(np.array_equal(*pair) for pair in zip(kept, mean, strict=True)) == better
+    loop.checkpoints.load_weights([str(epoch) for epoch in loop.state.best_epochs], loop.model.trainable_variables)
+    average = [np.array(variable) for variable in loop.model.trainable_variables]
+    is_better = loop.evaluate()["val_loss"] <= min(losses)
+    assert all(np.array_equal(*pair) for pair in zip(kept, average, strict=True)) == is_better
 
 
-def test_it_ends_when_nothing_gets_better(store, tmp_path):
-    train, held_out = {name: IDS[name] for name in ("0.jpg", "1.jpg")}, {"7.jpg": IDS["7.jpg"]}
-    loop = make(store, tmp_path, train, held_out, epochs=100, patience=2)
-    losses = [outcome["val_loss"] for outcome in loop.run()]
+@pytest.mark.parametrize("num_averaged_checkpoints", [1, 2])
+def test_weights_that_are_not_trained_are_restored_too(store, tmp_path, monkeypatch, num_averaged_checkpoints):
+    monkeypatch.setitem(registry.MODELS, "transformer", COUNTING)
+    averaged = {"num_averaged_checkpoints": num_averaged_checkpoints}
+    loop = make_loop(store, tmp_path, TRAIN_IDS, EVAL_IDS, epochs=8, **averaged)
+    list(loop.run())
+    best = loop.state.best_epochs  # of one step each
+    assert best[0] < 8
+    assert float(loop.model.num_steps) in {float(best[0]), sum(best) / len(best)}
+
+
+def test_early_stopping_after_epochs_without_improvement(store, tmp_path):
+    loop = make_loop(store, tmp_path, TRAIN_IDS, EVAL_IDS, epochs=100, early_stopping_patience=2)
+    losses = [metrics["val_loss"] for metrics in loop.run()]
     assert len(losses) == np.argmin(losses) + 1 + 2 < 100
 
 
-def test_bleu_chooses_where_it_is_asked_to(store, tmp_path):
+def test_bleu_4_can_be_the_checkpoint_metric(store, tmp_path):
     scores = iter([0.1, 0.4, 0.2, 0.3])
-    loop = make(store, tmp_path, epochs=3, select_by="bleu_4", score=lambda: next(scores))
-    assert [outcome["val_bleu_4"] for outcome in loop.run()] == [0.1, 0.4, 0.2]
-    assert loop.at.best == [2]
+    loop = make_loop(store, tmp_path, epochs=3, checkpoint_metric="bleu_4", score=lambda: next(scores))
+    assert [metrics["val_bleu_4"] for metrics in loop.run()] == [0.1, 0.4, 0.2]
+    assert loop.state.best_epochs == [2]
 
 
-def test_a_loss_that_is_no_number_stops_the_training(store, tmp_path):
-    loop = make(store, tmp_path, optimizer=OptimizerSettings(learning_rate=1e30, warmup=1))
-    with pytest.raises(
-        FloatingPointError, match=r"the loss became (nan|inf) in step 2 \(epoch 1\) at the learning rate 7.07e\+29: "
-    ):
+def test_a_non_finite_loss_stops_the_training(store, tmp_path):
+    loop = make_loop(store, tmp_path, optimizer=DIVERGING)
+    message = (
+        r"Non-finite loss at step 2 \(epoch 1\): (nan|inf), learning rate 7.07e\+29; raise "
+        r"trainer.optimizer.warmup_steps, lower trainer.optimizer.peak_learning_rate, "
+        r"or set trainer.optimizer.grad_clip_norm=1"
+    )
+    with pytest.raises(FloatingPointError, match=message):
         list(loop.run())
     assert not (tmp_path / STATE).exists()
 
 
-def test_a_loss_on_eval_that_is_no_number_stops_it_too(store, tmp_path):
-    scored, train = [], {name: IDS[name] for name in ("0.jpg", "1.jpg")}
-    optimizer = OptimizerSettings(learning_rate=1e30, warmup=1)
-    loop = make(store, tmp_path, train, optimizer=optimizer, score=lambda: scored.append(1) or 0.5)
-    with pytest.raises(
-        FloatingPointError, match=r"loss on eval became (nan|inf) in step 1 \(epoch 1\) at the learning rate 1e\+30: "
-    ):
+def test_a_non_finite_eval_loss_stops_the_training_before_the_score(store, tmp_path):
+    scored = []
+    loop = make_loop(store, tmp_path, TRAIN_IDS, optimizer=DIVERGING, score=lambda: scored.append(1) or 0.5)
+    message = r"Non-finite eval loss at step 1 \(epoch 1\): (nan|inf), learning rate 1e\+30; "
+    with pytest.raises(FloatingPointError, match=message):
         list(loop.run())
     assert not scored
 
 
-def test_the_pace_counts_the_waiting_for_batches_but_no_checkpoints(store, tmp_path, monkeypatch):
-    now = [0.0]
+def test_throughput_includes_waiting_for_batches_but_not_checkpoints(store, tmp_path):
+    clock = Clock()
 
-    def after(seconds, result=None):
-        now[0] += seconds
-        return result
+    def advance(seconds):
+        clock.now += seconds
 
-    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
-    loop = make(store, tmp_path, epochs=1, checkpoint_steps=1)
-    shuffled, step = loop.train.shuffled, loop._train_step
-    monkeypatch.setattr(loop.train, "shuffled", lambda *args, **kw: (after(2, each) for each in shuffled(*args, **kw)))
-    monkeypatch.setattr(loop, "_train_step", lambda batch: after(1, step(batch)))
-    monkeypatch.setattr(loop.checkpoints, "save", lambda *_: after(100))
-    [outcome] = loop.run()
-    assert outcome["captions_per_second"] == pytest.approx(8 / (3 * (2 + 1)))
+    loop = make_loop(
+        store,
+        tmp_path,
+        epochs=1,
+        checkpoint_every_steps=1,
+        clock=clock,
+        before_batch=lambda: advance(2),
+        checkpoints=RecordingCheckpoints(tmp_path, lambda: advance(100)),
+    )
+    train_step = loop.train_step
+
+    def slow_step(batch):
+        advance(1)
+        return train_step(batch)
+
+    loop.train_step = slow_step
+    [metrics] = loop.run()
+    assert metrics["captions_per_second"] == pytest.approx(8 / (3 * (2 + 1)))
 
 
-def test_progress_is_told_with_the_time_that_is_left(store, tmp_path, caplog, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(loops.time, "monotonic", lambda: now[0])
+def test_progress_is_logged_with_the_remaining_time(store, tmp_path, caplog):
     caplog.set_level("INFO", "captions.progress")
-    loop = make(store, tmp_path, epochs=2)
-    step = loop._train_step
+    clock = Clock()
+    loop = make_loop(store, tmp_path, epochs=2, clock=clock)
+    train_step = loop.train_step
 
-    def slow(batch):
-        now[0] += 2 if int(loop.optimizer.iterations) else 100  # the first step compiles
-        return {name: tf.zeros_like(value) + 3.0 for name, value in step(batch).items()}
+    def slow_step(batch):
+        clock.now += 2 if int(loop.optimizer.iterations) else 100  # the first step compiles
+        return {name: tf.zeros_like(value) + 3.0 for name, value in train_step(batch).items()}
 
-    monkeypatch.setattr(loop, "_train_step", slow)
+    loop.train_step = slow_step
     list(loop.run())
     assert caplog.messages == [
-        "epoch 1 of 2, loss 1.000, accuracy 1.000, 0 captions/s, 8 s left",
-        "epoch 1 of 2, loss 1.000, accuracy 1.000, 0 captions/s, 6 s left",
-        "epoch 2 of 2, loss 1.000, accuracy 1.000, 2 captions/s, 4 s left",
-        "epoch 2 of 2, loss 1.000, accuracy 1.000, 2 captions/s, 2 s left",
-        "epoch 2 of 2, loss 1.000, accuracy 1.000, 2 captions/s, 0 s left",
+        "epoch 1 of 2, loss 1.000, accuracy 1.000, 0 captions/s, ETA 8 s",
+        "epoch 1 of 2, loss 1.000, accuracy 1.000, 0 captions/s, ETA 6 s",
+        "epoch 2 of 2, loss 1.000, accuracy 1.000, 2 captions/s, ETA 4 s",
+        "epoch 2 of 2, loss 1.000, accuracy 1.000, 2 captions/s, ETA 2 s",
+        "epoch 2 of 2, loss 1.000, accuracy 1.000, 2 captions/s, ETA 0 s",
     ]

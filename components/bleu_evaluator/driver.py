@@ -1,0 +1,52 @@
+"""The evaluator's driver: observes the baseline, and how it was evaluated when it was blessed."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration.portable import data_types
+
+from components.bleu_evaluator import executor
+from components.bleu_evaluator.baseline import hash_of_files
+from components.shared import storage
+from components.shared.driver import ObservingDriver
+from components.shared.mlmd.results import evaluation_of
+from components.shared.records import COMPARISON_MODELS, EVALUATION_FILE, ROLLED_BACK, TEST_SET
+
+
+class Driver(ObservingDriver):
+    """Evaluates a baseline again that was lost and restored, although the cache holds the rejection.
+
+    It also observes the test set on which the baseline was evaluated, whether the candidate was rolled back, and, where
+    the candidate is the baseline itself, the comparison models with which it was not compared yet, or the candidate if
+    the files of its evaluation were deleted.
+    """
+
+    def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
+        [model] = execution_info.input_dict["model"]
+        observed = {
+            executor.BASELINE_FILES: "",
+            executor.BASELINE_TEST_SET: "",
+            executor.UNCOMPARED_MODELS: "",
+            ROLLED_BACK: model.get_string_custom_property(ROLLED_BACK),
+        }
+        for baseline in execution_info.input_dict.get("baseline_model") or []:
+            observed[executor.BASELINE_FILES] = hash_of_files(baseline.uri)
+            with self._mlmd_connection as handle:
+                evaluation = evaluation_of(handle.store, baseline.id)
+            properties = evaluation.custom_properties if evaluation else {}
+            observed[executor.BASELINE_TEST_SET] = properties[TEST_SET].string_value if TEST_SET in properties else ""
+            if baseline.id == model.id:
+                has_compared = COMPARISON_MODELS in properties  # evaluations of version 0.1 have not
+                compared = json.loads(properties[COMPARISON_MODELS].string_value) if has_compared else []
+                others = [other.id for other in execution_info.input_dict.get("comparison_models") or []]
+                uncompared = [str(other) for other in others if other not in compared]
+                lost = [] if evaluation is None or _is_there(evaluation) else [str(model.id)]
+                observed[executor.UNCOMPARED_MODELS] = ", ".join([*lost, *uncompared])
+        return observed
+
+
+def _is_there(evaluation: metadata_store_pb2.Artifact) -> bool:
+    return storage.exists(os.path.join(evaluation.uri, EVALUATION_FILE))

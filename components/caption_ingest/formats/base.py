@@ -1,0 +1,189 @@
+"""What a caption file format is, and what all formats share: bounds, line reading, and the checks of a caption."""
+
+import abc
+import codecs
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from components.caption_ingest.files import is_printable
+from components.caption_ingest.rejects import Reason, Reject
+from components.shared.records import EVAL, TEST, TRAIN
+from components.shared.words import compose
+
+HEAD_BYTES = 65_536  # beginning of a file by which its format is detected
+HEAD_LINES = 100
+MAX_LINE_BYTES = 16_384  # a longer line is no caption
+MAX_WORDS = 400  # per caption, as in the schema; a longer one is a paragraph
+MAX_NAME_LENGTH = 1024  # characters of an image's name
+MAX_TEXT_BYTES = 4 * 2**30  # per file of lines, whose captions are held in memory: some ten times as many as COCO's
+MAX_CHUNK = 2**20  # bytes read at a time, so that a file without line ends does not fill the memory
+# names that datasets use for their splits; Karpathy's restval is what COCO's val has beside his own eval and test
+SPLIT_NAMES = {"train": TRAIN, "restval": TRAIN, "val": EVAL, "valid": EVAL, "validation": EVAL, "dev": EVAL}
+SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
+IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
+CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
+_BOM = b"\xef\xbb\xbf"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # with line ends; joiners belong to some scripts
+
+
+class UnreadableFileError(ValueError):
+    """A file of which nothing can be read; the message says where it is broken."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caption:
+    """One sentence about one image.
+
+    Attributes:
+      image_id: name or path of the image.
+      text: the sentence as in the file, with spaces for line ends and other control characters.
+      split: the split that the file itself states; None if it states none.
+      line: line number; in a file that is one JSON document, the number of the element, from 1.
+    """
+
+    image_id: str
+    text: str
+    split: str | None
+    line: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The beginning of a file, by which its format is detected.
+
+    Attributes:
+      lines: the first `HEAD_LINES` lines that are not blank; empty if the file is not text.
+    """
+
+    lines: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: pathlib.Path) -> "Head":
+        """Reads the head of a file."""
+        with path.open("rb") as file:
+            data = file.read(HEAD_BYTES)
+        text = codecs.getincrementaldecoder("utf-8-sig")("replace").decode(data)
+        if "\0" in text and "\ufffd" in text:  # either alone also occurs in text
+            return cls(())
+        # lines as `numbered_lines` counts them: Unicode knows more line ends, which may be part of a text
+        lines = (line.rstrip("\r") for line in text.split("\n"))
+        return cls(tuple([line for line in lines if line.strip()][:HEAD_LINES]))
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the file begins with a JSON object: a document, or one object per line."""
+        return bool(self.lines) and self.lines[0].lstrip().startswith("{")
+
+
+class Format(abc.ABC):
+    """A format of caption files.
+
+    Attributes:
+      name: name of the format, for messages.
+      example: how a file begins, for messages.
+    """
+
+    name: ClassVar[str]
+    example: ClassVar[str]
+
+    @abc.abstractmethod
+    def matches(self, path: pathlib.Path, head: Head) -> bool:
+        """Whether a file has this format.
+
+        Args:
+          path: the file, in case its head is not enough to tell.
+          head: the beginning of the file.
+        """
+
+    @abc.abstractmethod
+    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
+        """Yields the captions of a file in its order, and a reject for every line or element that is no caption.
+
+        Raises:
+          UnreadableFileError: the file as a whole can't be read.
+        """
+
+
+def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+    """Yields the numbered lines of a file, without line ends and byte-order mark; very long lines are cut.
+
+    Raises:
+      UnreadableFileError: the file is too large.
+    """
+    check_size(path, MAX_TEXT_BYTES)
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(MAX_CHUNK):
+            number += 1
+            rest = raw
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_CHUNK)
+            yield number, (raw.removeprefix(_BOM) if number == 1 else raw).rstrip(b"\r\n")
+
+
+def text_lines(path: pathlib.Path) -> Iterator[tuple[int, str | Reject]]:
+    """Yields the numbered lines that are not blank, as text, or as a reject if they are too long or not UTF-8."""
+    for number, raw in numbered_lines(path):
+        if not raw.strip():
+            continue
+        if len(raw) > MAX_LINE_BYTES:
+            detail = f"the line has {len(raw)} bytes; the maximum is {MAX_LINE_BYTES}"
+            yield number, Reject("", number, Reason.BAD_LINE, detail)
+            continue
+        try:
+            yield number, raw.decode()
+        except UnicodeDecodeError as error:
+            detail = f"the line is not UTF-8 at byte {error.start}"
+            yield number, Reject("", number, Reason.BAD_ENCODING, detail)
+
+
+def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Caption | Reject:
+    """Makes a caption of what a line or an element contains, or a reject if name, text or split are not valid.
+
+    Args:
+      image_id: name of the image.
+      text: the sentence.
+      split: the split's name in the file, one of `SPLIT_NAMES`; None or "" for none.
+      number: number of the line or element.
+    """
+    name = str(image_id).strip() if type(image_id) in (str, int) else ""
+    if not name:
+        return Reject("", number, Reason.BAD_LINE, "no image name")
+    if not is_printable(name) or len(name) > MAX_NAME_LENGTH:
+        detail = "the image name contains control characters or is too long"
+        return Reject(ascii(name[:80]), number, Reason.BAD_LINE, detail)
+    if not isinstance(text, str):
+        return Reject(name, number, Reason.BAD_LINE, "no caption")
+    if len(text) > MAX_LINE_BYTES:
+        detail = f"the caption has {len(text)} characters; the maximum is {MAX_LINE_BYTES}"
+        return Reject(name, number, Reason.BAD_LINE, detail)
+    # a shorter text can't have so many words, and counting takes time
+    if len(text) > 2 * MAX_WORDS and (words := len(text.split())) > MAX_WORDS:
+        detail = f"the caption has {words} words; the maximum is {MAX_WORDS}"
+        return Reject(name, number, Reason.LONG_CAPTION, detail)
+    if not any(map(str.isalpha, text)):
+        return Reject(name, number, Reason.EMPTY_CAPTION, f"no word in {text.strip()[:40]!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can contain half a character
+        return Reject(name, number, Reason.BAD_ENCODING, "the caption contains half a character (a lone surrogate)")
+    split_name = SPLIT_NAMES.get(str(split).strip().lower()) if split not in (None, "") else None
+    if split not in (None, "") and split_name is None:  # it could be a test split, which must not be trained on
+        return Reject(name, number, Reason.BAD_LINE, f"unknown split {str(split)[:40]!r}")
+    return Caption(name, compose(_CONTROLS.sub(" ", text)).strip(), split_name, number)
+
+
+def check_size(path: pathlib.Path, max_bytes: int) -> None:
+    """Refuses a file that is too large to read.
+
+    Raises:
+      UnreadableFileError: with both sizes.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise UnreadableFileError(
+            f"{path}: {size} bytes; the maximum is {max_bytes}. Divide it into several files, one per split"
+        )

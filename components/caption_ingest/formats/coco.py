@@ -1,0 +1,43 @@
+"""COCO's caption annotations."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from components.caption_ingest.formats.base import Caption, Format, Head, checked_caption
+from components.caption_ingest.formats.json_files import is_document_with, read_document, take_members
+from components.caption_ingest.rejects import Reason, Reject
+
+
+class Coco(Format):
+    """One document with a list of images and a list of captions.
+
+    `{"images": [{"id": 9, "file_name": NAME}], "annotations": [{"image_id": 9, "caption": TEXT}]}`
+    """
+
+    name = "COCO captions"
+    example = '`{"images": …, "annotations": [{"image_id": …, "caption": …}]}`'
+
+    def matches(self, path: pathlib.Path, head: Head) -> bool:
+        return is_document_with((b"annotations", b"caption"), path, head)
+
+    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
+        document = read_document(path)
+        names: dict[str, Any] = {}
+        without_caption: dict[str, int] = {}  # ID -> number of the image
+        for number, image in enumerate(take_members(path, document, "images"), start=1):
+            image_id, name = str(image.get("id")), image.get("file_name")
+            if names.setdefault(image_id, name) != name:
+                detail = f"its id is also the id of {str(names[image_id])[:80]}"
+                yield Reject(str(name)[:80], number, Reason.BAD_LINE, detail)
+            without_caption[image_id] = number
+        for number, annotation in enumerate(take_members(path, document, "annotations"), start=1):
+            image_id = str(annotation.get("image_id"))
+            without_caption.pop(image_id, None)
+            if image_id not in names:
+                detail = f"annotation of an unknown image, {image_id[:80]}"
+                yield Reject(image_id[:80], number, Reason.BAD_LINE, detail)
+            else:
+                yield checked_caption(names[image_id], annotation.get("caption"), None, number)
+        for image_id, number in without_caption.items():
+            yield Reject(str(names[image_id])[:80], number, Reason.EMPTY_CAPTION, "no annotation")

@@ -1,0 +1,33 @@
+"""Karpathy's `dataset_*.json`, with splits of Flickr8k, Flickr30k and COCO."""
+
+import pathlib
+from collections.abc import Iterator
+
+from components.caption_ingest.formats.base import Caption, Format, Head, checked_caption
+from components.caption_ingest.formats.json_files import is_document_with, read_document, take_members
+from components.caption_ingest.rejects import Reason, Reject
+
+
+class Karpathy(Format):
+    """One document, in which every image has its sentences and its split.
+
+    `{"images": [{"filename": NAME, "filepath": DIRECTORY, "split": "train", "sentences": [{"raw": TEXT}]}]}`
+    """
+
+    name = "Karpathy's JSON"
+    example = '`{"images": [{"filename": …, "sentences": …, "split": …}]}`'
+
+    def matches(self, path: pathlib.Path, head: Head) -> bool:
+        return is_document_with((b"sentences",), path, head)
+
+    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
+        for number, image in enumerate(take_members(path, read_document(path), "images"), start=1):
+            sentences = image.get("sentences")
+            if not isinstance(sentences, list):
+                yield Reject(str(image.get("filename"))[:80], number, Reason.BAD_LINE, "no list of sentences")
+                continue
+            name, directory = image.get("filename"), image.get("filepath")
+            image_id = f"{directory}/{name}" if directory and name else name
+            for sentence in sentences or [{"raw": ""}]:
+                text = sentence.get("raw") if isinstance(sentence, dict) else None
+                yield checked_caption(image_id, text, image.get("split"), number)

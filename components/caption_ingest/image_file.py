@@ -1,0 +1,20 @@
+"""A file of the data directory, as the file system lists it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """A file that has been listed and not read.
+
+    Attributes:
+      uri: path below the data directory, with forward slashes.
+      size: size in bytes.
+      mtime_ns: modification time in nanoseconds.
+      outside_root: whether it is a link, or lies below a link, that points outside the data directory.
+    """
+
+    uri: str
+    size: int
+    mtime_ns: int
+    outside_root: bool = False

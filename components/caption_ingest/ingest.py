@@ -1,0 +1,132 @@
+"""The second half of the ingest: a `dataset` -> records of usable images, and rejects.
+
+The stages of both halves, in order, each in the module that decides about it:
+
+    layout            which files hold captions and official splits
+    formats           lines of caption files -> captions
+    grouping          captions -> images
+    splits            official or hashed split of each image
+    name_resolution   names in captions -> files
+    inspection        hash and decode each image once (`inspection_cache` reads the new ones in Beam)
+    image_checks      drop faulty images and ambiguous names, keep copies in one split
+    rejects           all reasons for rejecting, and the limit that fails the run
+    examples          records of what is left
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import apache_beam as beam
+from absl import logging
+
+from components.caption_ingest import rejects
+from components.caption_ingest.dataset import CaptionedImage, DataSet
+from components.caption_ingest.examples import write_examples
+from components.caption_ingest.image_checks import (
+    copies_warning,
+    drop_faulty,
+    move_copies,
+    reject_copies,
+    resolve_ambiguous_names,
+    served_warning,
+)
+from components.caption_ingest.inspection_cache import inspect_files
+from components.caption_ingest.rejects import Reject, check_fraction, write_rejects
+from components.caption_ingest.settings import CaptionIngestSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Directories:
+    """Where the ingest writes.
+
+    Attributes:
+      cache: the inspections of all runs.
+      examples: the `examples` artifact.
+      rejects: the `rejects` artifact.
+    """
+
+    cache: str
+    examples: str
+    rejects: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the ingest has written.
+
+    Attributes:
+      data_dir: the directory that the images' uris are relative to.
+      images: the images in the records.
+      rejects: all rejects, sorted by caption file and line.
+      warnings: what is odd about the data.
+      is_official: whether the dataset itself defines the splits.
+    """
+
+    data_dir: str
+    images: Sequence[CaptionedImage]
+    rejects: Sequence[Reject]
+    warnings: Sequence[str]
+    is_official: bool
+
+
+def ingest(
+    data: DataSet,
+    settings: CaptionIngestSettings,
+    directories: Directories,
+    make_pipeline: Callable[[], beam.Pipeline],
+) -> Result:
+    """Runs all stages after the images have their captions, splits and files.
+
+    Args:
+      data: the data.
+      settings: what the data was read with.
+      directories: where to write.
+      make_pipeline: creates a Beam pipeline.
+
+    Raises:
+      TooManyRejects: more captions are rejected than the settings allow.
+      ValueError: a split would be empty.
+    """
+    files = [file for image in data.images for file in (image.file, *image.identical_files)]
+    inspections = inspect_files(files, directories.cache, data.data_dir, make_pipeline)
+
+    images, ambiguous = resolve_ambiguous_names(data.images, inspections)
+    images, faulty = drop_faulty(images, inspections)
+    warnings = [*data.warnings, *served_warning(images, inspections)]
+    if data.is_official:
+        images, duplicates = reject_copies(images, inspections)
+    else:
+        images, duplicates = move_copies(images, inspections, settings.split_fractions), []
+        warnings += copies_warning(images, inspections)
+
+    rejected_images = [*faulty, *ambiguous, *duplicates]
+    all_rejects = sorted([*data.rejects, *rejected_images], key=lambda reject: (reject.source, reject.line))
+    _log(images, all_rejects, warnings)
+    check_reject_fraction(data, rejected_images, settings.max_reject_fraction)
+
+    write_examples(directories.examples, images, inspections)
+    write_rejects(directories.rejects, all_rejects)
+    return Result(data.data_dir, images, all_rejects, warnings, data.is_official)
+
+
+def check_reject_fraction(data: DataSet, rejected_images: Sequence[Reject], max_fraction: float) -> None:
+    """Fails the run if too many captions are rejected.
+
+    Args:
+      data: the data, with its own rejects.
+      rejected_images: those of `data.images` that are rejected.
+      max_fraction: fraction of the captions that may be rejected, 0 to 1.
+
+    Raises:
+      TooManyRejects: too many of all captions; or, since `max_images` selects some of the images, of their captions.
+    """
+    check_fraction([*data.rejects, *rejected_images], data.num_captions, max_fraction)
+    check_fraction(rejected_images, sum(len(image.captions) for image in data.images), max_fraction)
+
+
+def _log(images: Sequence[CaptionedImage], all_rejects: Sequence[Reject], warnings: Sequence[str]) -> None:
+    for reject in all_rejects:
+        logging.warning("rejected: %s", reject.to_json())
+    logging.info("accepted %d images; rejects: %s", len(images), rejects.count(all_rejects))
+    for warning in warnings:
+        logging.warning("%s", warning)

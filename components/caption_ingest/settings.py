@@ -1,0 +1,39 @@
+"""Settings of CaptionIngest."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
+
+from components.shared.settings import STRICT, Fraction, UserPath
+
+
+@dataclass(frozen=True, config=STRICT)
+class SplitFractions:
+    """Fractions of the images per split, for datasets without official split lists."""
+
+    train: Fraction = 0.8
+    """Fraction of the images to train on."""
+    eval: Fraction = 0.1
+    """Fraction of the images to choose the checkpoint on."""
+    test: Fraction = 0.1
+    """Fraction of the images to evaluate on."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class CaptionIngestSettings:
+    """Input images and captions."""
+
+    dir: UserPath | None = None
+    """Directory with captions, split lists and images; null generates the built-in sample. `{SPAN}` matches a number;
+    the directory with the highest one is used."""
+    caption_files: str | None = None
+    """Caption file below the directory, or a glob pattern for several; null detects them by content."""
+    max_images: PositiveInt | None = None
+    """Maximum number of images: a fixed pseudo-random subset, ordered by the hash of the file name; null takes all."""
+    max_reject_fraction: Fraction = 0.01
+    """Fraction of the captions that may be rejected before the run fails."""
+    unlisted_images: Literal["train", "skip"] = "train"
+    """What happens to images that no official split list names."""
+    split_fractions: SplitFractions = SplitFractions()
+    """Split sizes for datasets without official split lists."""

@@ -1,0 +1,1 @@
+"""Trained weights, backbone, vocabulary and decoding settings -> one SavedModel that turns images into captions."""

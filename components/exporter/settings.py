@@ -1,0 +1,3 @@
+"""Settings of Exporter: how the exported model decodes captions."""
+
+from components.shared.models.decoding_settings import DecodingSettings as DecodingSettings

@@ -1,0 +1,34 @@
+"""The report's driver: finds the evaluation to report, and the lineage, in ML Metadata."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ml_metadata import MetadataStore
+from tfx.orchestration.portable import data_types
+from tfx.types.artifact import Artifact
+
+from components.report import executor, page
+from components.shared import records
+from components.shared.driver import ObservingDriver
+from components.shared.mlmd.ancestry import ancestry
+from components.shared.mlmd.results import evaluation_of, has_results, report_of
+
+
+class Driver(ObservingDriver):
+    """Hands the executor what is in ML Metadata."""
+
+    def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
+        [evaluation] = execution_info.input_dict["evaluation"]
+        with self._mlmd_connection as handle:
+            source = _evaluation_to_report(handle.store, evaluation)
+            lineage = ancestry(handle.store, [source.id], page.MAX_STEPS) if source else []
+        return {executor.EVALUATION_URI: source.uri if source else "", executor.LINEAGE: json.dumps(lineage)}
+
+
+def _evaluation_to_report(store: MetadataStore, evaluation: Artifact) -> Any:
+    """The evaluation with the metrics; None where there is a report about it already."""
+    if has_results(evaluation.mlmd_artifact):
+        return evaluation
+    model_id = evaluation.get_int_custom_property(records.CANDIDATE_ID)
+    return None if report_of(store, model_id) else evaluation_of(store, model_id)

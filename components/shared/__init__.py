@@ -1,0 +1,1 @@
+"""What several steps use: records, storage, images, features, models, ML Metadata, code identity, progress."""

@@ -1,0 +1,80 @@
+"""What is in the files of a directory: by digest, and as it was when it was published.
+
+A power cut or a full disk can leave files that are empty, cut or zeros behind although ML Metadata records their step
+as complete. Their descriptions show it.
+"""
+
+import hashlib
+import json
+import os
+
+import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2
+
+from components.shared import storage
+
+FILES = "files"  # custom property of an artifact: the description of its files
+_SAMPLE = 4096  # bytes at either end of a file that are compared; reading everything would cost each run seconds
+
+
+def describe(directory: str) -> str:
+    """Describes the files below a directory: JSON, {name: [size, hash of both ends]}."""
+    return json.dumps({name: _describe_file(os.path.join(directory, name)) for name in storage.list_files(directory)})
+
+
+def find_damage(directory: str, description: str) -> str | None:
+    """Compares a directory with its earlier description.
+
+    Args:
+      directory: the directory; files that were added do not matter.
+      description: of `describe`.
+
+    Returns:
+      the path of a file that is gone or has changed; None if there is none, or if the whole directory is gone.
+    """
+    if not storage.exists(directory):
+        return None
+    for name, expected in json.loads(description).items():
+        path = os.path.join(directory, name)
+        if _describe_file(path) != expected:
+            return path
+    return None
+
+
+def digest(directory: str) -> str:
+    """Hash of the names and contents of all files below a directory."""
+    result = hashlib.sha256()
+    for name in storage.list_files(directory):
+        result.update(f"{name}\0{storage.sha256(os.path.join(directory, name))}\0".encode())
+    return result.hexdigest()
+
+
+def are_equal(directory: str, other: str) -> bool:
+    """Whether two directories have the same files, by name and content; the first difference decides."""
+    names = storage.list_files(directory)
+    if not storage.exists(other) or names != storage.list_files(other):
+        return False
+    sizes = {name: storage.size(os.path.join(directory, name)) for name in names}
+    if any(size is None or size != storage.size(os.path.join(other, name)) for name, size in sizes.items()):
+        return False
+    smallest_first = sorted(names, key=lambda name: sizes[name] or 0)
+    paths = ((os.path.join(directory, name), os.path.join(other, name)) for name in smallest_first)
+    return all(storage.sha256(one) == storage.sha256(two) for one, two in paths)
+
+
+def damaged_file(artifact: metadata_store_pb2.Artifact) -> str | None:
+    """The path of a damaged file of a published artifact; None if all are intact, or if nothing is known of them."""
+    properties = artifact.custom_properties  # reading an absent key would add it
+    return find_damage(artifact.uri, properties[FILES].string_value) if FILES in properties else None
+
+
+def _describe_file(path: str) -> list[int | str] | None:
+    size = storage.size(path)
+    if size is None:  # gone, or a link that leads nowhere
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        ends = hashlib.sha256(file.read(_SAMPLE))
+        if size > _SAMPLE:
+            file.seek(max(_SAMPLE, size - _SAMPLE))
+            ends.update(file.read(_SAMPLE))
+    return [size, ends.hexdigest()[:16]]

@@ -1,0 +1,71 @@
+"""The paths of a config as the steps see them: on their volume, in Google Cloud Storage, or in their image."""
+
+import dataclasses
+import os
+import posixpath
+
+from pipeline.config import Config, ConfigError, check_patterns
+
+BUCKET = "gs://"  # the only storage, apart from file systems, that TensorFlow reads and writes
+
+
+def on_cluster(config: Config) -> Config:
+    """Returns the config with its root on the steps' volume, unless it names another one.
+
+    Raises:
+      ConfigError: naming the setting whose path the steps can't read or write.
+    """
+    if config.root is None:
+        if not config.kubeflow.pvc_name:
+            raise ConfigError(_no_volume("root"))
+        config = dataclasses.replace(config, root=default_root(config))
+    _check_shared("root", config.root_dir, config)
+    if posixpath.normpath(config.root_dir) == posixpath.normpath(config.kubeflow.mount_path):
+        raise ConfigError(
+            f"root: {config.root} is the volume itself; name a directory on it, as {default_root(config)}"
+        )
+    _check_shared("feature_extractor.store_dir", config.feature_store_dir, config)
+    _check_input("data.dir", config.data_dir, config)
+    weights = config.feature_extractor.weights
+    if os.sep in weights or os.path.exists(weights):  # else the name of weights that the backbone's source has
+        _check_input("feature_extractor.weights", weights if "://" in weights else os.path.abspath(weights), config)
+    check_patterns(config)
+    return config
+
+
+def default_root(config: Config) -> str:
+    """The root of a pipeline whose settings name none."""
+    return posixpath.join(config.kubeflow.mount_path, config.name)
+
+
+def _check_input(key: str, path: str, config: Config) -> None:
+    """Refuses files or directories that the steps only read, and can't: they read them from a mounted path."""
+    if "://" in path:
+        raise ConfigError(f"{key}: the steps read {path} only from a mounted path; mount the bucket on the volume")
+    if config.kubeflow.pvc_name and not _is_on_volume(path, config):  # without a volume, the image may have it
+        raise ConfigError(_not_on_volume(key, path, config))
+
+
+def _check_shared(key: str, path: str, config: Config) -> None:
+    """Refuses a directory that not all steps would share, or that they can't write to."""
+    if path.startswith(BUCKET):
+        return
+    if "://" in path:
+        raise ConfigError(f"{key}: the steps can't write to {path}; use {BUCKET}, or mount the bucket on the volume")
+    if not config.kubeflow.pvc_name:
+        raise ConfigError(_no_volume(key))
+    if not _is_on_volume(path, config):
+        raise ConfigError(_not_on_volume(key, path, config))
+
+
+def _is_on_volume(path: str, config: Config) -> bool:
+    mount = posixpath.normpath(config.kubeflow.mount_path)
+    return posixpath.isabs(path) and posixpath.commonpath([posixpath.normpath(path), mount]) == mount
+
+
+def _no_volume(key: str) -> str:
+    return f"{key}: the steps have no volume (kubeflow.pvc_name); set {key}={BUCKET}BUCKET/NAME"
+
+
+def _not_on_volume(key: str, path: str, config: Config) -> str:
+    return f"{key}: {path} is not on the steps' volume, which is mounted at {config.kubeflow.mount_path}"

@@ -1,0 +1,38 @@
+"""`caption-pipeline caption`."""
+
+import argparse
+import sys
+from typing import Any
+
+from pipeline.cli.metadata import quiet_imports
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command's parser."""
+    parser = subparsers.add_parser(
+        "caption",
+        help="caption images",
+        description="Prints a line per image: its path, a tab, its caption. A file that is not a readable image is "
+        "reported on standard error, the others are captioned; the exit status is then 1.",
+        epilog="example: caption-pipeline caption --model runs/sample/serving one.jpg two.png",
+    )
+    parser.add_argument(
+        "--model", metavar="DIR", required=True, help="a version directory, or its parent (the newest version is used)"
+    )
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG, PNG, GIF, BMP or WebP file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Captions images."""
+    with quiet_imports():
+        from pipeline import captioning
+
+        model = captioning.load(args.model)
+    failed = False
+    for path, caption, reason in captioning.caption(model, args.images):
+        if caption is None:
+            failed = True
+            print(f"{path}: not captioned: {reason}", file=sys.stderr, flush=True)
+        else:
+            print(f"{path}\t{caption}", flush=True)
+    return int(failed)

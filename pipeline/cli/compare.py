@@ -1,0 +1,38 @@
+"""`caption-pipeline compare`."""
+
+import argparse
+from typing import Any
+
+from pipeline.cli.arguments import load_config, settings_parser
+from pipeline.cli.metadata import open_metadata, quiet_imports
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command's parser."""
+    parser = subparsers.add_parser(
+        "compare",
+        parents=[settings_parser()],
+        help="compare runs",
+        description="Prints a column per run, from ML Metadata: metrics with 95 % intervals, the decision, and the "
+        "settings in which the runs differ.",
+        epilog="example: caption-pipeline compare --root runs/sample 20261126-10 20261127-09",
+    )
+    parser.add_argument("--all-settings", action="store_true", help="include settings that do not differ")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="run IDs, or a unique prefix or suffix (default: the last evaluated runs)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compares runs."""
+    config = load_config(args)
+    with open_metadata(config.paths.metadata) as handle:
+        with quiet_imports():
+            from pipeline import compare, console
+
+        table = compare.table(compare.find(handle.store, config.name, args.runs), args.all_settings)
+    console.print_table(table)
+    return 0

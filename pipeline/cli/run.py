@@ -1,0 +1,44 @@
+"""`caption-pipeline run`."""
+
+import argparse
+from typing import Any
+
+from pipeline.cli.arguments import load_config, settings_parser
+
+EPILOG = """examples:
+  caption-pipeline run                                        the built-in sample
+  caption-pipeline run --set data.dir=images trainer.epochs=10 --root runs/mine
+  caption-pipeline run --config my.yaml --set decoding.beam_size=5
+                                                              evaluates again without training again
+  caption-pipeline run --to FeatureExtractor                  only prepare the data
+  caption-pipeline run --from Trainer --no-cache              train again on the same data
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds the command's parser."""
+    parser = subparsers.add_parser(
+        "run",
+        parents=[settings_parser()],
+        help="run the pipeline",
+        description="Runs the pipeline, or a part of it. Steps whose data, settings and code have not changed reuse "
+        "the outputs of an earlier run. Exit status: 0 if all steps succeeded, whether the model was blessed or not; 1 "
+        "if a step failed; 2 if the run could not start.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--no-cache", action="store_true", help="run every step; features are still computed only once")
+    parser.add_argument(
+        "--from", metavar="STEP", dest="from_node", help="first step to run; reuse earlier outputs before it"
+    )
+    parser.add_argument("--to", metavar="STEP", dest="to_node", help="last step to run")
+    parser.add_argument("-v", "--verbose", action="store_true", help="also print the log")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the pipeline."""
+    config = load_config(args, **({"cache": False} if args.no_cache else {}))
+    from pipeline import local_run
+    from pipeline.config import check_paths
+
+    check_paths(config)
+    return local_run.run(config, args.from_node, args.to_node, args.verbose)

@@ -1,0 +1,50 @@
+"""What killed runs have left behind: executions that ML Metadata calls running, and files. The next run clears it."""
+
+import glob
+import logging
+import os
+
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+
+from components.pusher import push
+from components.shared import locks, storage
+from components.shared.mlmd.runs import run_and_node, running_executions
+from pipeline.paths import Paths
+
+
+def clear(store: MetadataStore, paths: Paths, run_id: str) -> None:
+    """Closes the executions of killed runs, and deletes what they have written.
+
+    A run holds a lock on its directory as long as its process lives: what belongs to a run that has one is left alone,
+    and so is a run without a directory here, such as that of a cluster.
+
+    Args:
+      store: ML Metadata.
+      paths: the places below the root.
+      run_id: the run that is about to start.
+    """
+    for execution in running_executions(store):
+        place = run_and_node(store, execution.id)
+        if place is None or place[0] == run_id or not _is_dead(paths, place[0]):
+            continue
+        run, node = place
+        logging.warning("execution %d of %s in run %s was killed: its files are deleted", execution.id, node, run)
+        _remove_outputs(paths, node, execution.id)
+        execution.last_known_state = metadata_store_pb2.Execution.FAILED  # last: until then, the next run tries again
+        store.put_executions([execution])
+    push.remove_leftovers(paths.serving)
+
+
+def _is_dead(paths: Paths, run_id: str) -> bool:
+    """Whether a run's process has ended."""
+    with locks.exclusive(paths.run(run_id).directory, if_unsupported=False) as is_free:
+        return is_free
+
+
+def _remove_outputs(paths: Paths, node: str, execution_id: int) -> None:
+    """Deletes what TFX has made for an execution: a directory of its number per output, and some for itself."""
+    step_dir = glob.escape(os.path.join(paths.artifacts, node))
+    for pattern in ("*", os.path.join(".system", "*")):
+        for path in glob.glob(os.path.join(step_dir, pattern, str(execution_id))):
+            storage.remove(path)

@@ -1,0 +1,90 @@
+"""TFX's launcher; in addition, a step whose outputs equal earlier ones puts out those, as if they came from the cache.
+
+So the steps after it are cached although it had to run: images were touched, or its code is written otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from absl import logging
+from ml_metadata.proto import metadata_store_pb2
+from tfx.orchestration import metadata
+from tfx.orchestration.portable import execution_publish_utils, launcher
+from tfx.orchestration.portable.mlmd import execution_lib
+from tfx.proto.orchestration import execution_result_pb2
+from tfx.types.artifact import Artifact
+
+from components.shared import contents, storage
+from components.shared.contents import FILES
+from components.shared.mlmd.executions import outputs_of
+from components.shared.mlmd.runs import node_executions
+from components.shared.records import CHECKPOINT_DIR, COMPUTED, DECISION
+
+MAX_COMPARED = 5  # earlier executions that are compared with
+# custom properties that say nothing about the content: those that TFX sets when it publishes, and some of ours
+OWN = ("name", "state", "tfx_version", "is_external", FILES, CHECKPOINT_DIR, COMPUTED)
+
+
+class Launcher(launcher.Launcher):
+    """Seen with TFX 1.16 and 1.21, which publish a step that succeeded in the method below.
+
+    Attributes:
+      has_reused: whether the step put out an earlier execution's outputs, after it ran itself.
+    """
+
+    has_reused = False
+
+    def _publish_successful_execution(
+        self,
+        execution_id: int,
+        contexts: list[metadata_store_pb2.Context],
+        output_dict: Mapping[str, Sequence[Artifact]],
+        executor_output: execution_result_pb2.ExecutorOutput,
+    ) -> None:
+        outputs = {key: list(artifacts.artifacts) for key, artifacts in executor_output.output_artifacts.items()}
+        if self._pipeline_node.execution_options.caching_options.enable_cache and outputs.keys() == output_dict.keys():
+            with self._mlmd_connection as handle:
+                earlier = self._equal_outputs(handle, outputs)
+                if earlier is not None:
+                    _remove_files(outputs)  # before it is recorded: of a killed step, the next run removes them
+                    [execution] = handle.store.get_executions_by_id([execution_id])
+                    execution_publish_utils.publish_cached_executions(handle, contexts, [execution], [earlier])
+                    logging.info("execution %d puts out earlier outputs, which equal its own", execution_id)
+                    self.has_reused = True
+                    return
+        super()._publish_successful_execution(execution_id, contexts, output_dict, executor_output)
+
+    def _equal_outputs(
+        self, handle: metadata.Metadata, outputs: Mapping[str, Sequence[metadata_store_pb2.Artifact]]
+    ) -> dict[str, list[Artifact]] | None:
+        """The outputs of the latest of some earlier executions of the node that equal new ones; None without any."""
+        executions = node_executions(handle.store, self._pipeline_info.id, self._pipeline_node.node_info.id)
+        complete = [e for e in executions if e.last_known_state == metadata_store_pb2.Execution.COMPLETE]
+        for execution in execution_lib.sort_executions_newest_to_oldest(complete)[:MAX_COMPARED]:
+            earlier = outputs_of(handle.store, execution.id)
+            if earlier.keys() == outputs.keys() and all(are_equal(outputs[key], earlier[key]) for key in outputs):
+                return {key: [artifact] for key, artifact in earlier.items()}
+        return None
+
+
+def _remove_files(outputs: Mapping[str, Sequence[metadata_store_pb2.Artifact]]) -> None:
+    for artifacts in outputs.values():
+        for artifact in artifacts:
+            storage.remove(artifact.uri)
+
+
+def are_equal(new: Sequence[metadata_store_pb2.Artifact], earlier: Artifact) -> bool:
+    """Whether the artifacts of a new output are an earlier one once more: equal properties, equal files.
+
+    Decisions are never equal: that of the last run counts.
+    """
+    if len(new) != 1 or earlier.mlmd_artifact.state != metadata_store_pb2.Artifact.LIVE:
+        return False
+    properties = _properties(new[0])
+    if DECISION in properties or properties != _properties(earlier.mlmd_artifact):
+        return False
+    return contents.are_equal(new[0].uri, earlier.uri)
+
+
+def _properties(artifact: metadata_store_pb2.Artifact) -> dict[str, bytes]:
+    properties = [*artifact.properties.items(), *artifact.custom_properties.items()]
+    return {name: value.SerializeToString(deterministic=True) for name, value in properties if name not in OWN}

@@ -1,0 +1,117 @@
+"""What the evaluator does with data and baselines that are not what they were."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+from tfx.types import standard_artifacts
+
+from components.bleu_evaluator import captioning, test_set
+from components.bleu_evaluator.driver import hash_of_files
+from components.bleu_evaluator.evaluation import Evaluation
+from components.bleu_evaluator.executor import BASELINE_FILES
+from components.report import page
+from components.shared import evaluations, records
+from components.shared.features import CorruptShardError, Manifest
+from components.shared.images.ingested import ImageChangedError
+from components.shared.step import ChangedDuringStepError
+from tests.components.bleu_evaluator.factories import CAPTIONS, TEST_IMAGES, artifact, write_split
+from tests.components.report.factories import report_data
+
+
+def test_without_a_baseline_by_choice_the_results_say_so(evaluate, model):
+    note = "no comparison with the baseline: evaluator.baseline is none"
+    result, _, out = evaluate(model(6), model(5), baseline="none")
+    assert result["notes"] == [note]
+    evaluation = evaluations.read_evaluation(str(out / "evaluation"))
+    assert note in page.render(dataclasses.replace(report_data(2), evaluation=evaluation))
+    assert evaluate(model(7), baseline="none")[0]["notes"] == []  # there is nothing to compare with
+
+
+def damage_shard(data_inputs):
+    """Cuts the shard of features in half."""
+    [shard] = pathlib.Path(Manifest.load(data_inputs["features"][0].uri).directory).glob("*.tfrecord")
+    shard.write_bytes(shard.read_bytes()[:-9])
+
+
+def test_what_is_wrong_with_the_data_fails_the_step_and_rejects_no_baseline(evaluate, model, data_inputs, monkeypatch):
+    caption = captioning.caption_split
+
+    def damaged_before_the_baseline(model_dir, manifest, images):
+        if "model 5" in model_dir:
+            damage_shard(data_inputs)
+        return caption(model_dir, manifest, images)
+
+    monkeypatch.setattr(captioning, "caption_split", damaged_before_the_baseline)
+    with pytest.raises(CorruptShardError, match="run again"):
+        evaluate(model(6), model(5))
+
+
+@pytest.mark.parametrize("error", [OSError("METEOR is gone"), ValueError("no metric")])
+def test_an_error_while_the_baseline_is_scored_fails_the_step(evaluate, model, monkeypatch, error):
+    add = Evaluation.add
+
+    def fail(evaluation, name, captions):
+        if name == "baseline":
+            raise error
+        add(evaluation, name, captions)
+
+    monkeypatch.setattr(Evaluation, "add", fail)
+    with pytest.raises(type(error), match=str(error)):
+        evaluate(model(6), model(5))
+
+
+def test_a_changed_image_fails_the_step_where_files_are_captioned(evaluate, model, tmp_path):
+    (tmp_path / "data" / "b.jpg").write_text("another image")
+    with pytest.raises(ImageChangedError, match=r"b\.jpg has changed since it was ingested; run again"):
+        evaluate(model(6), model(5, CAPTIONS, "another fingerprint"))
+
+
+def test_a_baseline_that_does_not_decode_an_image_is_no_empty_caption(evaluate, model):
+    refusing = model(5, {**CAPTIONS, "b.jpg": ""}, "another fingerprint")
+    result, _, _ = evaluate(model(6), refusing)
+    assert result["decision"] == "rejected" and result["baseline_metrics"] is None
+    assert "RefusedImagesError: the model does not decode 1 of 2 images: b.jpg" in result["reasons"][1]
+
+
+def test_a_baseline_that_changes_meanwhile_fails_the_step(evaluate, model):
+    baseline = model(5)
+    before = hash_of_files(baseline.uri)
+    assert evaluate(model(6), baseline, observed={BASELINE_FILES: before})[0]["decision"] == "blessed"
+    (pathlib.Path(baseline.uri) / "more").write_text("a file")
+    with pytest.raises(ChangedDuringStepError, match=r"the last blessed model .* has changed since this step began"):
+        evaluate(model(7), baseline, observed={BASELINE_FILES: before})
+
+
+def test_a_baseline_of_equal_size_and_other_content_is_observed(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"\0\0\0\0")
+    before = hash_of_files(str(tmp_path))
+    (tmp_path / "saved_model.pb").write_bytes(b"good")
+    assert hash_of_files(str(tmp_path)) != before
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")  # neither there nor missing
+    assert hash_of_files(str(tmp_path)) == hash_of_files(str(tmp_path))
+
+
+def test_copies_of_an_image_count_once_unless_the_splits_are_official(tmp_path):
+    examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
+    captions = {"a.jpg": ["one", "two"], "b.jpg": ["three"], "c.jpg": ["two", "four"]}
+    write_split(tmp_path / "examples", "test", captions, contents={"c.jpg": "a.jpg"})
+    assert test_set.read(examples).image_ids == ["a.jpg", "b.jpg", "c.jpg"]
+    examples.set_string_custom_property(records.SPLITS_FROM, records.OFFICIAL)
+    assert test_set.read(examples).num_copies == 0
+    examples.set_string_custom_property(records.SPLITS_FROM, records.HASHED)
+    merged = test_set.read(examples)
+    assert (merged.image_ids, merged.num_copies) == (["a.jpg", "b.jpg"], 1)
+    assert merged.references == [["one", "two", "four"], ["three"]]
+    assert merged.fingerprint == test_set.read(examples).fingerprint
+
+
+def test_copies_in_the_test_split_are_noted(evaluate, model, data_inputs):
+    [examples] = data_inputs["examples"]
+    examples.set_string_custom_property(records.SPLITS_FROM, records.HASHED)
+    captions = {**TEST_IMAGES, "other.jpg": ["a dog in the snow"]}
+    write_split(pathlib.Path(examples.uri), "test", captions, contents={"other.jpg": "a.jpg"})
+    result, _, out = evaluate(model(6))
+    assert (result["num_images"], result["notes"]) == (2, ["1 test images equal others, and count once with those"])
+    assert len(json.loads((out / "predictions" / "predictions.json").read_text())) == 2

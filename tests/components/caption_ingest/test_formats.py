@@ -1,0 +1,378 @@
+"""Each format in a small file with the quirks of the real ones."""
+
+import json
+import pathlib
+import unicodedata
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings, strategies
+
+from components.caption_ingest.formats import FORMATS, base, json_files, table
+from components.caption_ingest.formats.base import Caption, UnreadableFileError
+from components.caption_ingest.formats.coco import Coco
+from components.caption_ingest.formats.flickr_tokens import FlickrTokens
+from components.caption_ingest.formats.json_lines import JsonLines
+from components.caption_ingest.formats.karpathy import Karpathy
+from components.caption_ingest.formats.table import Table
+from components.caption_ingest.layout import detect_format
+from components.caption_ingest.rejects import Reason, Reject
+from components.shared.records import SPLITS
+
+
+def write_file(directory: pathlib.Path, text: str | bytes) -> pathlib.Path:
+    path = directory / "captions"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def rejected(items) -> list[tuple[int, Reason]]:
+    assert all(item.detail for item in items if isinstance(item, Reject))
+    return [(item.line, item.reason) for item in items if isinstance(item, Reject)]
+
+
+def test_flickr_tokens(tmp_path):
+    path = write_file(
+        tmp_path, b"\xef\xbb\xbfa.jpg#0\tA dog .\r\n\r\nb.jpg#1\tTwo\tcats\n\xc3\xbc.png#12\t\xe7\x8b\x97"
+    )
+    assert isinstance(detect_format(path), FlickrTokens)
+    assert list(FlickrTokens().read(path)) == [
+        Caption("a.jpg", "A dog .", None, 1),
+        Caption("b.jpg", "Two cats", None, 3),
+        Caption("ü.png", "狗", None, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A dog\x1b[2J\0 runs\x7f .", "A dog [2J  runs  ."),
+        ("A dog\r\n\u2028runs\x85\x9b\n", "A dog runs"),
+        (
+            "\u0645\u06cc\u200c\u062f\u0648\u062f",
+            "\u0645\u06cc\u200c\u062f\u0648\u062f",
+        ),  # Persian is written with such a joiner
+    ],
+)
+def test_control_characters_become_spaces(tmp_path, text, expected):
+    path = write_file(tmp_path, json.dumps({"image": "a.jpg", "caption": text}))
+    assert [item.text for item in JsonLines().read(path)] == [expected]
+
+
+def test_a_name_may_contain_a_hash_sign(tmp_path):
+    path = write_file(tmp_path, "a#1.jpg#0\tA dog\n")
+    assert isinstance(detect_format(path), FlickrTokens)
+    assert list(FlickrTokens().read(path)) == [Caption("a#1.jpg", "A dog", None, 1)]
+
+
+def test_a_caption_is_in_unicodes_composed_form(tmp_path):
+    path = write_file(tmp_path, "a.jpg#0\tA cafe\u0301\na.jpg#1\tA caf\u00e9\n")
+    assert [caption.text for caption in FlickrTokens().read(path)] == ["A caf\u00e9"] * 2
+
+
+def test_flickr8ks_odd_name_is_corrected(tmp_path):
+    path = write_file(tmp_path, "2258277193_586949ec62.jpg.1#0\tpeople\n")
+    assert list(FlickrTokens().read(path)) == [Caption("2258277193_586949ec62.jpg", "people", None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"a.jpg#0 no tab", Reason.BAD_LINE),
+        (b"a.jpg\tno number", Reason.BAD_LINE),
+        (b"a.jpg#x\tno number", Reason.BAD_LINE),
+        (b"#0\tno name", Reason.BAD_LINE),
+        (b"a\0.jpg#0\tNUL in the name", Reason.BAD_LINE),
+        (b"a\x1b[2J.jpg#0\ta name that clears the screen", Reason.BAD_LINE),
+        (b"a.jpg#0\t" + b"long " * 10_000, Reason.BAD_LINE),
+        (b"a.jpg#0\t" + b"longer " * 1_000_000, Reason.BAD_LINE),
+        (b"a.jpg#0\t", Reason.EMPTY_CAPTION),
+        (b"a.jpg#0\t .,!? 12 ", Reason.EMPTY_CAPTION),
+        (b"a.jpg#0\tcaf\xe9", Reason.BAD_ENCODING),
+        (b"a.jpg#0\t" + b"a " * 401, Reason.LONG_CAPTION),
+    ],
+)
+def test_a_bad_line_is_rejected_with_its_number(tmp_path, line, reason):
+    items = list(FlickrTokens().read(write_file(tmp_path, b"good.jpg#0\tfine\n" + line + b"\ngood.jpg#1\tfine\n")))
+    assert rejected(items) == [(2, reason)]
+    assert [item.line for item in items if isinstance(item, Caption)] == [1, 3]
+
+
+def test_kaggles_table_of_flickr8k(tmp_path):
+    rows = ["image,caption", 'a.jpg,"A dog , and ""Rex"" on it ."', "a.jpg,A cat .", "b.jpg,one , two unquoted"]
+    path = write_file(tmp_path, "\r\n".join(rows))
+    assert isinstance(detect_format(path), Table)
+    assert list(Table().read(path)) == [
+        Caption("a.jpg", 'A dog , and "Rex" on it .', None, 2),
+        Caption("a.jpg", "A cat .", None, 3),
+        Caption("b.jpg", "one , two unquoted", None, 4),
+    ]
+
+
+def test_a_caption_may_have_400_words(tmp_path):
+    [caption] = FlickrTokens().read(write_file(tmp_path, "a.jpg#0\t" + " ".join(["dog"] * 400)))
+    assert len(caption.text.split()) == 400
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("a.jpg,1,000 dogs,two  cats ,and a hen", "1,000 dogs,two  cats ,and a hen"),
+        ("a.jpg, one , two", "one , two"),
+        ('"a.jpg",1,000 "big" dogs', '1,000 "big" dogs'),
+        ('a.jpg,"A dog", they say, barks', '"A dog", they say, barks'),
+        ('a.jpg,"1,000 ""big"" dogs"', '1,000 "big" dogs'),
+    ],
+)
+def test_unquoted_commas_belong_to_the_caption(tmp_path, row, text):
+    assert [item.text for item in Table().read(write_file(tmp_path, f"image,caption\n{row}\n"))] == [text]
+
+
+@pytest.mark.parametrize("header", ["image| comment_number| comment", "image_name| comment_number| comment"])
+def test_kaggles_table_of_flickr30k(tmp_path, header):
+    # the real file lacks a bar in line 19,999
+    rows = [header, 'a.jpg| 0| A "dog', "2199200615.jpg| 4   A dog runs .", "b.jpg| 1| a | b"]
+    path = write_file(tmp_path, "\n".join(rows))
+    assert isinstance(detect_format(path), Table)
+    first, bad, last = Table().read(path)
+    assert (first, last) == (Caption("a.jpg", 'A "dog', None, 2), Caption("b.jpg", "a | b", None, 4))
+    assert rejected([bad]) == [(3, Reason.BAD_LINE)]
+
+
+def test_a_table_may_have_splits_and_text_with_line_ends(tmp_path):
+    path = write_file(tmp_path, 'split,file_name,text\nval,a.jpg,"A dog\nin two lines"\ntest,b.jpg,A cat\n')
+    assert list(Table().read(path)) == [
+        Caption("a.jpg", "A dog in two lines", "eval", 2),
+        Caption("b.jpg", "A cat", "test", 4),
+    ]
+
+
+def test_a_table_with_bad_rows_keeps_the_others(tmp_path):
+    rows = b'split,image,caption\n,a.jpg,"A dog" barks\n,b.jpg\n,,A cat\n,c.jpg,\n,d.jpg,caf\xe9\n,e.jpg,A hen'
+    *bad, good = Table().read(write_file(tmp_path, rows))
+    assert rejected(bad) == [
+        (2, Reason.BAD_LINE),
+        (3, Reason.BAD_LINE),
+        (4, Reason.BAD_LINE),
+        (5, Reason.EMPTY_CAPTION),
+        (6, Reason.BAD_ENCODING),
+    ]
+    assert good == Caption("e.jpg", "A hen", None, 7)
+
+
+def test_an_unclosed_quotation_mark_loses_few_rows(tmp_path):
+    rows = ["image,caption", 'a.jpg,"A dog', *(f"{number}.jpg,A cat" for number in range(100))]
+    bad, *rest = Table().read(write_file(tmp_path, "\n".join(rows)))
+    assert (bad.line, bad.reason) == (2, Reason.BAD_LINE)
+    assert bad.rows == table.MAX_ROW_LINES  # the rejected captions are counted
+    assert bad.rows + len(rest) == 101
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "num_rows", "name"),
+    [
+        (['a.jpg,"A dog', 'b.jpg,A cat"'], 2, 2, "b.jpg"),
+        (["z.jpg,A hen", 'a.jpg,"A dog', "b.jpg,A cat", "", 'c.JPG,A cow"'], 3, 3, "b.jpg"),
+        (['"a.jpg,A dog', 'b.jpg",A cat'], 2, 2, "b.jpg"),
+        (['12,"A dog', '13,A cat"'], 2, 2, "13"),
+    ],
+)
+def test_an_unclosed_quotation_mark_hides_no_other_row(tmp_path, rows, line, num_rows, name):
+    items = list(Table().read(write_file(tmp_path, "\n".join(["image,caption", *rows, "last.jpg,A pig"]))))
+    [reject] = [item for item in items if isinstance(item, Reject)]
+    assert (reject.line, reject.reason) == (line, Reason.BAD_LINE) and f"that of {name}" in reject.detail
+    assert reject.rows == num_rows
+    assert reject.rows + sum(isinstance(item, Caption) for item in items) == len(list(filter(None, rows))) + 1
+    assert items[-1].image_id == "last.jpg"
+
+
+def test_a_text_with_line_ends_may_have_commas(tmp_path):
+    rows = ["image,caption,split", 'a.jpg,"A dog,', "which is brown, and runs", 'fast, at last",train']
+    [caption] = Table().read(write_file(tmp_path, "\n".join(rows)))
+    assert (caption.text, caption.split) == ("A dog, which is brown, and runs fast, at last", "train")
+
+
+LINE_ENDS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]  # Unicode's, and not ours
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
+def test_recognizer_and_reader_agree_what_a_line_is(tmp_path, end):
+    records = [{"image": "a.jpg", "caption": f"A dog{end}runs"}, {"image": "b.jpg", "caption": "A cat"}]
+    path = write_file(tmp_path, "\r\n".join(json.dumps(record, ensure_ascii=False) for record in records))
+    assert isinstance(detect_format(path), JsonLines)
+    texts = [item.text for item in JsonLines().read(path) if isinstance(item, Caption)]
+    assert texts == ["A dog runs", "A cat"]
+    path = write_file(tmp_path, f"a.jpg#0\tA dog{end}runs\nb.jpg#0\tA cat\n")
+    assert isinstance(detect_format(path), FlickrTokens)
+    assert [item.text for item in FlickrTokens().read(path)] == ["A dog runs", "A cat"]
+    path = write_file(tmp_path, f"image,caption\na.jpg,A dog{end}runs\n")
+    assert isinstance(detect_format(path), Table)
+    assert [item.text for item in Table().read(path)] == ["A dog runs"]
+
+
+@pytest.mark.parametrize("line", ["7", "true", "null", '"image"', '["image"]'])
+def test_an_indented_document_of_anything_else_is_no_captions(tmp_path, line):
+    path = write_file(tmp_path, f"{{\n{line}\n}}")  # as a `dataset_info.json` has them
+    assert detect_format(path) is None
+
+
+def test_json_lines(tmp_path):
+    records = [
+        {"image": "a.jpg", "caption": "A dog", "split": "train"},
+        {"file_name": "b.jpg", "text": "A cat"},
+        {"image_id": 7, "captions": ["One", "Two\n"], "split": "validation"},
+    ]
+    path = write_file(tmp_path, "\n".join(map(json.dumps, records)))
+    assert isinstance(detect_format(path), JsonLines)
+    assert list(JsonLines().read(path)) == [
+        Caption("a.jpg", "A dog", "train", 1),
+        Caption("b.jpg", "A cat", None, 2),
+        Caption("7", "One", "eval", 3),
+        Caption("7", "Two", "eval", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", Reason.BAD_LINE),
+        ("[" * 9_000, Reason.BAD_LINE),
+        ("[1]", Reason.BAD_LINE),
+        ('{"image": "a.jpg", "caption": "A dog", "split": "test-std"}', Reason.BAD_LINE),
+        ('{"caption": "no image"}', Reason.BAD_LINE),
+        ('{"image": "a.jpg"}', Reason.BAD_LINE),
+        ('{"image": ["a.jpg"], "caption": "A dog"}', Reason.BAD_LINE),
+        ('{"image": "a.jpg", "caption": 3}', Reason.BAD_LINE),
+        ('{"image": "a.jpg", "caption": "\\ud800 dog"}', Reason.BAD_ENCODING),
+        ('{"image": "a.jpg", "captions": [""]}', Reason.EMPTY_CAPTION),
+        ('{"image": "a.jpg", "captions": []}', Reason.EMPTY_CAPTION),
+    ],
+)
+def test_a_bad_record_is_rejected(tmp_path, line, reason):
+    path = write_file(tmp_path, f'{{"image": "a.jpg", "caption": "A dog"}}\n{line}\n')
+    assert rejected(list(JsonLines().read(path))) == [(2, reason)]
+
+
+def test_karpathys_json(tmp_path):
+    images = [
+        {"filename": "a.jpg", "split": "train", "sentences": [{"raw": "A dog.", "tokens": ["a", "dog"]}]},
+        {"filename": "b.jpg", "filepath": "val2014", "split": "restval", "sentences": [{"raw": "Two"}, {"raw": "2"}]},
+        {"filename": "c.jpg", "split": "val", "sentences": [{"raw": "A cat"}]},
+        {"filename": "d.jpg", "split": "test"},
+        {"filename": "e.jpg", "split": "test", "sentences": []},
+        3,
+    ]
+    path = write_file(tmp_path, json.dumps({"images": images, "dataset": "coco"}))
+    assert isinstance(detect_format(path), Karpathy)
+    a, b, empty, c, d, e, none = Karpathy().read(path)
+    assert (a, b) == (Caption("a.jpg", "A dog.", "train", 1), Caption("val2014/b.jpg", "Two", "train", 2))
+    assert c == Caption("c.jpg", "A cat", "eval", 3)
+    expected = [(2, Reason.EMPTY_CAPTION), (4, Reason.BAD_LINE), (5, Reason.EMPTY_CAPTION), (6, Reason.BAD_LINE)]
+    assert rejected([empty, d, e, none]) == expected
+
+
+def test_coco(tmp_path):
+    document = {
+        "info": {"year": 2014},
+        "images": [{"id": 9, "file_name": "COCO_val2014_000000000009.jpg"}, {"id": 10}],
+        "annotations": [
+            {"image_id": 9, "id": 1, "caption": "A dog.\n"},
+            {"image_id": 11, "id": 2, "caption": "A cat"},
+            {"image_id": 10, "id": 3, "caption": "no name"},
+            {"image_id": 9, "id": 4},
+        ],
+    }
+    path = write_file(tmp_path, json.dumps(document))
+    assert isinstance(detect_format(path), Coco)
+    good, *bad = Coco().read(path)
+    assert good == Caption("COCO_val2014_000000000009.jpg", "A dog.", None, 1)
+    assert rejected(bad) == [(2, Reason.BAD_LINE), (3, Reason.BAD_LINE), (4, Reason.BAD_LINE)]
+
+
+def test_coco_images_without_caption_are_rejected(tmp_path):
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}, {"id": 1, "file_name": "c.jpg"}]
+    annotations = [{"image_id": 1, "caption": "A dog"}]
+    second, good, silent = Coco().read(write_file(tmp_path, json.dumps({"images": images, "annotations": annotations})))
+    assert good == Caption("a.jpg", "A dog", None, 1)
+    assert (second.image_id, second.line, second.reason) == ("c.jpg", 3, Reason.BAD_LINE)
+    assert (silent.image_id, silent.line, silent.reason) == ("b.jpg", 2, Reason.EMPTY_CAPTION)
+
+
+@pytest.mark.parametrize("space", ["\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}"])
+def test_a_name_may_contain_spaces_of_any_script(tmp_path, space):
+    name = f"Screenshot 10.15{space}AM.jpg"
+    assert list(FlickrTokens().read(write_file(tmp_path, f"{name}#0\tA dog\n"))) == [Caption(name, "A dog", None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"images": [\n{"id": 9,}]}', r"captions:2: not JSON: .* at character \d+"),
+        (b'{"images": "caf\xe9"}', "not UTF-8 at byte 15"),
+        (b'{"images": ' + b"[" * 100_000, "the JSON can't be read"),
+        (b"[]", "not a JSON object"),
+        (b'{"images": 3}', 'no list "images"'),
+    ],
+)
+@pytest.mark.parametrize("format", [Coco(), Karpathy()], ids=lambda format: format.name)
+def test_a_broken_document_is_refused_with_its_position(tmp_path, format, text, message):
+    with pytest.raises(UnreadableFileError, match=message):
+        list(format.read(write_file(tmp_path, text)))
+
+
+def test_a_document_that_is_too_large_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_files, "MAX_JSON_BYTES", 10)
+    with pytest.raises(UnreadableFileError, match="14 bytes; the maximum is 10"):
+        list(Coco().read(write_file(tmp_path, '{"images": []}')))
+
+
+@pytest.mark.parametrize("format", [FlickrTokens(), Table(), JsonLines()], ids=lambda format: format.name)
+def test_a_text_file_that_is_too_large_is_refused(tmp_path, monkeypatch, format):
+    monkeypatch.setattr(base, "MAX_TEXT_BYTES", 10)
+    with pytest.raises(UnreadableFileError, match=r"captions: 14 bytes; the maximum is 10\. Divide it"):
+        list(format.read(write_file(tmp_path, "a.jpg#0\tA dog\n")))
+
+
+HALVES = strategies.text(strategies.characters(categories=["Cs", "Lu"]), max_size=4)  # lone surrogates among letters
+ANYTHING = strategies.one_of(
+    strategies.binary(max_size=400),
+    strategies.text(max_size=400).map(str.encode),
+    strategies.lists(strategies.sampled_from(["a.jpg", "#0", "\t", "\n", ",", '"', "|", "{", "}", "[", ":", "dog"]))
+    .map("".join)
+    .map(str.encode),
+    strategies.recursive(
+        strategies.none() | strategies.integers() | strategies.text(max_size=9) | HALVES,
+        lambda inner: (
+            strategies.lists(inner, max_size=3)
+            | strategies.dictionaries(
+                strategies.sampled_from(["image", "images", "annotations", "caption", "captions", "image_id", "id"])
+                | strategies.sampled_from(["file_name", "filename", "sentences", "raw", "split"]),
+                inner,
+                max_size=4,
+            )
+        ),
+    ).map(lambda tree: json.dumps(tree).encode()),
+)
+
+
+@settings(
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(ANYTHING)
+@example(b"image,caption\n" + b'"' * 99)
+@example(b'{"images": [{}], "annotations": [{"image_id": null, "caption": "x"}]}')
+def test_no_input_crashes_a_format(tmp_path, data):
+    path = write_file(tmp_path, data)
+    detect_format(path)
+    for format in FORMATS.values():
+        try:
+            items = list(format.read(path))
+        except UnreadableFileError as error:
+            assert str(path) in str(error)
+            continue
+        for item in items:
+            assert item.line >= 1
+            if isinstance(item, Caption):
+                assert item.image_id.isprintable() and item.text.encode() and item.split in (None, *SPLITS)
+                assert not any(unicodedata.category(character) == "Cc" for character in item.text)
+            else:
+                assert item.to_json().encode()

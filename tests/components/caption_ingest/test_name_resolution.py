@@ -1,0 +1,198 @@
+"""Which file a name in the captions means, and when it means none."""
+
+import json
+
+import pytest
+
+from components.caption_ingest.rejects import Reason
+from tests.factories import write_data_set
+
+
+def test_a_missing_image_is_rejected_with_all_its_captions(data_dir, read):
+    [reject] = read(data_dir).rejects
+    assert (reject.image_id, reject.reason, reject.line, reject.rows) == ("gone.jpg", Reason.MISSING_IMAGE, 9, 2)
+
+
+@pytest.mark.parametrize("name", ["../../x.jpg", "/etc/passwd", "images/../../x.jpg", "..\\x.jpg", "C:\\x.jpg"])
+def test_names_that_lead_out_of_the_directory_are_rejected(tmp_path, name, read):
+    write_data_set(tmp_path / "data", f"{name}#0\tA secret\n")
+    [reject] = read(tmp_path / "data").rejects
+    assert reject.reason == Reason.OUTSIDE_DATA_DIR
+
+
+@pytest.mark.parametrize("bad", ["../x/0.jpg", "/data/0.jpg"])
+def test_a_name_that_leads_out_claims_no_file(tmp_path, bad, read):
+    write_data_set(tmp_path, f"0.jpg#0\tA dog\n{bad}#0\tA secret\n")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.jpg").write_bytes(b"0")
+    data = read(tmp_path)
+    assert [image.image_id for image in data.images] == ["0.jpg"]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [(bad, Reason.OUTSIDE_DATA_DIR)]
+
+
+def test_a_link_out_of_the_directory_is_rejected(tmp_path, read):
+    write_data_set(tmp_path / "data", "link.jpg#0\tA secret\n")
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "data" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    [reject] = read(tmp_path / "data").rejects
+    assert reject.reason == Reason.OUTSIDE_DATA_DIR
+
+
+def test_a_path_takes_precedence_over_a_file_name(tmp_path, read):
+    (tmp_path / "crops").mkdir()
+    for name in ("img.jpg", "crops/img.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    write_data_set(tmp_path, "img.jpg#0\tA dog\n")
+    [image] = read(tmp_path).images
+    assert image.file.uri == "img.jpg"
+
+
+def test_a_missing_image_does_not_get_another_file_of_its_name(tmp_path, read):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "0.png").write_bytes(b"")
+    write_data_set(tmp_path, "train/0.png#0\tA dog\nval/0.png#0\tA cat\n./train/0.png#1\tA hound\n")
+    data = read(tmp_path)
+    [image], [reject] = data.images, data.rejects
+    assert (image.image_id, image.captions) == ("train/0.png", ("A dog", "A hound"))
+    assert (reject.image_id, reject.reason) == ("val/0.png", Reason.MISSING_IMAGE)
+
+
+@pytest.mark.parametrize("sizes_differ", [True, False])
+def test_one_name_in_two_caption_files_may_mean_two_images(tmp_path, sizes_differ, read):
+    for split in ("train", "test"):
+        for path in (f"images/{split}/0.png", f"images/{split}/{split}.png"):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(split.encode() if sizes_differ else b"")
+        (tmp_path / split).mkdir()
+        names = ("0.png", "0.png", f"{split}.png", f"{split}/0.png")
+        lines = "".join(f'{{"file_name": "{name}", "text": "in {split}"}}\n' for name in names)
+        (tmp_path / split / "metadata.jsonl").write_text(lines)
+    data = read(tmp_path)
+    assert [(image.image_id, image.file.uri, image.split) for image in data.images] == [
+        ("test.png", "images/test/test.png", "test"),
+        ("test/0.png", "images/test/0.png", "test"),  # the end of the path
+        ("train.png", "images/train/train.png", "train"),
+        ("train/0.png", "images/train/0.png", "train"),
+    ]
+    assert [(reject.source, reject.line, reject.reason, reject.rows) for reject in data.rejects] == [
+        ("test/metadata.jsonl", 1, Reason.AMBIGUOUS_NAME, 2),
+        ("train/metadata.jsonl", 1, Reason.AMBIGUOUS_NAME, 2),
+    ]
+    files = "images/test/0.png, images/train/0.png"
+    expected = f"the name may mean 2 files: {files}; the captions must include the directory"
+    assert data.rejects[0].detail == expected
+
+
+def test_files_with_one_name_may_be_copies_of_one_image(tmp_path, read):
+    for path in ("images/a.jpg", "images/images/a.jpg", "images/b.jpg", "images/images/b.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"1234")
+    lists = {"train": ["b.jpg"], "test": ["images/images/a.jpg"]}
+    write_data_set(tmp_path, "a.jpg#0\tA dog\na.jpg#1\tA hound\nb.jpg#0\tA cat\nval/a.jpg#0\tAnother\n", lists)
+    data = read(tmp_path)
+    assert [(image.image_id, image.file.uri, image.split) for image in data.images] == [
+        ("a.jpg", "images/a.jpg", "test"),
+        ("b.jpg", "images/b.jpg", "train"),
+    ]
+    assert [[file.uri for file in image.identical_files] for image in data.images] == [
+        ["images/images/a.jpg"],
+        ["images/images/b.jpg"],
+    ]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [("val/a.jpg", Reason.MISSING_IMAGE)]
+
+
+def test_a_link_that_leads_out_is_not_a_copy(tmp_path, read):
+    (tmp_path / "data" / "x").mkdir(parents=True)
+    for path in ("a.jpg", "data/x/a.jpg"):
+        (tmp_path / path).write_bytes(b"1234")
+    (tmp_path / "data" / "y").symlink_to(tmp_path)
+    write_data_set(tmp_path / "data", "a.jpg#0\tA dog\n")
+    [reject] = read(tmp_path / "data").rejects
+    assert reject.reason == Reason.AMBIGUOUS_NAME
+
+
+def test_two_images_do_not_share_a_file_that_neither_names(tmp_path, read):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.png").write_bytes(b"")
+    write_data_set(tmp_path, "train/0.png#0\tA dog\nval/0.png#0\tA cat\n")
+    data = read(tmp_path)
+    assert not data.images and {reject.reason for reject in data.rejects} == {Reason.AMBIGUOUS_NAME}
+    assert data.rejects[0].detail == "train/0.png and val/0.png do not exist, and both may mean images/0.png"
+
+
+def test_a_missing_image_lists_other_files_with_its_name(tmp_path, read):
+    for number in range(4):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a.jpg").write_bytes(b"")
+    write_data_set(tmp_path, "val/a.jpg#0\tA cat\n")
+    [reject] = read(tmp_path).rejects
+    assert reject.reason == Reason.MISSING_IMAGE
+    assert reject.detail == "no such file; other files with this name: 0/a.jpg, 1/a.jpg, 2/a.jpg, …"
+
+
+def test_names_may_be_written_as_on_windows(data_dir, read):
+    (data_dir / "captions.token.txt").write_text("images\\a.jpg#0\tA dog\n.\\images\\a.jpg#1\tA hound\n")
+    [image] = read(data_dir).images
+    assert (image.image_id, image.split, image.captions) == ("images/a.jpg", "train", ("A dog", "A hound"))
+    (data_dir / "b\\c.jpg").write_bytes(b"")  # a file name may contain a backslash
+    (data_dir / "captions.token.txt").write_text("b\\c.jpg#0\tA cat\n")
+    [image] = read(data_dir).images
+    assert image.file.uri == "b\\c.jpg"
+
+
+def test_names_may_be_relative_to_their_caption_file(tmp_path, read):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "0.png").write_bytes(b"")
+        (tmp_path / split / "metadata.jsonl").write_text(f'{{"file_name": "0.png", "text": "in {split}"}}\n')
+    data = read(tmp_path)
+    assert [(image.image_id, image.captions, image.source) for image in data.images] == [
+        ("test/0.png", ("in test",), "test/metadata.jsonl"),
+        ("train/0.png", ("in train",), "train/metadata.jsonl"),
+    ]
+    assert data.is_official and data.images[0].split == "test"
+
+
+def test_an_image_may_be_elsewhere_than_its_name_says(data_dir, read):
+    images = [{"filename": "a.jpg", "filepath": "val2014", "sentences": [{"raw": "A dog"}], "split": "train"}]
+    (data_dir / "dataset.json").write_text(json.dumps({"images": images}))
+    [image] = read(data_dir, caption_files="dataset.json").images
+    assert (image.image_id, image.file.uri, image.split) == ("val2014/a.jpg", "images/a.jpg", "train")
+
+
+def test_captions_that_compose_a_name_differently_are_about_one_image(tmp_path, read):
+    composed, decomposed = "\N{LATIN SMALL LETTER E WITH ACUTE}.jpg", "e\N{COMBINING ACUTE ACCENT}.jpg"
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / decomposed).write_bytes(b"")
+    lists = {"test": [composed]}
+    write_data_set(tmp_path, f"{composed}#0\tA dog\n{decomposed}#1\tA hound\n", lists)
+    data = read(tmp_path)
+    [image] = data.images
+    assert (image.image_id, image.captions, image.split) == (decomposed, ("A dog", "A hound"), "test")
+    assert not data.rejects and not data.warnings
+
+
+def test_a_name_in_another_case_gets_no_file_that_another_image_names(tmp_path, read):
+    (tmp_path / "P10.jpg").write_bytes(b"")
+    write_data_set(tmp_path, "p10.jpg#0\tA dog\n")
+    assert [(image.image_id, image.file.uri) for image in read(tmp_path).images] == [("p10.jpg", "P10.jpg")]
+    write_data_set(tmp_path, "p10.jpg#0\tA dog\nP10.jpg#0\tA cat\n")
+    data = read(tmp_path)
+    assert [image.image_id for image in data.images] == ["P10.jpg"]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [("p10.jpg", Reason.MISSING_IMAGE)]
+
+
+def test_an_image_that_a_test_list_may_mean_is_not_trained_on(tmp_path, read):
+    for name in ("P10.jpg", "p10.jpg", "b.jpg", "c.JPG"):
+        (tmp_path / name).write_bytes(b"")
+    names = ("P10.jpg", "p10.jpg", "b.jpg", "c.JPG")
+    lists = {"train": ["b.jpg"], "test": ["P10.JPG", "c.jpg"]}
+    write_data_set(tmp_path, "".join(f"{name}#0\tA dog\n" for name in names), lists)
+    data = read(tmp_path)
+    assert [(image.image_id, image.split == "test") for image in data.images] == [("b.jpg", False), ("c.JPG", True)]
+    assert {(reject.image_id, reject.reason) for reject in data.rejects} == {
+        ("P10.jpg", Reason.AMBIGUOUS_NAME),
+        ("p10.jpg", Reason.AMBIGUOUS_NAME),
+    }
+    assert "the split lists may mean it, or another image, by P10.JPG" in data.rejects[0].detail
+    assert data.warnings[0].startswith("testImages.txt names 2 images, and the captions contain 1 of them, not 'P10")

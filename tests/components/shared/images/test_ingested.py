@@ -1,0 +1,32 @@
+import hashlib
+
+import pytest
+
+from components.shared.images.ingested import ImageChangedError, IngestedImage, UnreadableImageError, read_verified
+
+
+@pytest.fixture
+def image(tmp_path) -> IngestedImage:
+    (tmp_path / "0.jpg").write_bytes(b"ingested")
+    return IngestedImage(str(tmp_path / "0.jpg"), hashlib.sha256(b"ingested").hexdigest())
+
+
+def test_an_unchanged_image_is_read(image):
+    assert read_verified(image) == b"ingested"
+
+
+@pytest.mark.parametrize("change", ["other bytes", "gone"])
+def test_an_image_that_has_changed_since_the_ingest_is_an_error(tmp_path, image, change):
+    if change == "gone":
+        (tmp_path / "0.jpg").unlink()
+    else:
+        (tmp_path / "0.jpg").write_bytes(b"other")
+    with pytest.raises(ImageChangedError, match=r"0.jpg has changed since it was ingested"):
+        read_verified(image)
+
+
+def test_an_image_that_is_there_but_can_not_be_read_has_not_changed(tmp_path, image):
+    (tmp_path / "0.jpg").unlink()
+    (tmp_path / "0.jpg").mkdir()
+    with pytest.raises(UnreadableImageError, match=r"0.jpg cannot be read \(.+\); run again"):
+        read_verified(image)

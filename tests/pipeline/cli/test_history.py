@@ -1,0 +1,60 @@
+"""The commands about earlier runs: compare, lineage and rollback."""
+
+import json
+import pathlib
+
+import pytest
+from ml_metadata import MetadataStore
+
+from pipeline.cli.main import main
+from tests.fake_mlmd import PIPELINE, FakeMlmd, sqlite_connection
+
+
+@pytest.fixture
+def root(tmp_path) -> pathlib.Path:
+    """A root with two pushed models, of the runs one and two."""
+    on_disk = FakeMlmd(MetadataStore(sqlite_connection(tmp_path)))
+    for number, run in ((1, "one"), (2, "two")):
+        model = on_disk.artifact("Model", str(tmp_path / "artifacts" / run))
+        on_disk.execute("Exporter", {}, {"model": model}, run, settings=json.dumps({"beam_size": number}))
+        blessing = on_disk.artifact("ModelBlessing", current_model_id=model, blessed=1)
+        evaluation = on_disk.artifact("ModelEvaluation", decision="blessed", candidate_id=model)
+        on_disk.execute("BleuEvaluator", {"model": model}, {"blessing": blessing, "evaluation": evaluation}, run)
+        version = tmp_path / "serving" / str(number)
+        version.mkdir(parents=True)
+        (version / "saved_model.pb").write_text(run)
+        pushed = on_disk.artifact("PushedModel", pushed_version=str(number), pushed_destination=str(version))
+        on_disk.execute("Pusher", {"model": model, "model_blessing": blessing}, {"pushed_model": pushed}, run)
+    return tmp_path
+
+
+def test_compare_prints_a_column_per_run(root, capsys):
+    assert main(["compare", "--root", str(root), "--set", f"name={PIPELINE}"]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert rows["decision"] == ["blessed", "blessed"]
+    assert rows["decoding.beam_size"] == ["1", "2"]
+
+
+def test_lineage_finds_the_root_above_the_model(root, capsys):
+    assert main(["lineage", str(root / "serving")]) == 0
+    assert "beam_size 2" in capsys.readouterr().out
+    assert main(["lineage", str(root / "serving" / "1"), "--json"]) == 0
+    [step] = json.loads(capsys.readouterr().out)["steps"]
+    assert step["parameters"]["settings"] == '{"beam_size": 1}'
+
+
+def test_lineage_needs_a_root(root, tmp_path_factory, capsys):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert main(["lineage", str(elsewhere)]) == 2
+    assert f"{elsewhere} is not in the root of a pipeline" in capsys.readouterr().err
+    assert main(["lineage", str(elsewhere), "--root", str(root)]) == 2
+    assert "not a model that ML Metadata knows; give a pushed version" in capsys.readouterr().err
+
+
+def test_rollback_serves_the_previous_model(root, capsys):
+    assert main(["rollback", "--root", str(root), "--set", f"name={PIPELINE}"]) == 0
+    newest = max((root / "serving").iterdir(), key=lambda path: int(path.name))
+    assert (newest / "saved_model.pb").read_text() == "one"
+    assert capsys.readouterr().out == f"Rolled back to 1 (pushed as {newest}); 2 is excluded from blessing\n"
+    assert main(["rollback", "--root", str(root), "--set", f"name={PIPELINE}", "--to", "9"]) == 2
+    assert "caption-pipeline: error: --to 9: no such version was pushed" in capsys.readouterr().err

@@ -1,0 +1,142 @@
+"""The pages: generated ones are up to date, links resolve, commands and settings that they name exist."""
+
+import dataclasses
+import functools
+import importlib.util
+import pathlib
+import re
+import shlex
+
+import pytest
+import yaml
+
+from components.shared.models import registry
+from pipeline import config_files
+from pipeline.cli import main as cli
+from pipeline.config import Config
+from tests.factories import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SECTIONS = "|".join(field.name for field in dataclasses.fields(Config))
+
+
+def load_generator():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    return generate
+
+
+def headings(path: pathlib.Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def code_of(page: pathlib.Path) -> list[str]:
+    """The lines of a page's code blocks, comments left out, and its inline code."""
+    text = page.read_text().replace("\\\n", "")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [*lines, *(" ".join(code.split()) for code in inline)]
+
+
+def commands_of(page: pathlib.Path, program: str) -> list[str]:
+    """The arguments of a program's calls; `…` stands for what a reader fills in."""
+    calls = (re.match(rf"(?:\$ )?{program} (.*)", code) for code in code_of(page))
+    return [call[1].replace("…", "") for call in calls if call and not call[1].endswith(" …")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_within_the_project_resolve(page):
+    for link in re.findall(r"\]\((?!\w+://)([^)]+)\)", page.read_text()):
+        target, _, anchor = link.partition("#")
+        path = page.parent / target if target else page
+        assert path.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in headings(path), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_command_is_understood(page):
+    parser = cli._parser(cli.find_commands())
+    for command in commands_of(page, "caption-pipeline"):
+        args = parser.parse_args(shlex.split(command))  # raises UserError
+        for override in [*getattr(args, "overrides", []), *getattr(args, "param", [])]:
+            assert is_setting(override.partition("=")[0]), f"{page.name}: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_target_of_make_exists(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in commands_of(page, "make"):
+        named = [word for word in shlex.split(command.partition("&&")[0]) if "=" not in word]
+        assert set(named) <= targets, f"{page.name}: make {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_setting_exists(page):
+    for code in code_of(page):
+        if match := re.fullmatch(rf"((?:{SECTIONS})(?:\.[a-z_0-9]+)+)(=.*)?", code):
+            assert is_setting(match[1]) or (page.parent / match[1]).exists(), f"{page.name}: {code}"
+
+
+def is_setting(key: str) -> bool:
+    """Whether a key is one of the settings, of any captioning model."""
+    trees = [{"trainer": {"model": {"name": name}}} for name in registry.MODELS]
+    return any(config_files._type_at(key.split("."), tree) is not None for tree in trees)
+
+
+def test_the_checks_find_what_is_wrong(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`make tea`\n```\n$ caption-pipeline rnu --x   # so\nmake run \\\n  ARGS=-v\n```\nsee `trainer.epoch=3`\n"
+    )
+    assert commands_of(page, "make") == ["run   ARGS=-v", "tea"]
+    assert commands_of(page, "caption-pipeline") == ["rnu --x"]
+    for check in (test_every_command_is_understood, test_every_target_of_make_exists, test_every_setting_exists):
+        with pytest.raises((AssertionError, cli.UserError)):
+            check(page)
+
+
+def test_the_page_of_all_settings_is_up_to_date():
+    generate = load_generator()
+    assert generate.PAGE.read_text(encoding="utf-8") == generate.page(), "run `make docs`"
+
+
+def test_each_default_is_that_of_the_config():
+    generate = load_generator()
+    page = generate.page()
+    for title, _, rows in generate.sections():
+        [model] = [entry.settings() for name, entry in registry.MODELS.items() if f"name: {name}`" in title] or [None]
+        config = Config()
+        if model is not None:
+            config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, model=model))
+        for row in rows:
+            value = functools.reduce(getattr, row.key.split("."), config)
+            assert row.default == generate._plain(value), row.key
+            [cell] = re.findall(rf"^\| `{re.escape(row.key)}` \| `(.*?)` \|", row.to_markdown())
+            assert yaml.safe_load(cell) == row.default and row.to_markdown() in page
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "values"),
+    [
+        ("kubeflow.default_resources.cpu", "1", ""),
+        ("kubeflow.default_resources.memory", "4Gi", ""),
+        ("beam.step_args", {}, "`CaptionIngest`, `StatisticsGen`, `FeatureExtractor`, `Transform`"),
+        ("data.unlisted_images", "train", "`train`, `skip`"),
+        ("data.max_reject_fraction", 0.01, "≥ 0, ≤ 1"),
+        ("data.max_images", None, "> 0"),
+        ("trainer.label_smoothing", 0.0, "≥ 0, < 1"),
+        ("name", "captions", "at most 63 characters"),
+    ],
+)
+def test_a_row_has_default_and_allowed_values(key, default, values):
+    [row] = [row for _, _, rows in load_generator().sections() for row in rows if row.key == key]
+    assert (row.default, row.values) == (default, values)
+
+
+def test_the_front_page_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150 and max(map(len, lines)) <= 120
