@@ -136,7 +136,8 @@ def install(package_set: PackageSet, reason: str) -> None:
         _check_compiler(package_set)
     constraints = str(ROOT / "constraints" / package_set.file)
     packages = ["--editable", f"{ROOT}[dev,kubeflow]", "--constraints", constraints, "--build-constraints", constraints]
-    if _run([uv, "pip", "install", "--quiet", *packages], environment):
+    # bytecode now: else every process compiles TFX anew where PYTHONDONTWRITEBYTECODE is set or .venv is read-only
+    if _run([uv, "pip", "install", "--quiet", "--compile-bytecode", *packages], environment):
         raise InstallError("a package could not be installed; uv's message is above")
     stamp.write_text(fingerprint(package_set))
 
