@@ -3,6 +3,7 @@ PYTHON := .venv/bin/python
 ARGS :=
 # one process per test file, the end-to-end tests first, which take longest
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+UNIT_TESTS := tests/components tests/constraints tests/kubeflow tests/pipeline $(wildcard tests/test_*.py)
 # the command that builds the image, and the image's name
 BUILDER := docker build
 IMAGE := captions:latest
@@ -23,7 +24,7 @@ test: setup ## run all tests; ARGS="-k NAME" for some
 	@$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 test-unit: setup ## run the fast tests: without the end-to-end tests and those that train or compile
-	@$(PYTHON) -m pytest $(PARALLEL) --ignore tests/e2e -m "not slow" $(ARGS)
+	@$(PYTHON) -m pytest $(PARALLEL) -m "not slow" $(UNIT_TESTS) $(ARGS)
 
 test-report: setup ## open a report in Chromium, installed with apt where possible; screenshots go to build/report
 	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
