@@ -62,7 +62,7 @@ bench: setup ## run the benchmarks; one JSON object per line
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks $(ARGS)
 
 docs: setup ## write the generated pages of docs/
-	@$(PYTHON) docs/generate.py
+	@$(PYTHON) -m docs.generate
 
 clean: ## remove the environment and caches; runs/ is kept
 	rm -rf .venv .uv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,8 +1,8 @@
 """The pages: generated ones are up to date, links resolve, commands and settings that they name exist."""
 
+import argparse
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 import re
 import shlex
@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from components.shared.models import registry
+from docs import cli_page, configuration_page
 from pipeline import config_files
 from pipeline.cli import main as cli
 from pipeline.config import Config
@@ -20,13 +21,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = "|".join(field.name for field in dataclasses.fields(Config))
 
 
-def load_generator():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
-    return generate
-
-
 def headings(path: pathlib.Path) -> set[str]:
     """The anchors of a page, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
@@ -34,8 +28,9 @@ def headings(path: pathlib.Path) -> set[str]:
 
 
 def code_of(page: pathlib.Path) -> list[str]:
-    """The lines of a page's code blocks, comments left out, and its inline code."""
+    """The lines of a page's code blocks, comments left out, and its inline code; ```text has usages and output."""
     text = page.read_text().replace("\\\n", "")
+    text = re.sub(r"^```text\n.*?^```\n", "", text, flags=re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     inline = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
@@ -59,7 +54,7 @@ def test_links_within_the_project_resolve(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_command_is_understood(page):
-    parser = cli._parser(cli.find_commands())
+    parser = cli.build_parser(cli.find_commands())
     for command in commands_of(page, "caption-pipeline"):
         args = parser.parse_args(shlex.split(command))  # raises UserError
         for override in [*getattr(args, "overrides", []), *getattr(args, "param", [])]:
@@ -99,22 +94,21 @@ def test_the_checks_find_what_is_wrong(tmp_path):
             check(page)
 
 
-def test_the_page_of_all_settings_is_up_to_date():
-    generate = load_generator()
-    assert generate.PAGE.read_text(encoding="utf-8") == generate.page(), "run `make docs`"
+@pytest.mark.parametrize("generator", [cli_page, configuration_page], ids=lambda module: module.PAGE.name)
+def test_a_generated_page_is_up_to_date(generator):
+    assert generator.PAGE.read_text(encoding="utf-8") == generator.page(), "run `make docs`"
 
 
 def test_each_default_is_that_of_the_config():
-    generate = load_generator()
-    page = generate.page()
-    for title, _, rows in generate.sections():
+    page = configuration_page.page()
+    for title, _, rows in configuration_page.sections():
         [model] = [entry.settings() for name, entry in registry.MODELS.items() if f"name: {name}`" in title] or [None]
         config = Config()
         if model is not None:
             config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, model=model))
         for row in rows:
             value = functools.reduce(getattr, row.key.split("."), config)
-            assert row.default == generate._plain(value), row.key
+            assert row.default == configuration_page._plain(value), row.key
             [cell] = re.findall(rf"^\| `{re.escape(row.key)}` \| `(.*?)` \|", row.to_markdown())
             assert yaml.safe_load(cell) == row.default and row.to_markdown() in page
 
@@ -133,8 +127,44 @@ def test_each_default_is_that_of_the_config():
     ],
 )
 def test_a_row_has_default_and_allowed_values(key, default, values):
-    [row] = [row for _, _, rows in load_generator().sections() for row in rows if row.key == key]
+    [row] = [row for _, _, rows in configuration_page.sections() for row in rows if row.key == key]
     assert (row.default, row.values) == (default, values)
+
+
+def test_the_page_of_all_commands_does_not_depend_on_the_terminal_or_the_environment(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("KFP_HOST", "http://kfp")
+    page = cli_page.page()
+    assert page == cli_page.PAGE.read_text(encoding="utf-8")
+    assert set(re.findall("^## (.*)$", page, re.MULTILINE)) >= set(cli.find_commands()) - {"kubeflow"} | {
+        "kubeflow run"
+    }
+
+
+def test_a_command_has_usage_options_defaults_and_examples():
+    parser = argparse.ArgumentParser(
+        prog="caption-pipeline x",
+        epilog="examples:\n  caption-pipeline x a   one\n  caption-pipeline x b\n              two",
+    )
+    parser.add_argument("--size", type=int, default=3, required=True, help="number of pixels")
+    parser.add_argument("--root", metavar="DIR", help="place (default: runs/<name>)")
+    parser.add_argument("--mode", choices=["fast", "slow"], help="how")
+    actions = parser.add_mutually_exclusive_group(required=True)
+    actions.add_argument("--on", action="store_true", help="switch on")
+    actions.add_argument("--off", action="store_true", help="switch off")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="an image")
+    assert cli_page.usage(parser) == (
+        "caption-pipeline x IMAGE ... --size SIZE [--root DIR] [--mode fast|slow] (--on | --off)"
+    )
+    assert [row.to_markdown() for row in cli_page.rows(parser)] == [
+        "| `IMAGE ...` |  | an image |",
+        "| `--size SIZE` | 3 | number of pixels; required |",
+        "| `--root DIR` | runs/&lt;name> | place |",
+        "| `--mode fast\\|slow` |  | how |",
+        "| `--on` |  | switch on |",
+        "| `--off` |  | switch off |",
+    ]
+    assert cli_page.examples(parser) == [("caption-pipeline x a", "one"), ("caption-pipeline x b", "two")]
 
 
 def test_the_front_page_is_short():

@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands = find_commands()
         if arguments and arguments[0] in RENAMED:
             raise UserError(f"{arguments[0]} is now called {RENAMED[arguments[0]]}")
-        args = _parser(commands).parse_args(arguments)
+        args = build_parser(commands).parse_args(arguments)
         return commands[args.command].run(args)
     except UserError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
@@ -79,7 +79,12 @@ def find_commands() -> dict[str, ModuleType]:
     return {name: module for name, module in modules.items() if hasattr(module, "add_parser")}
 
 
-def _parser(commands: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
+def build_parser(commands: Mapping[str, ModuleType]) -> argparse.ArgumentParser:
+    """Builds the parser of the program.
+
+    Args:
+      commands: the commands, of `find_commands`.
+    """
     parser = _Parser(prog=PROGRAM, description=DESCRIPTION, epilog=EPILOG)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for command in commands.values():
