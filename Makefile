@@ -61,8 +61,9 @@ format: setup ## format and auto-fix
 bench: setup ## run the benchmarks; one JSON object per line
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks $(ARGS)
 
-docs: setup ## write the generated pages of docs/
+docs: setup ## write the generated pages of docs/, and the site into build/site
 	@$(PYTHON) -m docs.generate
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs --quiet build
 
 clean: ## remove the environment and caches; runs/ is kept
 	rm -rf .venv .uv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
