@@ -16,7 +16,7 @@ from components.feature_extractor.store import GENERATION, FeatureStore
 from components.shared import records, storage
 from components.shared.features import BACKBONE, MANIFEST
 from components.shared.mlmd.executions import inputs_and_outputs
-from components.shared.mlmd.runs import is_running, node_executions, run_outputs, running_runs, runs_with
+from components.shared.mlmd.runs import is_running, node_executions, run_outputs, running_runs, runs_of, runs_with
 from components.shared.shard_format import Shard
 from pipeline.database import open_metadata
 from pipeline.errors import UserError
@@ -109,22 +109,19 @@ def used_by_runs(handle: metadata.Metadata, keep_last: int, now: float) -> Usage
       now: the time, in seconds since 1970.
 
     Raises:
-      FeatureStoreError: no manifest of a pipeline's runs is where ML Metadata says.
+      FeatureStoreError: the last manifest of a pipeline's runs is damaged, or none is where ML Metadata says.
     """
     usage = Usage()
     for pipeline in handle.store.get_contexts_by_type(constants.PIPELINE_CONTEXT_TYPE_NAME):
         recent = itertools.islice(runs_with(handle, pipeline.name, [EXTRACTOR]), keep_last)
+        in_use = {*recent, *running_runs(handle.store, pipeline.name, now)}
         uris = []
-        for run_id in sorted({*recent, *running_runs(handle.store, pipeline.name, now)}):
+        for run_id in (run.name for run in runs_of(handle.store, pipeline.name) if run.name in in_use):
             outputs = run_outputs(handle, pipeline.name, run_id, [EXTRACTOR])
             uris += [outputs[EXTRACTOR]["features"].uri] if EXTRACTOR in outputs else []
-        manifests = [shards for shards in map(_shards_of, uris) if shards is not None]
-        if uris and not manifests:  # a single one may have been deleted on purpose
-            raise FeatureStoreError(
-                f"the features artifacts of {pipeline.name} are gone, such as {uris[-1]}: was the root moved?"
-            )
+        shards = _shards_of_manifests(uris, pipeline.name)
         images = _images_in_extraction(handle, pipeline, now)
-        usage |= Usage(frozenset().union(*manifests), images)
+        usage |= Usage(shards, images)
     return usage
 
 
@@ -227,16 +224,37 @@ def format_size(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def _shards_of(uri: str) -> frozenset[tuple[str, str]] | None:
-    """(fingerprint, file name) of the shards that a manifest names, be they gone; None without a manifest."""
-    path = os.path.join(uri, MANIFEST)
-    try:
-        manifest = storage.read_json(path)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise FeatureStoreError(f"{path} is damaged: run the pipeline again first, which writes it anew") from None
-    return frozenset((manifest["fingerprint"], shard) for shard in manifest["shards"])
+def _shards_of_manifests(uris: Sequence[str], pipeline_name: str) -> frozenset[tuple[str, str]]:
+    """(fingerprint, file name) of the shards that the manifests of a pipeline's runs name, be they gone.
+
+    Args:
+      uris: the features artifacts, the oldest run's first. A manifest may have been deleted on purpose; a damaged one
+        is refused until a later run has an intact one, since it is then not reused from the cache, and uses nothing.
+      pipeline_name: for the message.
+
+    Raises:
+      FeatureStoreError: the last manifest is damaged, or there is none.
+    """
+    shards: set[tuple[str, str]] = set()
+    damaged, num_found = "", 0
+    for path in (os.path.join(uri, MANIFEST) for uri in uris):
+        try:
+            manifest = storage.read_json(path)
+            shards |= {(manifest["fingerprint"], shard) for shard in manifest["shards"]}
+        except FileNotFoundError:
+            continue
+        except (ValueError, LookupError, TypeError):
+            damaged = path
+        else:
+            damaged = ""
+        num_found += 1
+    if damaged:
+        raise FeatureStoreError(f"{damaged} is damaged: run the pipeline again first, which writes a new manifest")
+    if uris and not num_found:
+        raise FeatureStoreError(
+            f"the features artifacts of {pipeline_name} are gone, such as {uris[-1]}: was the root moved? Move it back"
+        )
+    return frozenset(shards)
 
 
 def _images_in_extraction(

@@ -292,11 +292,15 @@ def test_a_deleted_artifact_uses_nothing(runs):
     assert runs.shards(2) == {"two"}
 
 
-def test_a_damaged_manifest_is_named(runs):
+@pytest.mark.parametrize("content", ["", "[]", "{}", "null"])
+def test_a_damaged_manifest_is_refused_until_a_later_run_has_written_a_new_one(runs, content):
     path = runs.root / "artifacts" / "three" / "manifest.json"
-    path.write_text("")
+    path.write_text(content)
     with pytest.raises(UserError, match=f"{path} is damaged: run the pipeline again first"):
         runs.shards(2)
+    runs.extract("four")  # the damaged manifest stays where it is, and is not reused from the cache
+    assert runs.shards(2) == {"four"}
+    assert runs.shards(3) == {"two", "four"}
 
 
 def test_if_all_artifacts_are_gone_nothing_counts_as_unused(runs):
