@@ -247,4 +247,5 @@ def _unknown_key(path: Sequence[str], key: str, tree: Any) -> str:
         return f"{key} is now called {renamed}"
     names = [field.name for field in dataclasses.fields(_type_at(path[:-1], tree))]
     close = difflib.get_close_matches(path[-1], names, 1)
-    return f"unknown key {key}; " + (f"did you mean {close[0]}?" if close else f"known keys: {', '.join(names)}")
+    nearest = ".".join([*path[:-1], *close])
+    return f"unknown key {key}; " + (f"did you mean {nearest}?" if close else f"known keys: {', '.join(names)}")

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from absl import logging as absl_logging
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.status import Status
+from rich.table import Table
+from rich.text import Text
 
 from components.shared.progress import LOGGER, ThrottledProgress
 from pipeline.step_states import State, Step
@@ -34,7 +37,7 @@ class Display(logging.Handler):
           total: number of steps.
         """
         super().__init__()
-        self.console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else 120)
+        self.console = new_console(stream, width=120)
         self._total, self._ended = total, 0
         self._status: Status | None = None
         self._timer: threading.Timer | None = None
@@ -52,7 +55,8 @@ class Display(logging.Handler):
         """Shows that a step has started."""
         self._step, self._last_printed = step.id, time.monotonic()
         if self.console.is_terminal:
-            self._status = self.console.status(self._line(State.RUNNING.value))
+            spinner = "dots" if self.console.encoding.startswith("utf") else "line"
+            self._status = self.console.status(self._line(State.RUNNING.value), spinner=spinner)
             self._status.start()
         else:  # a cached step is one line, not two
             self._timer = threading.Timer(BRIEF_SECONDS, self._print, [self._line(State.RUNNING.value)])
@@ -96,9 +100,49 @@ class Display(logging.Handler):
 
 
 def print_table(table: RenderableType) -> None:
-    """Prints tables on the standard output; their lines are not cut where it is not a terminal."""
-    width = None if sys.stdout.isatty() else UNLIMITED_WIDTH
-    Console(highlight=False, soft_wrap=True, width=width).print(table)
+    """Prints tables on the standard output: lines are not cut where it is not a terminal, nor is a cell where it is."""
+    console = new_console(sys.stdout, UNLIMITED_WIDTH)
+    for part in table.renderables if isinstance(table, Group) else [table]:
+        fitted = _fitted(part, console) if isinstance(part, Table) else part
+        console.print(fitted, soft_wrap=not isinstance(fitted, Table))  # the words of a cell are wrapped in it
+
+
+def _fitted(table: Table, console: Console) -> RenderableType:
+    """A table as it is, or a line per cell where the terminal is too narrow for its longest words."""
+    for column in table.columns:
+        column.overflow = "fold"  # instead of cutting it
+    unlimited = console.options.update(max_width=UNLIMITED_WIDTH)
+    if not table.show_header or Measurement.get(console, unlimited, table).minimum <= console.width:
+        return table
+    lines = Text()
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for column, cell in zip(table.columns, row, strict=True):
+            header, text = _text(column.header), _text(cell)
+            if text.plain:
+                lines.append_text(Text(f"{header}: " if header else "", "bold")).append_text(text).append("\n")
+        lines.append("\n")
+    lines.rstrip()
+    return lines
+
+
+def _text(cell: RenderableType) -> Text:
+    """A header or a cell; text without a style of its own may contain markup."""
+    return cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+
+
+def new_console(stream: IO[str], width: int) -> Console:
+    """A console that writes text alone, without escape codes, where users or their terminals want none.
+
+    Args:
+      stream: the terminal, or a file in its place.
+      width: columns of a file; a terminal knows its own.
+    """
+    if stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        return Console(file=stream, highlight=False, soft_wrap=True)
+    width = 0 if stream.isatty() else width
+    return Console(
+        file=stream, highlight=False, soft_wrap=True, width=width or None, force_terminal=False, color_system=None
+    )
 
 
 @contextlib.contextmanager
@@ -115,7 +159,8 @@ def redirect_output(path: str, verbose: bool) -> Iterator[IO[str]]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    terminal = os.fdopen(os.dup(1), "w", buffering=1)
+    # as the standard output, whose encoding the environment may choose
+    terminal = os.fdopen(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding, errors=sys.stdout.errors)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     handlers = _log_to(sys.stderr, terminal if verbose else None)
     try:

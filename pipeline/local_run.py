@@ -65,7 +65,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     # heavy, and verbose when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import database, leftovers, runner, sample_data, summary
+    from pipeline import database, leftovers, runner, sample_data, setting_help, summary
     from pipeline.pipeline import create_pipeline
 
     check_backbone(config.feature_extractor)
@@ -102,7 +102,8 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     display.console.print(summary.table(result))
     print(f"Full summary: {_display_path(config.paths.summary)}", file=terminal)
     if cause:
-        print(f"{cause}\nFull log: {_display_path(paths.log)}", file=terminal)
+        details = [f"  {line}" for line in setting_help.help_lines(cause.partition(" failed: ")[2])]
+        print("\n".join([cause, *details, f"Full log: {_display_path(paths.log)}"]), file=terminal)
     return status
 
 

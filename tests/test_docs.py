@@ -12,7 +12,7 @@ import yaml
 
 from components.shared.models import registry
 from docs import cli_page, configuration_page
-from pipeline import config_files
+from pipeline import config_files, setting_help
 from pipeline.cli import main as cli
 from pipeline.config import Config
 from tests.factories import ROOT
@@ -24,7 +24,7 @@ SECTIONS = "|".join(field.name for field in dataclasses.fields(Config))
 def headings(path: pathlib.Path) -> set[str]:
     """The anchors of a page, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    return set(map(setting_help.anchor, titles))
 
 
 def code_of(page: pathlib.Path) -> list[str]:
@@ -101,14 +101,14 @@ def test_a_generated_page_is_up_to_date(generator):
 
 def test_each_default_is_that_of_the_config():
     page = configuration_page.page()
-    for title, _, rows in configuration_page.sections():
+    for title, _, rows in setting_help.sections():
         [model] = [entry.settings() for name, entry in registry.MODELS.items() if f"name: {name}`" in title] or [None]
         config = Config()
         if model is not None:
             config = dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, model=model))
         for row in rows:
             value = functools.reduce(getattr, row.key.split("."), config)
-            assert row.default == configuration_page._plain(value), row.key
+            assert row.default == setting_help._plain(value), row.key
             [cell] = re.findall(rf"^\| `{re.escape(row.key)}` \| `(.*?)` \|", row.to_markdown())
             assert yaml.safe_load(cell) == row.default and row.to_markdown() in page
 
@@ -127,7 +127,7 @@ def test_each_default_is_that_of_the_config():
     ],
 )
 def test_a_row_has_default_and_allowed_values(key, default, values):
-    [row] = [row for _, _, rows in configuration_page.sections() for row in rows if row.key == key]
+    [row] = [row for _, _, rows in setting_help.sections() for row in rows if row.key == key]
     assert (row.default, row.values) == (default, values)
 
 

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from pipeline import cli
+from pipeline.cli import streams
 from pipeline.errors import UserError
 
 PROGRAM = "caption-pipeline"
@@ -55,21 +56,37 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; None for those of the process.
 
     Returns:
-      the exit status: that of the command; 2 if it could not be carried out; 130 if it was interrupted.
+      the exit status: that of the command; 2 if it could not be carried out; 130 if it was interrupted; 141 if the
+      reader of its output has gone.
     """
+    streams.accept_any_text()
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         commands = find_commands()
         if arguments and arguments[0] in RENAMED:
             raise UserError(f"{arguments[0]} is now called {RENAMED[arguments[0]]}")
         args = build_parser(commands).parse_args(arguments)
-        return commands[args.command].run(args)
+        status = commands[args.command].run(args)
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        _report(error)
         return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        streams.close_quietly()
+        return 141  # as a shell reports SIGPIPE
+
+
+def _report(error: UserError) -> None:
+    """Prints an error in one line, and below it one line of help per setting that it is about."""
+    print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+    from pipeline import setting_help  # loads pydantic, which a command that succeeds may not need
+
+    for line in setting_help.help_lines(str(error)):
+        print(f"  {line}", file=sys.stderr)
 
 
 def find_commands() -> dict[str, ModuleType]:

@@ -1,16 +1,20 @@
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
 
 import pytest
+from rich.console import Group
+from rich.table import Table
 
 from components.shared.progress import LOGGER
 from pipeline import console
 from pipeline.console import Display, redirect_output
 from pipeline.step_states import State, Step
+from tests.factories import ROOT
 
 
 class Clock:
@@ -137,3 +141,68 @@ def test_the_standard_error_is_suppressed_and_restored(capfd):
         subprocess.run("echo from a child >&2", shell=True, check=True)
     os.write(2, b"an error\n")
     assert capfd.readouterr().err == "an error\n"
+
+
+class Terminal(io.StringIO):
+    """A terminal of a certain width, which keeps what is written on it."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def wide_table() -> Table:
+    rows = Table("backbone", "directory", box=None)
+    rows.add_row("MobileNet 64 px, random", "0123456789abcdef" * 4)
+    return rows
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
+def test_a_terminal_that_wants_no_escape_codes_gets_none(monkeypatch, variable):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def output() -> str:
+        stream = Terminal()
+        with Display(stream, total=1) as display:
+            display.start(Step("Trainer", State.RUNNING))
+            display.end(Step("Trainer", State.FAILED, 1.0))
+            display.console.print(wide_table())
+        return stream.getvalue()
+
+    assert "\x1b[" in output()
+    monkeypatch.setenv(variable, {"NO_COLOR": "1", "TERM": "dumb"}[variable])
+    assert "(1/1) Trainer          failed       1.0 s\n" in output()
+    assert "\x1b" not in output() and "0123456789abcdef" * 4 in output()
+
+
+def test_a_pipe_gets_no_escape_codes_even_if_colors_are_forced(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    console.print_table(wide_table())
+    [_, row] = capsys.readouterr().out.splitlines()
+    assert row.split() == ["MobileNet", "64", "px,", "random", "0123456789abcdef" * 4]
+
+
+@pytest.mark.parametrize("width", [40, 90, 140])
+def test_a_narrow_terminal_loses_nothing_of_a_table(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    console.print_table(Group(wide_table(), "", "the end"))
+    lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", sys.stdout.getvalue()).splitlines()]
+    name = "0123456789abcdef" * 4
+    if width == 40:
+        assert lines == ["backbone: MobileNet 64 px, random", f"directory: {name}", "", "the end"]
+    elif width == 90:
+        assert lines[1] == f"MobileNet 64 px, random  {name[:-1]}" and lines[2] == name[-1]
+    else:
+        assert lines[1] == f"MobileNet 64 px, random  {name}"
+
+
+def test_the_terminal_of_a_run_is_encoded_as_the_standard_output(tmp_path):
+    code = "from pipeline.console import redirect_output as r\nwith r('log', False) as t: print('é', file=t)"
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True).stdout == b"\xe9\n"

@@ -103,7 +103,7 @@ def test_an_interrupt_has_its_exit_status(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "trainer.epoch=3"], "unknown key trainer.epoch; did you mean epochs?"),
+        (["--set", "trainer.epoch=3"], "unknown key trainer.epoch; did you mean trainer.epochs?"),
         (["--set", "trainer.epochs=3", "data.dir=/nowhere"], "data.dir: /nowhere is not a directory"),
         (["--config", "/nowhere.yaml"], "/nowhere.yaml"),
     ],
