@@ -117,15 +117,16 @@ def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: f
     num_rejected = sum(reject.rows for reject in rejects)
     if num_rejected <= max_fraction * num_captions:
         return
-    lines = [
-        f"{num_rejected} of {num_captions} captions ({num_rejected / max(num_captions, 1):.1%}) can't be used; "
-        f"data.max_reject_fraction allows {max_fraction:.1%}. Fix the data, or raise the limit if this is intended."
-    ]
+    lines = []
     for reason, number in count(rejects).items():
         lines.append(f"  {reason}: {number}")
         examples = [reject for reject in rejects if reject.reason.value == reason][:3]
         lines += [f"    {reject.source}:{reject.line}: {reject.image_id}: {reject.detail}" for reject in examples]
-    raise TooManyRejects("\n".join(lines))
+    raise TooManyRejects(
+        f"{num_rejected} of {num_captions} captions ({num_rejected / max(num_captions, 1):.1%}) can't be used; "
+        f"data.max_reject_fraction allows {max_fraction:.1%}. Fix the data, or raise the limit if this is intended."
+        + "".join(f"\n{line}" for line in lines)
+    )
 
 
 def write_rejects(uri: str, rejects: Iterable[Reject]) -> None:
