@@ -3,12 +3,13 @@
 import collections
 import concurrent.futures
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import tensorflow as tf
 
 from components.shared import storage
+from components.shared.batching import batched_by_size
 from components.shared.features import CorruptShardError, Manifest, MissingFeaturesError
 from components.shared.images import inspection
 from components.shared.images.ingested import (
@@ -22,6 +23,9 @@ from components.shared.progress import Progress
 
 BATCH_SIZE = 64
 NUM_CONCURRENT = 2  # batches at a time: the small matrix multiplications of a decoding step do not fill the cores
+# bytes of encoded images that are held at a time, unless one image alone has more: as tensors of the batches that are
+# captioned and of the next one, which TensorFlow copies from the bytes that were read
+MAX_HELD_BYTES = 64 * 2**20
 # what is wrong with the run's own data, and not with the model: no reason to reject it
 DATA_ERRORS = (CorruptShardError, MissingFeaturesError, ImageChangedError, UnreadableImageError)
 Batch = TypeVar("Batch")
@@ -72,17 +76,16 @@ def _from_features(signature, manifest: Manifest, image_ids: Collection[str]) ->
 
 
 def _from_files(signature, images: Mapping[str, IngestedImage]) -> dict[str, str]:
-    def caption(batch: Sequence[str]) -> tuple[Sequence[str], list[bytes], list[bool]]:
-        encoded = tf.constant([inspection.to_tf_decodable(read_verified(images[image_id])) for image_id in batch])
+    def caption(batch: tuple[list[str], tf.Tensor]) -> tuple[list[str], list[bytes], list[bool]]:
+        image_ids, encoded = batch
         outputs = signature(image_bytes=encoded)
         # models of version 0.1 fail at a file that they do not decode
-        ok = outputs["ok"].numpy().tolist() if "ok" in outputs else [True] * len(batch)
-        return batch, outputs["caption"].numpy().tolist(), ok
+        ok = outputs["ok"].numpy().tolist() if "ok" in outputs else [True] * len(image_ids)
+        return image_ids, outputs["caption"].numpy().tolist(), ok
 
-    image_ids, captions, refused = list(images), {}, []
-    progress = Progress("images captioned", len(image_ids))
-    batches = [image_ids[start : start + BATCH_SIZE] for start in range(0, len(image_ids), BATCH_SIZE)]
-    for batch, batch_captions, batch_ok in map_concurrently(caption, batches):
+    captions, refused = {}, []
+    progress = Progress("images captioned", len(images))
+    for batch, batch_captions, batch_ok in map_concurrently(caption, _encoded_batches(images)):
         captions.update({image_id: text.decode() for image_id, text in zip(batch, batch_captions, strict=True)})
         refused += [image_id for image_id, ok in zip(batch, batch_ok, strict=True) if not ok]
         progress.update(len(batch))
@@ -90,6 +93,14 @@ def _from_files(signature, images: Mapping[str, IngestedImage]) -> dict[str, str
         examples = ", ".join(refused[:3])
         raise RefusedImagesError(f"the model does not decode {len(refused)} of {len(images)} images: {examples}")
     return captions
+
+
+def _encoded_batches(images: Mapping[str, IngestedImage]) -> Iterator[tuple[list[str], tf.Tensor]]:
+    """Yields (image IDs, encoded images: string [B]), with as many images as `MAX_HELD_BYTES` allows."""
+    files = ((image_id, inspection.to_tf_decodable(read_verified(image))) for image_id, image in images.items())
+    max_bytes = MAX_HELD_BYTES // (NUM_CONCURRENT + 2)
+    for batch in batched_by_size(files, lambda file: len(file[1]), BATCH_SIZE, max_bytes):
+        yield [image_id for image_id, _ in batch], tf.constant([data for _, data in batch])
 
 
 def map_concurrently(function: Callable[[Batch], Result], batches: Iterable[Batch]) -> Iterator[Result]:

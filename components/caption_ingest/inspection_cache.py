@@ -18,6 +18,7 @@ from absl import logging
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.inspection import Inspection, inspect_images, size_fault
 from components.shared import storage
+from components.shared.batching import batched_by_size
 from components.shared.code_identity import check_identity, code_identity
 from components.shared.progress import Progress, polled
 
@@ -127,7 +128,7 @@ class InspectImages(beam.DoFn):
 
     def process(self, rows: list[tuple[str, int, int]]) -> Iterable[None]:
         chunk = [ImageFile(*row) for row in rows]
-        batches = batch_by_size(chunk)
+        batches = batched_by_size(chunk, lambda file: file.size, BATCH, BATCH_BYTES)
         inspections = itertools.chain(*self._pool.map(lambda files: _inspect_batch(self._data_dir, files), batches))
         results = zip(chunk, inspections, strict=True)
         self._cache.add([(file, inspection) for file, inspection in results if inspection is not None])
@@ -161,19 +162,6 @@ def _read(path: str, file: ImageFile) -> bytes:
     if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
         raise OSError(f"{path} has changed since it was listed")
     return data
-
-
-def batch_by_size(files: Sequence[ImageFile]) -> list[list[ImageFile]]:
-    """Divides files into batches of at most `BATCH` files and, if there are several, `BATCH_BYTES`."""
-    batches: list[list[ImageFile]] = []
-    batch_bytes = 0
-    for file in files:
-        if not batches or len(batches[-1]) == BATCH or batch_bytes + file.size > BATCH_BYTES:
-            batches.append([])
-            batch_bytes = 0
-        batches[-1].append(file)
-        batch_bytes += file.size
-    return batches
 
 
 def inspect_files(

@@ -13,7 +13,7 @@ from components.caption_ingest import inspection_cache
 from components.caption_ingest.files import scan
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.inspection import Inspection
-from components.caption_ingest.inspection_cache import InspectionCache, batch_by_size, inspect_files
+from components.caption_ingest.inspection_cache import InspectionCache, inspect_files
 from components.shared import storage
 from components.shared.images.limits import MAX_BYTES
 from tests.factories import encode
@@ -84,13 +84,6 @@ def test_the_cache_is_plain_json(tmp_path):
     InspectionCache(str(tmp_path), "/data").add([(ImageFile("ü.jpg", 5, 1), Inspection("sha", 4, 3))])
     [file] = tmp_path.iterdir()
     assert json.loads(file.read_text()) == [["/data/ü.jpg", 5, 1, "sha", 4, 3, "", "", True]]
-
-
-def test_batches_hold_few_files_and_few_bytes():
-    small, large = ImageFile("s", 1000, 1), ImageFile("l", 5 * 2**20, 1)
-    batches = batch_by_size([small] * 20 + [large, large, small, ImageFile("h", 2**30, 1)])
-    assert [len(batch) for batch in batches] == [16, 5, 2, 1]
-    assert batch_by_size([]) == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"[[", bytes(40), b"null", b'[["a"]]', b"[[[1], 2, 3]]", b"\xff\xfe"])
