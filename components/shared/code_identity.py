@@ -1,7 +1,7 @@
 """What a step's code does, as a hash in its cache key: changed logic runs the step again, a changed comment does not.
 
-The hash follows the imports of a module inside the project, and those of a model outside of it inside its own package,
-so nobody keeps a list of what a step uses. It is taken of the syntax trees without comments, docstrings, blank space
+The hash follows the imports of a module inside the project, and those of a model outside of it inside its own package
+and to its neighbours, so nobody keeps a list of what a step uses. It is taken of the syntax trees without comments, docstrings, blank space
 and the wording of log messages, and is the same on all versions of Python that the project runs on.
 """
 
@@ -12,6 +12,7 @@ import importlib.abc
 import importlib.util
 import pathlib
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 
 PROJECT = "components"  # the package whose modules are followed
@@ -19,6 +20,8 @@ RESOURCES = (".j2", ".css", ".js")  # files beside a module that are part of wha
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 LOGGERS = {"logging", "LOGGER"}
 ROOT = pathlib.Path(__file__).parents[2]
+# where packages are installed: what lies beside a module there does not belong to it
+INSTALLED = {pathlib.Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")}
 
 
 class CodeChangedError(RuntimeError):
@@ -92,10 +95,24 @@ def modules_used(root: pathlib.Path, modules: Sequence[str]) -> dict[str, pathli
         parent = name.rpartition(".")[0]
         waiting += [parent] if parent else []  # a package's own code runs before its modules
         package = name if path.name == "__init__.py" else parent
+        followed = {PROJECT, package.partition(".")[0]} | _neighbors(name, path)
         for imported in _imports(_read(path).decode(), package):
+            if imported.partition(".")[0] not in followed:
+                continue
             # `from a import b` names a module of the package, or something in it
             waiting += [imported] if _file_of(root, imported) else []
     return files
+
+
+def _neighbors(name: str, path: pathlib.Path) -> set[str]:
+    """The modules and packages beside the top level of a module that is neither the project's nor installed."""
+    if name.partition(".")[0] == PROJECT:
+        return set()
+    is_package = path.name == "__init__.py"
+    folder = path.parents[name.count(".") + is_package]
+    if folder.resolve() in INSTALLED:
+        return set()
+    return {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
 
 
 def _read(path: pathlib.Path) -> bytes:
@@ -171,7 +188,7 @@ def _serialize(node: object) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _imports(source: str, package: str) -> tuple[str, ...]:
-    """Names that a module imports anywhere, also inside functions: of the project, or of its own top-level package.
+    """Names that a module imports anywhere, also inside functions.
 
     Args:
       source: the module's code.
@@ -184,8 +201,7 @@ def _imports(source: str, package: str) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and (package or not node.level):
             module = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    followed = {PROJECT, package.split(".")[0]}
-    return tuple(name for name in names if name.split(".")[0] in followed)
+    return tuple(names)
 
 
 def _file_of(root: pathlib.Path, name: str) -> pathlib.Path | None:

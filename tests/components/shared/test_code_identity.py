@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from components.shared import code_identity as code_identity_module
 from components.shared.code_identity import (
     CodeChangedError,
     behavior,
@@ -164,6 +165,35 @@ def test_the_imports_of_a_module_outside_of_the_project_are_followed(tmp_path, m
     monkeypatch.syspath_prepend(str(tmp_path))
     used = modules_used(ROOT, ["mymodels.cap"])
     assert {"mymodels.helper", "mymodels", "components.shared.records"} <= used.keys() and "numpy" not in used
+
+
+@pytest.mark.parametrize("model", ["captioner", "captioners.gru"])
+def test_the_neighbors_of_a_model_outside_of_the_project_are_followed(tmp_path, monkeypatch, model):
+    imports = "import numpy\nimport blocks.attention\ndef f():\n    from beside import x\n"
+    path = tmp_path.joinpath(*model.split(".")).with_suffix(".py")
+    for name in ("blocks", *path.relative_to(tmp_path).parts[:-1]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    path.write_text(imports)
+    (tmp_path / "blocks" / "attention.py").write_text("import below\n")
+    for name in ("beside", "below", "unused"):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    expected = {model, model.partition(".")[0], "blocks", "blocks.attention", "beside", "below"}
+    assert modules_used(ROOT, [model]).keys() == expected
+    before = identity_below(ROOT, [model])
+    (tmp_path / "unused.py").write_text("x = 2\n")
+    assert identity_below(ROOT, [model]) == before
+    (tmp_path / "below.py").write_text("x = 2\n")
+    assert identity_below(ROOT, [model]) != before
+
+
+def test_the_neighbors_of_an_installed_model_are_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "installed_captioner.py").write_text("import installed_library\n")
+    (tmp_path / "installed_library.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(code_identity_module, "INSTALLED", {tmp_path.resolve()})
+    assert modules_used(ROOT, ["installed_captioner"]).keys() == {"installed_captioner"}
 
 
 def test_relative_imports_of_packages_are_followed(tmp_path, monkeypatch):
