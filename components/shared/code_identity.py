@@ -1,8 +1,9 @@
 """What a step's code does, as a hash in its cache key: changed logic runs the step again, a changed comment does not.
 
-The hash follows the imports of a module inside the project, and those of a model outside of it inside its own package
-and to its neighbours, so nobody keeps a list of what a step uses. It is taken of the syntax trees without comments, docstrings, blank space
-and the wording of log messages, and is the same on all versions of Python that the project runs on.
+The hash follows the imports of a module inside the project, and those of a model outside of it to its own package and
+its neighbours, so nobody keeps a list of what a step uses. It is taken of the syntax trees without comments,
+docstrings, blank space and the wording of log messages, and is the same on all versions of Python that the project runs
+on.
 """
 
 import ast
