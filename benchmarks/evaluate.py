@@ -42,7 +42,7 @@ def metrics() -> Iterator[Result]:
 
 
 def _evaluate(test_set: TestSet, captions: dict[str, list[str]], settings: BleuEvaluatorSettings) -> Evaluation:
-    evaluation = Evaluation(test_set, tokenized(captions[BASELINE]), settings)
+    evaluation = Evaluation(test_set, tokenized(captions[BASELINE], keep_digits=True), settings, keep_digits=True)
     for name, predictions in captions.items():
         evaluation.add(name, dict(zip(test_set.image_ids, predictions, strict=True)))
     evaluation.improvements(CANDIDATE, BASELINE)

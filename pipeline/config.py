@@ -115,7 +115,7 @@ class KubeflowSettings:
     """Resources of the steps that `step_resources` does not name."""
     step_resources: dict[str, ResourceSettings] = Field(default_factory=_default_step_resources)
     """Step -> its resources, instead of `default_resources`. What a config names is merged over these; null removes a
-    step. `Trainer` includes `Trainer_gru`, which may be named, too."""
+    step. `Trainer` also covers `Trainer_gru`, unless that is named itself."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -174,7 +174,7 @@ def check_paths(config: Config) -> None:
     """
     for name, path in {"root": config.root_dir, "data.dir": config.data.dir or ""}.items():
         if "://" in path:
-            raise ConfigError(f"{name}: {path} is not a directory; mount the bucket, and give the path of the mount")
+            raise ConfigError(f"{name}: {path} is a URI; mount the bucket and use the path of the mount")
     # a span, data/day-{SPAN}, is resolved when the ingest runs
     if config.data.dir is not None and "{SPAN}" not in config.data.dir and not os.path.isdir(config.data.dir):
         raise ConfigError(f"data.dir: {config.data.dir} is not a directory")
@@ -192,7 +192,7 @@ def check_patterns(config: Config) -> None:
     """
     for name, path in {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}.items():
         if set(path) & set("*?[]"):
-            raise ConfigError(f"{name}: {path} contains one of the characters *?[]")
+            raise ConfigError(f"{name}: {path} must not contain *, ?, [ or ]")
 
 
 def to_dict(config: Config) -> dict[str, Any]:

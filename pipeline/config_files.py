@@ -181,7 +181,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set {override}: write KEY=VALUE, as in --set trainer.epochs=3")
     if not text and key not in MAY_BE_EMPTY:
-        raise ConfigError(f"--set {override}: the value is empty; leave the setting out, or write {key}=null")
+        raise ConfigError(f"--set {override}: the value is empty; omit the setting, or write {key}=null")
     value: Any = text
     if text == "null" or not _is_text(key):
         value = _parse(text, f"--set {override}")

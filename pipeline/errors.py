@@ -19,4 +19,4 @@ def cause_lines(error: BaseException | None) -> list[str]:
 
 def hint_at_pipelines(names: Sequence[str]) -> str:
     """The end of a message about a pipeline that has no runs: how to choose one that has some."""
-    return f"; there are runs of {', '.join(names)}: choose one with --config, or --set name=…" if names else ""
+    return f"; runs exist for {', '.join(names)}: choose one with --config, or --set name=…" if names else ""

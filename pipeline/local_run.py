@@ -74,7 +74,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     if config.data.dir is None:
         num_drawn = sample_data.ensure(config.data_dir, config.data.sample.num_images, config.data.sample.seed)
         if num_drawn:
-            print(f"Drew {num_drawn} sample images in {_display_path(config.data_dir)}", file=terminal)
+            print(f"Generated {num_drawn} sample images in {_display_path(config.data_dir)}", file=terminal)
     copy = database.prepare(pipeline.metadata_connection_config)
     ir = runner.compile_pipeline(pipeline, run_id, from_node, to_node)
     if copy:

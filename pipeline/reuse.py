@@ -1,6 +1,7 @@
 """TFX's launcher; in addition, a step whose outputs equal earlier ones puts out those, as if they came from the cache.
 
-So the steps after it are cached although it had to run: images were touched, or its code is written otherwise.
+So the steps after it are cached although it had to run: images were touched, or its code is written otherwise. Whether
+a step runs at all is decided before, by TFX's cache key: see "What makes a step run again" in docs/operations.md.
 """
 
 from collections.abc import Mapping, Sequence

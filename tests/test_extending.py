@@ -49,7 +49,7 @@ def test_a_caption_format(monkeypatch, tmp_path):
 def test_a_metric(monkeypatch):
     recipe = module_of("A metric", monkeypatch)
     monkeypatch.setitem(METRICS, recipe.METRIC.name, recipe.METRIC)
-    measurement = measure(["a red dog", "a cat"], [["a dog runs"], ["a cat"]])
+    measurement = measure(["a red dog", "a cat"], [["a dog runs"], ["a cat"]], keep_digits=True)
     assert measurement.scalars()["unknown_words"] == pytest.approx(1 / 6)
     assert BleuEvaluatorSettings(max_regression={"unknown_words": 0.1}).max_regression == {"unknown_words": 0.1}
 

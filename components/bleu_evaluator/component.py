@@ -51,9 +51,9 @@ class BleuEvaluator(base_component.BaseComponent):
         examples: BaseChannel,
         features: BaseChannel,
         model: BaseChannel,
+        keep_digits: bool,
         baseline_model: BaseChannel | None = None,
         comparison_models: BaseChannel | None = None,
-        keep_digits: bool = True,
         **runtime: Any,
     ):
         """Constructs the component.
@@ -63,9 +63,9 @@ class BleuEvaluator(base_component.BaseComponent):
           examples: the examples of CaptionIngest, with the references of the test split.
           features: the features of FeatureExtractor.
           model: the candidate's SavedModel.
+          keep_digits: whether digits are part of words, the setting of that name of the tokenizer.
           baseline_model: the last blessed model, from a Resolver; none on a first run.
           comparison_models: further models, labeled by the custom property `model_label`; for information only.
-          keep_digits: whether digits are part of words, the setting of that name of the tokenizer.
           **runtime: `min_bleu_4` and `min_bleu_4_improvement`: values or runtime parameters.
         """
         spec = BleuEvaluatorSpec(

@@ -19,7 +19,7 @@ class Evaluation:
         test_set: TestSet,
         train_captions: frozenset[str],
         settings: BleuEvaluatorSettings,
-        keep_digits: bool = True,
+        keep_digits: bool,
     ):
         """Checks what the settings ask for, before anything is captioned.
 
@@ -39,7 +39,8 @@ class Evaluation:
         self._resources: dict[str, Any] = {}
         self._metrics = self._set_up_metrics()
         self._slices = {
-            field: slices.slice_by(field, test_set.examples, test_set.references) for field in settings.slices
+            field: slices.slice_by(field, test_set.examples, test_set.references, keep_digits)
+            for field in settings.slices
         }
         self._measurements: dict[str, Measurement] = {}
         self._captions: dict[str, Mapping[str, str]] = {}
@@ -58,10 +59,10 @@ class Evaluation:
         measured = measurement.measure(
             predictions,
             self.test_set.references,
+            self._keep_digits,
             self._train_captions,
             self._metrics,
             self._resources,
-            self._keep_digits,
         )
         for metric_name, error in measured.unavailable.items():
             self._note_unavailable(metric_name, error)

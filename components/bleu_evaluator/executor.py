@@ -55,13 +55,13 @@ class Executor(StepExecutor):
                 comparisons=_label(inputs.all("comparison_models")),
                 rolled_back=exec_properties.get(records.ROLLED_BACK, ""),
             )
-            keep_digits = bool(exec_properties.get(KEEP_DIGITS, 1))
+            keep_digits = bool(exec_properties[KEEP_DIGITS])
             result |= _evaluate(models, settings, inputs, outputs, keep_digits)
             if rival:
                 observed = exec_properties.get(BASELINE_FILES)
                 check_unchanged(f"the last blessed model {rival.uri}", observed, hash_of_files(rival.uri))
             elif baseline and not is_baseline:
-                result["notes"].append("no comparison with the baseline: evaluator.baseline is none")
+                result["notes"].append("not compared with the baseline (evaluator.baseline=none)")
         if is_baseline:
             # blessed once more, so that a push that was interrupted is repeated: the Pusher knows what it has pushed
             reason = "the candidate is the last blessed model"
@@ -84,7 +84,7 @@ def _evaluate(
     train_captions = test_set.train_captions(inputs["examples"], keep_digits)
     evaluation = Evaluation(images, train_captions, settings, keep_digits)
     if images.num_copies:
-        evaluation.notes.append(f"{images.num_copies} test images equal others, and count once with those")
+        evaluation.notes.append(f"{images.num_copies} test images duplicate others; each group counts once")
 
     def caption(model_dir: str) -> dict[str, str]:
         with manifest.deleting_corrupt_shards():

@@ -100,20 +100,20 @@ class Measurement:
 def measure(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
+    keep_digits: bool,
     train_captions: Collection[str] = (),
     metrics: Collection[Metric] | None = None,
     resources: Mapping[str, Any] | None = None,
-    keep_digits: bool = True,
 ) -> Measurement:
     """Compares captions with references, all in the words of `words.split_words`.
 
     Args:
       predictions: a caption per image, [n].
       references: the raw reference captions of each image, [n], at least one each.
+      keep_digits: whether digits are part of words, as in training.
       train_captions: those of `tokenized`.
       metrics: what to compute; None computes all metrics that need no setup.
       resources: metric -> what its `setup` has returned.
-      keep_digits: whether digits are part of words, as in training.
 
     Raises:
       ValueError: there are no images, or one has no reference with a word in it.
@@ -137,7 +137,7 @@ def measure(
     return Measurement(len(predictions), available, values, unavailable)
 
 
-def tokenized(sentences: Collection[str], keep_digits: bool = True) -> frozenset[str]:
+def tokenized(sentences: Collection[str], keep_digits: bool) -> frozenset[str]:
     """Sentences in the form in which captions are compared; for `keep_digits` see `measure`."""
     return frozenset(_tokenized(sentence, keep_digits) for sentence in sentences)
 

@@ -19,11 +19,11 @@ class BleuEvaluatorSettings:
     min_bleu_4_improvement: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Minimum improvement of BLEU-4 over the last blessed model; a negative value allows a regression."""
     max_regression: dict[str, NonNegativeFloat] = Field(default_factory=dict)
-    """Metric -> maximum regression against the last blessed model, as in `{cider: 0.05}`."""
+    """Metric -> maximum regression against the last blessed model, e.g. `{cider: 0.05}`."""
     max_p_value: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Maximum p-value of the improvement in BLEU-4 (paired bootstrap); 1 allows any."""
+    """Maximum p-value of the improvement in BLEU-4 (paired bootstrap); 1 disables this rule."""
     baseline: Literal["last_blessed", "none"] = "last_blessed"
-    """The model to compare with; `none` blesses without a comparison."""
+    """The model to compare with; `none` compares with none, and only `min_bleu_4` decides."""
     slices: tuple[str, ...] = ("caption_length",)
     """Fields by which metrics are sliced: `caption_length`, or a field of the examples."""
     num_bootstrap_samples: PositiveInt = 1000

@@ -15,7 +15,9 @@ MAX_CATEGORIES = 10  # distinct texts with a slice each, the most frequent; the 
 Record = Mapping[str, Sequence[int | float | str]]  # a field of the example -> its values
 
 
-def slice_by(field: str, examples: Sequence[Record], references: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+def slice_by(
+    field: str, examples: Sequence[Record], references: Sequence[Sequence[str]], keep_digits: bool
+) -> dict[str, np.ndarray]:
     """Slices the images by a field.
 
     A field with several numbers counts by their mean, one with several texts by their number.
@@ -24,6 +26,7 @@ def slice_by(field: str, examples: Sequence[Record], references: Sequence[Sequen
       field: a field of the examples, or "caption_length".
       examples: the fields of each image.
       references: the references of each image.
+      keep_digits: whether digits are part of words, as in training.
 
     Returns:
       name of a slice -> rows of its images; images that lack the field, or have no number in it, are in none.
@@ -32,7 +35,7 @@ def slice_by(field: str, examples: Sequence[Record], references: Sequence[Sequen
       ValueError: no example has the field.
     """
     if field == CAPTION_LENGTH:
-        values: list = [round(np.mean([len(split_words(text)) for text in texts])) for texts in references]
+        values: list = [round(np.mean([len(split_words(text, keep_digits)) for text in texts])) for texts in references]
     else:
         values = [_value(example.get(field, ())) for example in examples]
     rows = [row for row, value in enumerate(values) if value is not None]

@@ -93,7 +93,7 @@ def _merge_copies(all_fields: Iterable[Record]) -> list[Record]:
     return merged
 
 
-def train_captions(examples: Artifact, keep_digits: bool = True) -> frozenset[str]:
+def train_captions(examples: Artifact, keep_digits: bool) -> frozenset[str]:
     """Reads the captions of the train split, see `measurement.tokenized`."""
     spec = {records.CAPTIONS: records.EXAMPLE_SPEC[records.CAPTIONS]}
     batches = records.read_examples(records.split_files(examples, records.TRAIN), spec)

@@ -53,7 +53,8 @@ def drop_faulty(images: Iterable[CaptionedImage], inspections: Mapping[str, Insp
             detail = f"{image.file.uri} can't be read, or changes while it is read"
             rejects.append(reject_image(image, Reason.UNREADABLE_IMAGE, detail))
         elif inspection.fault:
-            rejects.append(reject_image(image, Reason(inspection.fault), inspection.detail))
+            reason = Reason(inspection.fault)  # each ImageFault is a Reason of the same value
+            rejects.append(reject_image(image, reason, inspection.detail))
         else:
             kept.append(image)
     return kept, rejects

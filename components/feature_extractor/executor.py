@@ -43,7 +43,7 @@ class Executor(BeamStepExecutor):
         grid, channels = store.prepare_backbone(settings, lambda: check_weights(settings, store))
         images = extract.images_by_id(_identities(examples), examples.get_string_custom_property(records.DATA_ROOT))
         num_computed = extract.extract_missing(images, store, settings.batch_size, self._make_beam_pipeline)
-        logging.info("features of %d/%d images computed, the others were in the store", num_computed, len(images))
+        logging.info("computed features of %d of %d images; the others were in the store", num_computed, len(images))
         shards = extract.shards_of(images, store)
         Manifest(os.path.basename(store.directory), store.directory, grid, channels, shards).save(features.uri)
         features.set_int_custom_property(records.COMPUTED, num_computed)

@@ -43,6 +43,6 @@ class Executor(pusher_executor.Executor):
             logging.info("pushed as version %s", version)
             io_utils.copy_dir(model_dir, pushed_model.uri)  # the artifact keeps a copy, as TFX's does
         else:
-            logging.info("version %s already is this model", version)
+            logging.info("already pushed as version %s", version)
             self._MarkNotPushed(pushed_model)
             pushed_model.set_string_custom_property(records.DECISION, records.UNCHANGED)

@@ -19,12 +19,12 @@ def non_words(keep_digits: bool) -> str:
     return rf"(^|[^{letters}\p{{M}}])[^{letters}]*"
 
 
-def split_words(sentence: str, keep_digits: bool = True) -> list[str]:
+def split_words(sentence: str, keep_digits: bool) -> list[str]:
     """Splits a sentence into its words.
 
     The PTB tokenizer of COCO's server needs Java, and differs in that it keeps a word's apostrophe ("man 's").
 
-    >>> split_words("A man's 2 dogs run, fast!")
+    >>> split_words("A man's 2 dogs run, fast!", keep_digits=True)
     ['a', 'man', 's', '2', 'dogs', 'run', 'fast']
 
     Args:

@@ -89,7 +89,7 @@ class TrainingLoop:
         """
         if (state := self.checkpoints.restore(self._variables)) is not None:
             self.state = TrainState(**state)
-            LOGGER.info("Resuming at epoch %d, step %d", self.state.epoch + 1, self.state.step)
+            LOGGER.info("Resuming epoch %d after step %d", self.state.epoch + 1, self.state.step)
         yield from self.state.history
         while self.state.epoch < self.settings.epochs and not self._should_stop_early():
             self._run_epoch()
@@ -166,9 +166,9 @@ class TrainingLoop:
             self.checkpoints.load_weights([str(epoch) for epoch in best], variables)
             average = self.evaluate()
             if self._monitored_value(average) <= self._monitored_value(self.state.history[best[0] - 1]):
-                logging.info("Checkpoint average of epochs %s kept: %s", best, average)
+                logging.info("Using the checkpoint average of epochs %s: %s", best, average)
                 return
-            logging.info("Checkpoint average of epochs %s not better than best epoch: %s", best, average)
+            logging.info("The checkpoint average of epochs %s (%s) is no better than the best epoch", best, average)
         self.checkpoints.load_weights([str(best[0])], variables)
         logging.info("Best epoch: %d", best[0])
 

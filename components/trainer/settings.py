@@ -54,7 +54,7 @@ class TrainerSettings:
     loss_weighting: Literal["per_caption", "per_image"] = "per_caption"
     """Whether each caption or each image has equal weight in the loss."""
     captions_per_image: NonNegativeInt = 0
-    """Number of captions sampled per image and epoch; 0 takes all of them."""
+    """Number of captions sampled per image and epoch; 0 uses all of them."""
 
     checkpoint_metric: Literal["loss", "bleu_4"] = "loss"
     """Metric on eval that chooses the best epoch."""
@@ -63,14 +63,14 @@ class TrainerSettings:
     num_averaged_checkpoints: PositiveInt = 1
     """Number of best epochs whose weights are averaged, when the average is better on eval than the best epoch."""
     checkpoint_every_steps: NonNegativeInt = 0
-    """Steps between two checkpoints to resume from; 0 disables counting steps."""
+    """Steps between two checkpoints to resume from; 0 disables checkpoints by steps."""
     checkpoint_every_minutes: NonNegativeFloat = 5.0
-    """Minutes between two checkpoints to resume from; 0 disables the clock."""
+    """Minutes between two checkpoints to resume from; 0 disables checkpoints by time."""
 
     max_gpus: NonNegativeInt = 0
-    """Maximum number of GPUs that share each batch; 0 takes all there are."""
+    """Maximum number of GPUs that share each batch; 0 uses all GPUs."""
     compute_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Dtype of matrix multiplications; `auto` takes the faster one."""
+    """Dtype of matrix multiplications; `auto` uses the faster one."""
 
     def __post_init__(self) -> None:
         for model in (self.model, *self.comparison_models):

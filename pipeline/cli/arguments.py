@@ -28,7 +28,7 @@ def settings_parser(root: bool = True) -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         dest="overrides",
-        help="override settings, as in data.dir=images trainer.epochs=3",
+        help="override settings, e.g. data.dir=images trainer.epochs=3",
     )
     if root:
         parser.add_argument(
@@ -40,7 +40,7 @@ def settings_parser(root: bool = True) -> argparse.ArgumentParser:
 def directory(text: str) -> str:
     """The type of an option that names a directory: an empty one would stand for another directory."""
     if not text:
-        raise argparse.ArgumentTypeError("the directory is empty; an unset variable?")
+        raise argparse.ArgumentTypeError("the directory name is empty (is a shell variable unset?)")
     return text
 
 

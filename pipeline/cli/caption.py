@@ -12,8 +12,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "caption",
         help="caption images",
-        description="Prints a line per image: its path, a tab, its caption. A file that is not a readable image is "
-        "reported on standard error, the others are captioned; the exit status is then 1.",
+        description="Prints a line per image: its path, a tab, its caption. Files that cannot be read "
+        "as images are reported on standard error and skipped; the exit status is then 1.",
         epilog="example: caption-pipeline caption --model runs/sample/serving one.jpg two.png",
     )
     parser.add_argument(

@@ -13,8 +13,8 @@ def add_parser(subparsers: Any) -> None:
         "compare",
         parents=[settings_parser()],
         help="compare runs",
-        description="Prints a column per run, from ML Metadata: metrics with 95 % intervals, the decision, and the "
-        "settings in which the runs differ.",
+        description="Prints a table with one column per run: metrics with 95 % intervals, the decision, and the "
+        "settings that differ.",
         epilog="example: caption-pipeline compare --root runs/sample 20261126-10 20261127-09",
     )
     parser.add_argument("--all-settings", action="store_true", help="include settings that do not differ")
@@ -22,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
         "runs",
         metavar="RUN",
         nargs="*",
-        help="run IDs, or a unique prefix or suffix (default: the last evaluated runs)",
+        help="run IDs, or unique prefixes or suffixes (default: the last evaluated runs)",
     )
 
 

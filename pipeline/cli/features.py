@@ -29,8 +29,8 @@ def add_parser(subparsers: Any) -> None:
         "features",
         parents=[settings_parser()],
         help="show feature-store usage; delete unused features",
-        description="Shows feature-store usage, and how much of it recent runs do not use. With gc, deletes what they "
-        "do not use, after asking; files younger than a day are kept, since they may belong to a run in progress.",
+        description="Shows feature-store usage, and how much of it no recent run uses. With gc, deletes that after "
+        "confirmation; files younger than a day are kept, since they may belong to a run in progress.",
         epilog=EPILOG,
     )
     parser.add_argument("action", nargs="?", choices=["gc"], help="delete unused features")
@@ -56,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Shows the usage; deletes what is unused if asked to."""
     if args.action is None and (args.dry_run or args.yes):
-        raise UserError("--dry-run and --yes belong to features gc")
+        raise UserError("--dry-run and --yes are only valid with features gc")
     if args.action == "gc" and not (args.yes or args.dry_run or sys.stdin.isatty()):
         raise ConfirmationError("features gc deletes files: confirm with --yes, or preview with --dry-run")
     config = load_config(args)
@@ -84,7 +84,7 @@ def _collect(usages: "list[StoreUsage]", read: "Callable[[], list[StoreUsage]]",
         return 0
     if dry_run:
         print("\n".join(f"would delete {path}" for path in deletions))
-        print(f"{size} in all")
+        print(f"{size} in total")
         return 0
     if not yes:
         if not _confirm(f"Delete {size} of unused features? [y/N] "):

@@ -20,13 +20,15 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "lineage",
         help="show a model's lineage",
-        description="Prints the data, features, vocabulary, settings and code that made a model, step by step, from "
-        "the ML Metadata of the root that contains it.",
+        description="Prints the data, features, vocabulary, settings and code that produced a model, step by step, "
+        "from the ML Metadata of the root that contains it.",
         epilog="example: caption-pipeline lineage runs/sample/serving",
     )
-    parser.add_argument("model", metavar="MODEL_DIR", help="a pushed version, or the directory of the versions")
     parser.add_argument(
-        "--root", metavar="DIR", type=directory, help="the root with the metadata, if the model is not in it"
+        "model", metavar="MODEL_DIR", help="a version directory, or its parent (the newest version is used)"
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", type=directory, help="pipeline root to read (default: the one that contains the model)"
     )
     parser.add_argument("--json", action="store_true", help="print the full lineage as JSON")
 
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Shows a model's lineage."""
     root = args.root or root_above(args.model)
     if root is None:
-        raise RootNotFound(f"{args.model} is not in the root of a pipeline; name the root with --root")
+        raise RootNotFound(f"{args.model} is not inside a pipeline root; choose one with --root")
     with open_metadata(Paths(root).metadata) as handle:
         with quiet_imports():
             from pipeline import console, lineage

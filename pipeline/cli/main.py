@@ -13,7 +13,7 @@ from pipeline.cli import streams
 from pipeline.errors import UserError
 
 PROGRAM = "caption-pipeline"
-DESCRIPTION = "Trains an image-captioning model, decides by BLEU whether it may serve, and captions images with it."
+DESCRIPTION = "Trains an image-captioning model, uses BLEU to decide whether to deploy it, and captions images with it."
 EPILOG = f"""examples:
   {PROGRAM} run                                      run on the built-in sample, in runs/sample
   {PROGRAM} run --config pipeline/configs/flickr8k.yaml --set data.dir=images/flickr8k
@@ -21,7 +21,7 @@ EPILOG = f"""examples:
   {PROGRAM} caption --model runs/sample/serving image.jpg
   {PROGRAM} stats                                    dataset statistics of the last run
   {PROGRAM} compare                                  metrics and settings of the last runs, side by side
-  {PROGRAM} lineage runs/sample/serving              show what made the served model
+  {PROGRAM} lineage runs/sample/serving              show how the served model was produced
   {PROGRAM} rollback                                 serve the previous model again
   {PROGRAM} features gc --keep-last 5                delete features not used by the last 5 runs
 

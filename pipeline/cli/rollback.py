@@ -14,8 +14,8 @@ def add_parser(subparsers: Any) -> None:
         "rollback",
         parents=[settings_parser()],
         help="roll back to the previous model",
-        description="Pushes the model that was served before the present one as a new version, so that model servers "
-        "load it. It becomes the baseline of the next run; the model that was rolled back is not blessed again.",
+        description="Pushes the previously served model as a new version, so that model servers load it. It becomes "
+        "the baseline of the next run; the model you roll back from will not be blessed again.",
         epilog="example: caption-pipeline rollback --root runs/sample --to 1764200000",
     )
     parser.add_argument("--to", metavar="VERSION", help="version to roll back to (default: the previous one)")

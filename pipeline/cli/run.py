@@ -6,11 +6,11 @@ from typing import Any
 from pipeline.cli.arguments import load_config, settings_parser
 
 EPILOG = """examples:
-  caption-pipeline run                                        the built-in sample
-  caption-pipeline run --set data.dir=images trainer.epochs=10 --root runs/mine
+  caption-pipeline run                                        run on the built-in sample
+  caption-pipeline run --config pipeline/configs/flickr8k.yaml --set data.dir=images/flickr8k --root runs/mine
   caption-pipeline run --config my.yaml --set decoding.beam_size=5
-                                                              evaluates again without training again
-  caption-pipeline run --to FeatureExtractor                  only prepare the data
+                                                              evaluate again without retraining
+  caption-pipeline run --to FeatureExtractor                  prepare the data only
   caption-pipeline run --from Trainer --no-cache              train again on the same data
 """
 
@@ -26,9 +26,9 @@ def add_parser(subparsers: Any) -> None:
         "if a step failed; 2 if the run could not start.",
         epilog=EPILOG,
     )
-    parser.add_argument("--no-cache", action="store_true", help="run every step; features are still computed only once")
+    parser.add_argument("--no-cache", action="store_true", help="ignore the cache; stored features are still reused")
     parser.add_argument(
-        "--from", metavar="STEP", dest="from_node", help="first step to run; reuse earlier outputs before it"
+        "--from", metavar="STEP", dest="from_node", help="first step to run; earlier steps keep their previous outputs"
     )
     parser.add_argument("--to", metavar="STEP", dest="to_node", help="last step to run")
     parser.add_argument("-v", "--verbose", action="store_true", help="also print the log")

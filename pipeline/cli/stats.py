@@ -13,7 +13,7 @@ def add_parser(subparsers: Any) -> None:
         "stats",
         parents=[settings_parser()],
         help="dataset statistics of the last run",
-        description="Prints statistics of the captions that the last run has read (lengths, vocabulary before and "
+        description="Prints statistics of the captions read by the last run (lengths, vocabulary before and "
         "after cleaning, most frequent words), and writes them with the TFDV visualization to one HTML file.",
         epilog="example: caption-pipeline stats --root runs/sample --output statistics.html",
     )

@@ -122,7 +122,7 @@ def test_compile_writes_the_pipeline_and_names_the_parameters(tmp_path, capsys):
     path = tmp_path / "p.yaml"
     assert kubeflow("compile", "--output", str(path), "--set", "trainer.epochs=4", "kubeflow.image=r/i:7") == 0
     first, *parameters = capsys.readouterr().out.splitlines()
-    assert first == f"{path}: for Kubeflow Pipelines, image r/i:7; parameters:"
+    assert first == f"Wrote {path} for Kubeflow Pipelines, image r/i:7; parameters:"
     assert "  trainer_epochs = 4" in parameters and "  feature_extractor_weights = 'random'" in parameters
     assert next(yaml.safe_load_all(path.read_text()))["pipelineInfo"]["name"] == "sample"
 
@@ -131,7 +131,7 @@ def test_the_file_is_named_after_the_pipeline(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert kubeflow("compile", "--set", "name=mine") == 0
     assert kubeflow("compile", "--set", "name=mine", "root=gs://bucket/x", "--target", "vertex") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "mine.json: for Vertex AI Pipelines"
+    assert capsys.readouterr().out.splitlines()[-1] == "Wrote mine.json for Vertex AI Pipelines"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json", "mine.yaml"]
     assert json.loads((tmp_path / "mine.json").read_text())
 

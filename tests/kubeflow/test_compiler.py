@@ -257,7 +257,7 @@ def test_kfp_knows_the_pipeline_by_its_name(special):
         (["root=/captions-too/x"], "root: /captions-too/x is not on the steps' volume"),
         (["root=/captions/../x"], "root: /x is not on the steps' volume"),
         (["root=/captions/"], "root: /captions/ is the volume itself; name a directory on it, as /captions/sample"),
-        (["root=/captions/a[1]"], r"root: /captions/a\[1\] contains one of the characters"),
+        (["root=/captions/a[1]"], r"root: /captions/a\[1\] must not contain"),
         (["root=s3://b/x", "data.dir=/captions/d"], "root: the steps can't write to s3://b/x; use gs://, or mount"),
         (["root=gs://b/x"], "data.dir: the steps read gs://b/x/sample_data only from a mounted path"),
         (["data.dir=gs://b/x"], "data.dir: the steps read gs://b/x only from a mounted path"),

@@ -142,7 +142,7 @@ def test_a_name_that_matches_no_run_or_several_is_refused(fake_mlmd, name, messa
 def test_without_any_run_the_error_names_the_pipelines_that_have_run(fake_mlmd):
     with pytest.raises(compare.RunNotFound, match=r"no run of mine yet$"):
         compare.find(FakeMlmd().store, PIPELINE, [])
-    with pytest.raises(compare.RunNotFound, match="no run of sample yet; there are runs of mine: choose one with"):
+    with pytest.raises(compare.RunNotFound, match="no run of sample yet; runs exist for mine: choose one with"):
         compare.find(fake_mlmd.store, "sample", [])
 
 

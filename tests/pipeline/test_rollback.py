@@ -229,7 +229,7 @@ def test_an_empty_serving_directory_and_a_foreign_version_are_refused(pushed, tm
 
 
 def test_the_root_of_another_pipeline_is_refused(pushed):
-    with pytest.raises(RollbackError, match=r"sample has pushed nothing to .*; there are runs of mine: choose one"):
+    with pytest.raises(RollbackError, match=r"sample has pushed nothing to .*; runs exist for mine: choose one"):
         roll_back(pushed.store, "sample", str(pushed.serving))
 
 

@@ -96,7 +96,7 @@ def test_an_interrupted_redrawing_is_completed(tmp_path, monkeypatch):
 def test_the_command_draws_it(tmp_path, capsys):
     directory = tmp_path / "data"
     assert main(["sample", str(directory), "--set", "data.sample.num_images=3"]) == 0
-    assert capsys.readouterr().out == f"Drew 3 images in {directory}\n"
+    assert capsys.readouterr().out == f"Generated 3 images in {directory}\n"
     assert sorted(images(directory)) == [sample_data.name(7, index) for index in range(3)]
     assert main(["sample", str(directory), "--set", "data.sample.num_images=0"]) == 2
     assert "data.sample.num_images: " in capsys.readouterr().err

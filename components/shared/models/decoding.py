@@ -47,7 +47,7 @@ def decode(model: CaptionModel, features: tf.Tensor, settings: DecodingSettings)
     return _without_failures(failed, ids, log_probs)
 
 
-def greedy(model: CaptionModel, features: tf.Tensor, length: int, min_length: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
+def greedy(model: CaptionModel, features: tf.Tensor, length: int, min_length: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes the most probable token at each step.
 
     Args:

@@ -38,13 +38,13 @@ def run(args: argparse.Namespace) -> int:
             from captions_kubeflow import vertex
         path = args.output or f"{config.name}.json"
         vertex.compile_to(config, path)
-        print(f"{path}: for Vertex AI Pipelines")
+        print(f"Wrote {path} for Vertex AI Pipelines")
         return 0
     with console.suppress_stderr():
         from captions_kubeflow import compiler
     path = args.output or f"{config.name}.yaml"
     parameters = compiler.compile_to(config, path)
-    print(f"{path}: for Kubeflow Pipelines, image {config.kubeflow.image}; parameters:")
+    print(f"Wrote {path} for Kubeflow Pipelines, image {config.kubeflow.image}; parameters:")
     for parameter in parameters:
         print(f"  {parameter.name} = {parameter.default!r}")
     return 0

@@ -15,11 +15,11 @@ def add_parser(subparsers: Any) -> None:
         "logs",
         help="print the logs of a run",
         description="Prints the logs of a run's steps, the oldest first; a step that was retried has several. The pods "
-        "are found through the kubeconfig, and a log exists as long as its pod.",
+        "are found through the kubeconfig; logs are available only while the pod exists.",
         epilog=EPILOG,
     )
     parser.add_argument("run_id", metavar="RUN", help="ID of the run, as kubeflow runs prints it")
-    parser.add_argument("step", metavar="STEP", nargs="?", help="only this step, as in Trainer")
+    parser.add_argument("step", metavar="STEP", nargs="?", help="only this step, e.g. Trainer")
     parser.add_argument("--namespace", default="kubeflow", help="namespace of the pipeline's pods (default: kubeflow)")
     parser.add_argument("--log-dir", metavar="DIR", help="read POD.log files from a directory instead of Kubernetes")
 

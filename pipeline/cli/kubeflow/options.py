@@ -32,7 +32,7 @@ def server_options() -> argparse.ArgumentParser:
         "--host",
         metavar="URL",
         default=os.environ.get("KFP_HOST"),
-        help="address of Kubeflow Pipelines (default: $KFP_HOST, else a port forward into the cluster of the "
+        help="address of Kubeflow Pipelines (default: $KFP_HOST, else a port-forward to the cluster in your "
         "kubeconfig)",
     )
     return parser
@@ -47,7 +47,7 @@ def parameter_options() -> argparse.ArgumentParser:
         action="extend",
         nargs="+",
         default=[],
-        help=f"set parameters of the run, as in trainer.epochs=3: {', '.join(PARAMETERS)}",
+        help=f"set parameters of the run, e.g. trainer.epochs=3: {', '.join(PARAMETERS)}",
     )
     return parser
 

@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
         parents=[settings_parser(root=False), server_options()],
         help="list the last runs, with their failed steps",
         description="Lists the last runs of the pipeline, the newest first, with their failed steps. Of the settings "
-        "only the pipeline's name counts: it is the experiment on the server.",
+        "only the pipeline's name is used; it names the KFP experiment.",
         epilog="example: caption-pipeline kubeflow runs --config my.yaml --limit 3",
     )
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="maximum number of runs (default: 10)")

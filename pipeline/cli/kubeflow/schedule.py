@@ -25,8 +25,8 @@ def add_parser(subparsers: Any) -> None:
         parents=[settings_parser(root=False), server_options(), parameter_options()],
         help="schedule recurring runs",
         description="Creates, replaces, lists, pauses, resumes or deletes recurring runs. Only --cron compiles the "
-        "pipeline; otherwise, of the settings only the pipeline's name counts. Deleting a schedule stops a run of it "
-        "that is in progress, so replacing one is refused meanwhile.",
+        "pipeline; otherwise, of the settings only the pipeline's name is used. Deleting a schedule stops its run "
+        "in progress, so a schedule cannot be replaced while it has one.",
         epilog=EPILOG,
     )
     parser.add_argument("--name", help="name of the schedule (default: the pipeline's name)")

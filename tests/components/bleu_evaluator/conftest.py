@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
-from components.bleu_evaluator.executor import Executor
+from components.bleu_evaluator.executor import KEEP_DIGITS, Executor
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import records
 from components.shared.features import Manifest
@@ -70,7 +70,12 @@ def evaluate(data_inputs, tmp_path):
         inputs["comparison_models"] = list(comparison_models)
         parsed = BleuEvaluatorSettings(**{"num_bootstrap_samples": 100, "meteor": False, **settings})
         runtime = {"min_bleu_4": min_bleu_4, "min_bleu_4_improvement": 0.0}
-        properties = {"settings": to_property(parsed, BleuEvaluatorSettings, runtime), **runtime, **(observed or {})}
+        properties = {
+            "settings": to_property(parsed, BleuEvaluatorSettings, runtime),
+            **runtime,
+            KEEP_DIGITS: 1,
+            **(observed or {}),
+        }
         Executor().Do(inputs, outputs, properties)
         run.evaluation = artifact_utils.get_single_instance(outputs["evaluation"])
         result = json.loads((out / "evaluation" / "evaluation.json").read_text())

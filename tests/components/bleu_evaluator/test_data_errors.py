@@ -21,7 +21,7 @@ from tests.components.report.factories import report_data
 
 
 def test_without_a_baseline_by_choice_the_results_say_so(evaluate, model):
-    note = "no comparison with the baseline: evaluator.baseline is none"
+    note = "not compared with the baseline (evaluator.baseline=none)"
     result, _, out = evaluate(model(6), model(5), baseline="none")
     assert result["notes"] == [note]
     evaluation = evaluations.read_evaluation(str(out / "evaluation"))
@@ -113,5 +113,5 @@ def test_copies_in_the_test_split_are_noted(evaluate, model, data_inputs):
     captions = {**TEST_IMAGES, "other.jpg": ["a dog in the snow"]}
     write_split(pathlib.Path(examples.uri), "test", captions, contents={"other.jpg": "a.jpg"})
     result, _, out = evaluate(model(6))
-    assert (result["num_images"], result["notes"]) == (2, ["1 test images equal others, and count once with those"])
+    assert (result["num_images"], result["notes"]) == (2, ["1 test images duplicate others; each group counts once"])
     assert len(json.loads((out / "predictions" / "predictions.json").read_text())) == 2

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import math
 import shutil
 
@@ -7,12 +8,13 @@ import pytest
 from nltk.translate.bleu_score import SmoothingFunction, corpus_bleu, sentence_bleu
 from pycocoevalcap.bleu.bleu import Bleu
 
-from components.bleu_evaluator import meteor
-from components.bleu_evaluator.measurement import measure, tokenized
+from components.bleu_evaluator import measurement, meteor
+from components.bleu_evaluator.measurement import tokenized
 from components.bleu_evaluator.metrics import METRICS, MetricUnavailable
 from components.shared import bleu
 
 WORDS = ["a", "the", "dog", "cat", "runs", "sleeps", "in", "on", "snow", "mat", "big", "small", "red", "and", "two"]
+measure = functools.partial(measurement.measure, keep_digits=True)
 
 
 def score(predictions: list[str], references: list[list[str]]) -> dict[str, float]:
@@ -127,7 +129,7 @@ def test_an_image_without_references_is_an_error():
 
 def test_metrics_that_describe_captions():
     predictions = ["a dog", "a dog", "a cat sleeps", "a big bird"]
-    measured = measure(predictions, [["a dog"]] * 4, tokenized(["A dog!", "a cow"]))
+    measured = measure(predictions, [["a dog"]] * 4, train_captions=tokenized(["A dog!", "a cow"], keep_digits=True))
     assert (measured.scalars()["mean_length"], measured.scalars()["train_overlap"]) == (2.5, 0.5)
     counted = measured.count_metrics()
     assert counted["unique_words"][0] == 6 and counted["distinct_captions"][0] == 0.75

@@ -12,7 +12,8 @@ RECORDS = [
 
 
 def slices(field: str, records=RECORDS) -> dict[str, list[int]]:
-    return {name: rows.tolist() for name, rows in slice_by(field, records, REFERENCES * (len(records) // 4)).items()}
+    slices = slice_by(field, records, REFERENCES * (len(records) // 4), keep_digits=True)
+    return {name: rows.tolist() for name, rows in slices.items()}
 
 
 def test_slices_by_the_length_of_the_references():

@@ -128,7 +128,7 @@ def test_resumption_is_logged(store, tmp_path, caplog):
     caplog.set_level("INFO", "captions.progress")
     list(make_loop(store, tmp_path, epochs=2, checkpoint_every_steps=5).run())
     list(make_loop(store, tmp_path, epochs=2).run())
-    assert "Resuming at epoch 2, step 2" in caplog.messages
+    assert "Resuming epoch 2 after step 2" in caplog.messages
 
 
 class RecordingCheckpoints(CheckpointManager):

@@ -109,7 +109,7 @@ def test_without_a_terminal_nothing_is_deleted(root, monkeypatch, capsys):
 
 def test_options_of_gc_are_refused_without_it(root, capsys):
     assert features(root, "--yes") == 2
-    assert "--dry-run and --yes belong to features gc" in capsys.readouterr().err
+    assert "--dry-run and --yes are only valid with features gc" in capsys.readouterr().err
 
 
 def test_another_root_must_have_runs_too(root, capsys, tmp_path):

@@ -46,7 +46,7 @@ def test_lineage_finds_the_root_above_the_model(root, capsys):
 def test_lineage_needs_a_root(root, tmp_path_factory, capsys):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     assert main(["lineage", str(elsewhere)]) == 2
-    assert f"{elsewhere} is not in the root of a pipeline" in capsys.readouterr().err
+    assert f"{elsewhere} is not inside a pipeline root" in capsys.readouterr().err
     assert main(["lineage", str(elsewhere), "--root", str(root)]) == 2
     assert "not a model that ML Metadata knows; give a pushed version" in capsys.readouterr().err
 

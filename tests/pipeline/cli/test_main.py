@@ -54,7 +54,7 @@ def test_the_local_runner_is_the_same_program():
     command = [sys.executable, "local_runner.py", "lineage", "/nowhere"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert run.stderr == (f"{PROGRAM}: error: /nowhere is not in the root of a pipeline; name the root with --root\n")
+    assert run.stderr == (f"{PROGRAM}: error: /nowhere is not inside a pipeline root; choose one with --root\n")
 
 
 def test_a_command_is_added_by_one_file(tmp_path, monkeypatch, capsys):
@@ -76,9 +76,9 @@ def test_a_command_is_added_by_one_file(tmp_path, monkeypatch, capsys):
         (["run", "--epochs", "3"], "unrecognized arguments: --epochs 3"),
         (["features", "--keep-last", "x"], "invalid int value: 'x' (see caption-pipeline features --help)"),
         (["caption", "x.jpg"], "required: --model (see caption-pipeline caption --help)"),
-        (["compare", "--root", ""], "argument --root: the directory is empty"),
-        (["features", "--also-root", ""], "argument --also-root: the directory is empty"),
-        (["lineage", "x", "--root", ""], "argument --root: the directory is empty"),
+        (["compare", "--root", ""], "argument --root: the directory name is empty"),
+        (["features", "--also-root", ""], "argument --also-root: the directory name is empty"),
+        (["lineage", "x", "--root", ""], "argument --root: the directory name is empty"),
         (["store", "--drop"], "store is now called features, and store --drop is now features gc"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_beam_of_one_is_greedy(model):
 
 
 def test_beam_search_finds_captions_at_least_as_probable_as_greedy(model):
-    _, narrow = greedy(model, FEATURES, 6)
+    _, narrow = greedy(model, FEATURES, 6, 1)
     _, wide = beam_search(model, FEATURES, 6, 1, 5, 0.0)
     assert (wide.numpy() >= narrow.numpy() - 1e-5).all() and (wide.numpy() > narrow.numpy() + 1e-3).any()
 
@@ -189,7 +189,7 @@ def test_a_logit_that_is_not_finite_empties_the_caption(beam_size, value, token)
     probs = {(): {4: 0.9, 6: 0.1}, (4,): {5: 0.9, 6: 0.1}}
     model = Broken(probs)
     ids, log_probs = (
-        greedy(model, FEATURES, 19) if beam_size == 1 else beam_search(model, FEATURES, 19, 1, beam_size, 0.6)
+        greedy(model, FEATURES, 19, 1) if beam_size == 1 else beam_search(model, FEATURES, 19, 1, beam_size, 0.6)
     )
     assert ids.numpy()[2].tolist() == [END_ID] + [PAD_ID] * 18 and log_probs[2] == decoding.NEG_INF
     assert [row[:3] for row in ids.numpy()[[0, 1, 3]].tolist()] == [[4, 5, END_ID]] * 3
@@ -197,7 +197,7 @@ def test_a_logit_that_is_not_finite_empties_the_caption(beam_size, value, token)
 
 def test_a_model_that_never_ends_is_stopped():
     model = ScriptedModel({(5,) * n: {5: 1.0} for n in range(19)})
-    for ids, _ in (greedy(model, FEATURES, 9), beam_search(model, FEATURES, 9, 1, 2, 0.6)):
+    for ids, _ in (greedy(model, FEATURES, 9, 1), beam_search(model, FEATURES, 9, 1, 2, 0.6)):
         assert ids.numpy().tolist() == [[5] * 8 + [END_ID]] * 4
 
 
@@ -232,7 +232,7 @@ class ScriptedModel:
 
 def test_greedy_stops_when_all_captions_are_finished():
     model = ScriptedModel({(): {4: 0.9}, (4,): {5: 0.9}})
-    ids, _ = greedy(model, FEATURES, 19)
+    ids, _ = greedy(model, FEATURES, 19, 1)
     assert ids[0, :3].numpy().tolist() == [4, 5, END_ID] and model.num_steps == 3
 
 
@@ -261,7 +261,7 @@ def test_beam_search_stops_when_a_beam_of_captions_is_finished():
 
 def test_beam_search_finds_what_greedy_misses():
     model = ScriptedModel({(): {4: 0.6, 5: 0.4}, (4,): {5: 0.3, 6: 0.3, 4: 0.4}, (5,): {END_ID: 1.0}})
-    assert greedy(model, FEATURES, 19)[0][0, 0] == 4
+    assert greedy(model, FEATURES, 19, 1)[0][0, 0] == 4
     assert beam_search(model, FEATURES, 19, 1, 2, 0.0)[0][0, :2].numpy().tolist() == [5, END_ID]
 
 
