@@ -58,7 +58,7 @@ def test_an_error_with_other_letters_is_one_line(environment):
     assert (status, out) == (2, b"") and b"Traceback" not in err
     assert err.startswith(b"caption-pipeline: error: data.max_reject_fraction: ") and err.count(b"\n") == 2
     status, out, err = command_line("lineage", "犬…", **environment)
-    assert (status, out) == (2, b"") and err.endswith(b" is not in the root of a pipeline; name the root with --root\n")
+    assert (status, out) == (2, b"") and err.endswith(b" is not inside a pipeline root; choose one with --root\n")
 
 
 @pytest.mark.slow
