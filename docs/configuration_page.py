@@ -16,7 +16,8 @@ Settings are given in YAML files and on the command line; what neither names kee
 caption-pipeline run --config my.yaml --config overlay.yaml --set trainer.epochs=3 trainer.model.num_heads=4
 ```
 
-Later files override earlier ones, `--set` overrides both. The value of a text setting is taken as it is, so that
+Later files override earlier ones, `--set` overrides both. The configs in `pipeline/configs`, which are installed with
+the package, go by their names, as in `--config rsicd`. The value of a text setting is taken as it is, so that
 `--set "data.dir=my data #2"` needs no further quotes; any other value is YAML. `null` stands for the default. An
 unknown key is rejected, and the error names the nearest key; for a key of version 0.1 it names the replacement.
 """

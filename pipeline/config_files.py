@@ -13,9 +13,10 @@ import pydantic
 import yaml
 
 from components.shared.models import registry
+from pipeline import builtin_configs
 from pipeline.config import Config, ConfigError, KubeflowSettings, ResourceSettings
 
-SAMPLE = pathlib.Path(__file__).parent / "configs" / "sample.yaml"
+SAMPLE = builtin_configs.DIRECTORY / "sample.yaml"
 
 # keys of version 0.1 -> today's; a pair is a key and what became of its values
 RENAMED: dict[str, str | tuple[str, str]] = {
@@ -73,7 +74,8 @@ def load(path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, ov
     """Reads a configuration.
 
     Args:
-      path: a YAML file, or several, of which later ones override earlier ones; None for the built-in sample's.
+      path: a YAML file or the name of a built-in config, or several, of which later ones override earlier ones; None
+        for the sample's.
       overrides: `key.key=value`. The value of a text setting is taken as it is; any other is YAML, as in
         "trainer.epochs=3" or "beam.pipeline_args=[--runner=FlinkRunner]". "null" stands for the default.
 
@@ -83,7 +85,7 @@ def load(path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, ov
     paths = [path] if isinstance(path, str | os.PathLike) else path or [SAMPLE]
     tree = _resource_defaults()
     for file in paths:
-        _merge(tree, _read(pathlib.Path(file)))
+        _merge(tree, _read(builtin_configs.locate(file)))
     for override in overrides:
         _override(tree, override)
     faults = list(_unknown_nulls(tree, tree))  # they would be dropped unseen
@@ -110,6 +112,9 @@ def _resource_defaults() -> dict[str, Any]:
 def _read(path: pathlib.Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        names = ", ".join(builtin_configs.names())
+        raise ConfigError(f"{path}: no such file, and no built-in config ({names})") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     tree = _parse(text, str(path)) or {}

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from pipeline import builtin_configs
+
 if TYPE_CHECKING:
     from pipeline.config import Config
 
@@ -18,8 +20,8 @@ def settings_parser(root: bool = True) -> argparse.ArgumentParser:
         "--config",
         metavar="FILE",
         action="append",
-        help="settings in YAML (default: pipeline/configs/sample.yaml); may be repeated, later files override earlier "
-        "ones",
+        help=f"settings in YAML: a file, or a built-in config ({', '.join(builtin_configs.names())}; default: sample); "
+        "may be repeated, later ones override earlier ones",
     )
     parser.add_argument(
         "--set",

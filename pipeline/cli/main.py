@@ -16,7 +16,7 @@ PROGRAM = "caption-pipeline"
 DESCRIPTION = "Trains an image-captioning model, uses BLEU to decide whether to deploy it, and captions images with it."
 EPILOG = f"""examples:
   {PROGRAM} run                                      run on the built-in sample, in runs/sample
-  {PROGRAM} run --config pipeline/configs/flickr8k.yaml --set data.dir=images/flickr8k
+  {PROGRAM} run --config flickr8k --set data.dir=images/flickr8k
   {PROGRAM} run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
   {PROGRAM} caption --model runs/sample/serving image.jpg
   {PROGRAM} stats                                    dataset statistics of the last run

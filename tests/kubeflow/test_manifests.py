@@ -73,5 +73,5 @@ def test_the_job_of_the_sample_runs_a_command_that_exists():
     [container] = job["spec"]["template"]["spec"]["containers"]
     program, *arguments = container["command"]
     assert program == main.PROGRAM
-    args = main._parser(main.find_commands()).parse_args(arguments)
+    args = main.build_parser(main.find_commands()).parse_args(arguments)
     assert args.directory == on_cluster(load()).data_dir

@@ -7,6 +7,7 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared.models.settings import GRUSettings, TransformerSettings
 from components.shared.settings import description_of
 from components.trainer.settings import TrainerSettings
+from pipeline import builtin_configs
 from pipeline.config import ConfigError, KubeflowSettings, ResourceSettings, check_paths
 from pipeline.config_files import RENAMED, RENAMED_VALUES, SAMPLE, load
 from tests.factories import ROOT
@@ -35,6 +36,16 @@ def test_the_sample_is_the_default():
     assert load() == load(SAMPLE)
     assert load().data.dir is None
     assert load().data_dir == load().root_dir + "/sample_data"
+
+
+def test_a_built_in_config_is_named_without_its_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load("rsicd") == load(builtin_configs.DIRECTORY / "rsicd.yaml")
+    assert load(["debug", "spark"]).name == "debug"  # an overlay
+    (tmp_path / "rsicd").write_text("name: mine")
+    assert load("rsicd").name == "mine"  # a file comes first
+    with pytest.raises(ConfigError, match=r"riscd: no such file, and no built-in config \(debug, flickr8k, rsicd, "):
+        load("riscd")
 
 
 def test_what_a_file_leaves_out_keeps_its_default(file):

@@ -8,7 +8,7 @@ from pipeline import cli
 from pipeline.cli.main import PROGRAM, find_commands, main
 from tests.factories import ROOT
 
-COMMANDS = ("run", "sample", "caption", "stats", "features", "compare", "lineage", "rollback")
+COMMANDS = ("run", "sample", "caption", "stats", "features", "compare", "lineage", "rollback", "completion")
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "numpy", "pydantic", "yaml", "rich", "PIL", "kfp", "kubernetes"}
 LOADED = f"import sys; from pipeline.cli.main import find_commands; find_commands(); print({HEAVY} & set(sys.modules))"
 HELLO = '''
@@ -47,7 +47,7 @@ def test_every_command_is_in_the_help(capsys):
         main(["--help"])
     out = capsys.readouterr().out
     for name in find_commands():
-        assert re.search(rf"^    {name} +\w", out, re.MULTILINE)
+        assert re.search(rf"^    {name}\s+\w", out, re.MULTILINE)
 
 
 def test_the_local_runner_is_the_same_program():
