@@ -1,5 +1,6 @@
 """What killed runs have left behind: executions that ML Metadata calls running, and files. The next run clears it."""
 
+import contextlib
 import glob
 import logging
 import os
@@ -12,8 +13,10 @@ from components.shared import locks, storage
 from components.shared.mlmd.runs import run_and_node, running_executions
 from pipeline.paths import Paths
 
+SYSTEM = ".system"  # TFX's own directory in the directory of a step
 
-def clear(store: MetadataStore, paths: Paths, run_id: str) -> None:
+
+def clear(store: MetadataStore, paths: Paths, feature_store_dir: str, run_id: str) -> None:
     """Closes the executions of killed runs, and deletes what they have written.
 
     A run holds a lock on its directory as long as its process lives: what belongs to a run that has one is left alone,
@@ -22,6 +25,7 @@ def clear(store: MetadataStore, paths: Paths, run_id: str) -> None:
     Args:
       store: ML Metadata.
       paths: the places below the root.
+      feature_store_dir: the feature store, which may lie elsewhere.
       run_id: the run that is about to start.
     """
     for execution in running_executions(store):
@@ -34,6 +38,9 @@ def clear(store: MetadataStore, paths: Paths, run_id: str) -> None:
         execution.last_known_state = metadata_store_pb2.Execution.FAILED  # last: until then, the next run tries again
         store.put_executions([execution])
     push.remove_leftovers(paths.serving)
+    for directory in {paths.root, feature_store_dir}:
+        storage.remove_partials(directory)
+    _remove_working_dirs(paths)
 
 
 def _is_dead(paths: Paths, run_id: str) -> bool:
@@ -45,6 +52,17 @@ def _is_dead(paths: Paths, run_id: str) -> bool:
 def _remove_outputs(paths: Paths, node: str, execution_id: int) -> None:
     """Deletes what TFX has made for an execution: a directory of its number per output, and some for itself."""
     step_dir = glob.escape(os.path.join(paths.artifacts, node))
-    for pattern in ("*", os.path.join(".system", "*")):
+    for pattern in ("*", os.path.join(SYSTEM, "*")):
         for path in glob.glob(os.path.join(step_dir, pattern, str(execution_id))):
             storage.remove(path)
+
+
+def _remove_working_dirs(paths: Paths) -> None:
+    """Deletes the empty directories that TFX makes for a step and deletes before the step is recorded.
+
+    Their names say nothing about the execution. No step writes there, and TFX does not miss one that is deleted.
+    """
+    system_dir = os.path.join(glob.escape(paths.artifacts), "*", SYSTEM)
+    for path in glob.glob(os.path.join(system_dir, "stateful_working_dir", "*")):
+        with contextlib.suppress(OSError):  # it is not empty, or another run was faster
+            os.rmdir(path)

@@ -81,7 +81,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
         print(f"Upgraded ML Metadata; the old database is kept in {_display_path(copy)}", file=terminal)
 
     with metadata.Metadata(runner.connection_of(ir)) as handle:
-        leftovers.clear(handle.store, config.paths, run_id)
+        leftovers.clear(handle.store, config.paths, config.feature_store_dir, run_id)
     paths = config.paths.run(run_id)
     ended: list[Step] = []
     cause, status = None, 0

@@ -3,6 +3,7 @@
 TFX's LocalDagRunner does the same, but reports nothing while it runs and cannot start in the middle.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -87,12 +88,14 @@ def run(ir: pipeline_pb2.Pipeline, on_change: Callable[[Step], None]) -> Iterato
             step.state, start = State.RUNNING, time.monotonic()
             if node_id in steps:
                 on_change(step)
+            logging.info("step %s starts", node_id)
             cause = None
             try:
                 step.state = launch(ir, node, lambda: metadata.Metadata(connection_of(ir)))
             except Exception as error:
                 step.state, cause = State.FAILED, error
             step.seconds = time.monotonic() - start
+            logging.info("step %s: %s", node_id, step.state.value)
         if node_id in steps:
             yield step
         if step.state == State.FAILED:

@@ -15,6 +15,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from components.shared import locks
+
+_PARTIAL = ".partial"  # end of the name of a file that is being written
 _CHUNK = 2**24  # bytes that are read at a time
 
 
@@ -52,17 +55,34 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[str]:
     directory, name = os.path.split(path)
     tf.io.gfile.makedirs(directory)
     # the leading dot keeps partial files of a killed process out of every glob
-    partial = os.path.join(directory, f".{name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield partial
-        if durable:
-            sync(partial)
-        tf.io.gfile.rename(partial, path, overwrite=True)
-        if durable:
-            sync(directory)
-    finally:
-        if tf.io.gfile.exists(partial):
-            tf.io.gfile.remove(partial)
+    partial = os.path.join(directory, f".{name}.{uuid.uuid4().hex}{_PARTIAL}")
+    with _locked(partial):
+        try:
+            yield partial
+            if durable:
+                sync(partial)
+            tf.io.gfile.rename(partial, path, overwrite=True)
+            if durable:
+                sync(directory)
+        finally:
+            if tf.io.gfile.exists(partial):
+                tf.io.gfile.remove(partial)
+
+
+def remove_partials(directory: str) -> None:
+    """Deletes the temporary files that killed processes have left of `atomic_write` in a directory and below it.
+
+    What another process is writing at the moment is kept: it holds a lock on it. On an object store there are none.
+    """
+    if not is_local(directory):
+        return
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if name.startswith(".") and name.endswith(_PARTIAL):
+                path = os.path.join(folder, name)
+                with locks.exclusive(path, if_unsupported=False) as is_abandoned:
+                    if is_abandoned:
+                        remove(path)
 
 
 def write_text(path: str, text: str) -> None:
@@ -206,6 +226,18 @@ def sync_tree(directory: str) -> None:
         for path in (*(os.path.join(folder, name) for name in names), folder):
             sync(path)
     sync(os.path.dirname(os.path.abspath(directory)))
+
+
+@contextlib.contextmanager
+def _locked(partial: str) -> Iterator[None]:
+    """Creates a file and locks it while the block runs, so that `remove_partials` knows that its writer is alive."""
+    if not is_local(partial):
+        yield
+        return
+    with open(partial, "wb"):
+        pass
+    with locks.exclusive(partial, wait=True):
+        yield
 
 
 def _stat(path: str) -> Entry | None:

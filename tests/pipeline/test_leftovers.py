@@ -4,6 +4,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 
 from components.shared.locks import exclusive
+from components.shared.storage import atomic_write
 from pipeline import leftovers
 from pipeline.paths import Paths
 from tests.fake_mlmd import FakeMlmd
@@ -30,7 +31,7 @@ class KilledRun:
 
     def clear(self) -> int:
         """Starts the next run, and returns the state of the killed execution."""
-        leftovers.clear(self.mlmd.store, self.paths, "next")
+        leftovers.clear(self.mlmd.store, self.paths, self.paths.feature_store, "next")
         [execution] = self.mlmd.store.get_executions_by_id([self.execution])
         return execution.last_known_state
 
@@ -59,7 +60,7 @@ def test_a_run_that_does_not_lie_here_is_left_alone(killed):
 
 
 def test_the_run_that_starts_is_left_alone(killed):
-    leftovers.clear(killed.mlmd.store, killed.paths, "killed")
+    leftovers.clear(killed.mlmd.store, killed.paths, killed.paths.feature_store, "killed")
     assert killed.clear() == FAILED
 
 
@@ -73,5 +74,34 @@ def test_an_execution_of_no_run_is_left_alone(killed):
 
 
 def test_the_first_run_has_nothing_to_clear(tmp_path):
-    leftovers.clear(FakeMlmd().store, Paths(str(tmp_path)), "first")
+    leftovers.clear(FakeMlmd().store, Paths(str(tmp_path)), str(tmp_path / "elsewhere"), "first")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_files_of_a_killed_run_are_deleted(killed, tmp_path):
+    store_dir = tmp_path.with_name(f"{tmp_path.name}-store")
+    names = (".summary.json.0a.partial", "runs/killed/.summary.json.0a.partial", "store/images/17/.0b.json.0a.partial")
+    partials = [*(tmp_path / name for name in names), store_dir / "17" / ".shard-1.tfrecord.0a.partial"]
+    for path in partials:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    leftovers.clear(killed.mlmd.store, killed.paths, str(store_dir), "next")
+    assert not any(path.exists() for path in partials)
+
+
+def test_a_partial_file_that_is_being_written_is_kept(killed, tmp_path):
+    path = tmp_path / "store" / "features" / "17" / "shard-1.json"
+    with atomic_write(str(path)) as partial:
+        killed.clear()
+        pathlib.Path(partial).write_text("{}")
+    assert path.read_text() == "{}"
+
+
+def test_empty_working_directories_are_deleted(killed):
+    system_dir = pathlib.Path(killed.paths.artifacts) / "Pusher" / ".system" / "stateful_working_dir"
+    empty, used = system_dir / "0a", system_dir / "0b"
+    for directory in (empty, used):
+        directory.mkdir(parents=True)
+    (used / "file").touch()
+    killed.clear()
+    assert [*system_dir.iterdir()] == [used]

@@ -36,6 +36,22 @@ def test_partial_files_of_a_killed_write_match_no_glob(tmp_path):
         assert not list(tmp_path.glob("[!.]*"))
 
 
+def test_partial_files_of_a_killed_write_are_removed_and_others_are_kept(tmp_path):
+    names = (".file.0a.partial", "below/.file.0a.partial", "mine.partial", ".hidden", "below/file")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with atomic_write(str(tmp_path / "below" / "file")) as partial:
+        storage.remove_partials(str(tmp_path))
+        assert storage.list_files(str(tmp_path)) == sorted([*names[2:], os.path.relpath(partial, tmp_path)])
+        pathlib.Path(partial).write_text("complete")
+    assert (tmp_path / "below" / "file").read_text() == "complete"
+
+
+def test_there_are_no_partial_files_to_remove_in_an_object_store():
+    storage.remove_partials("s3://bucket/root")  # which nobody can reach
+
+
 def test_write_text_replaces(tmp_path):
     path = str(tmp_path / "file")
     write_text(path, "longer than the next")
