@@ -9,7 +9,7 @@ BUILDER := docker build
 IMAGE := captions:latest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-report test-cluster test-spark spark-up spark-down image lint format bench docs clean
+.PHONY: help setup run test test-unit test-report test-cluster test-spark spark-up spark-down image lint format bench soak docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ format: setup ## format and auto-fix
 
 bench: setup ## run the benchmarks; one JSON object per line
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks $(ARGS)
+
+soak: setup ## kill runs in every step and compare what the next ones make of it; ARGS="--seed 1 --kills 28"
+	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks.soak $(ARGS)
 
 docs: setup ## write the generated pages of docs/, and the site into build/site
 	@$(PYTHON) -m docs.generate

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.fork_server import ForkServer
+from benchmarks.fork_server import ForkServer
 from tests.e2e.sandbox import Sandbox
 
 

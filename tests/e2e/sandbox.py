@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from benchmarks.fork_server import ForkServer
 from pipeline.paths import Paths
-from tests.e2e.fork_server import ForkServer
 from tests.factories import ROOT, STEPS, num_features
 
 DEBUG = ["--config", "pipeline/configs/debug.yaml"]

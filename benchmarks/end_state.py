@@ -1,0 +1,112 @@
+"""What runs have left in a root: the results, and what should not be there."""
+
+import collections
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from ml_metadata import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+
+from components.feature_extractor.store import FeatureStore
+from components.pusher import push
+from components.shared import storage
+from components.shared.mlmd.results import has_results
+from components.shared.mlmd.runs import running_executions
+from pipeline.database import open_metadata
+from pipeline.leftovers import SYSTEM
+from pipeline.paths import Paths
+
+RESULTS = ("data", "metrics", "intervals", "baseline", "comparison_models")  # of a summary
+SUCCESSFUL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
+
+
+@dataclasses.dataclass(frozen=True)
+class EndState:
+    """What has to be the same whether the runs of a root were killed or not.
+
+    Attributes:
+      results: the parts `RESULTS` of the last summary.
+      model: file of the served model -> SHA-256.
+      num_artifacts: number of artifacts with results per type, and of served versions.
+    """
+
+    results: dict[str, Any]
+    model: dict[str, str]
+    num_artifacts: dict[str, int]
+
+    def differences(self, other: "EndState") -> list[str]:
+        """Names what differs, such as `metrics` or a file of the model; empty if nothing does."""
+        return [
+            name
+            for mine, theirs in (
+                (self.results, other.results),
+                (self.model, other.model),
+                (self.num_artifacts, other.num_artifacts),
+            )
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+def read(root: str) -> EndState:
+    """Reads the state of a root whose last run has completed."""
+    paths = Paths(root)
+    summary = json.loads(pathlib.Path(paths.summary).read_text())
+    results = {name: summary[name] for name in RESULTS}
+    if summary["decision"] == "unchanged":  # the baseline is the model itself, which was blessed by a killed run
+        results["baseline"] = None
+    versions = [name for name in storage.list_names(paths.serving) if name.isdecimal()]
+    model_dir = os.path.join(paths.serving, push.newest_version(paths.serving) or "")
+    model = {name: storage.sha256(os.path.join(model_dir, name)) for name in storage.list_files(model_dir)}
+    with open_metadata(paths.metadata) as handle:
+        return EndState(results, model, count_artifacts(handle.store) | {"served versions": len(versions)})
+
+
+def count_artifacts(store: MetadataStore) -> dict[str, int]:
+    """The number of artifacts per type.
+
+    Those that say that nothing was new are left out: a run that goes on after the blessing adds one per step. So are
+    pushed models, which the served versions stand for: what was pushed and not recorded is found, not pushed again.
+    """
+    types = {each.id: each.name for each in store.get_artifact_types()}
+    names = [types[artifact.type_id] for artifact in store.get_artifacts() if has_results(artifact)]
+    return dict(collections.Counter(name for name in names if name != "PushedModel"))
+
+
+def leftovers(root: str) -> list[str]:
+    """What killed runs have left in a root: running executions, and paths relative to the root."""
+    paths = Paths(root)
+    with open_metadata(paths.metadata) as handle:
+        running = [f"execution {execution.id} is running" for execution in running_executions(handle.store)]
+        successful = {e.id for e in handle.store.get_executions() if e.last_known_state in SUCCESSFUL}
+    left = [path for path in pathlib.Path(root).rglob("*") if is_leftover(path.relative_to(root), successful)]
+    orphans = [
+        os.path.join(folder.path, name)
+        for folder in os.scandir(paths.feature_store)
+        for name in FeatureStore(folder.path).orphans(before=float("inf"))
+    ]
+    return [*running, *sorted(os.path.relpath(path, root) for path in {*map(str, left), *orphans})]
+
+
+def is_leftover(path: pathlib.PurePath, successful: set[int]) -> bool:
+    """Whether a path in a root belongs to what a killed run has left.
+
+    Args:
+      path: the path, relative to the root.
+      successful: the executions that succeeded.
+    """
+    if path.name.endswith(push.SUFFIX):
+        return True
+    match path.parts:
+        case ("artifacts", _, system, "stateful_working_dir", _) if system == SYSTEM:
+            return True
+        case ("artifacts", _, system, "executor_execution", number) if system == SYSTEM:
+            return int(number) not in successful
+        case ("artifacts", _, output, number) if output != SYSTEM:
+            return int(number) not in successful
+        case ("store", "checkpoints", _):
+            return True
+    return False
