@@ -136,16 +136,19 @@ def install(package_set: PackageSet, reason: str) -> None:
         _check_compiler(package_set)
     constraints = str(ROOT / "constraints" / package_set.file)
     packages = ["--editable", f"{ROOT}[dev,kubeflow]", "--constraints", constraints, "--build-constraints", constraints]
+    _report(f"downloading, installing and compiling the packages of constraints/{package_set.file}")
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]  # a terminal shows uv's progress
     # bytecode now: else every process compiles TFX anew where PYTHONDONTWRITEBYTECODE is set or .venv is read-only
-    if _run([uv, "pip", "install", "--quiet", "--compile-bytecode", *packages], environment):
+    if _run([uv, "pip", "install", *quiet, "--compile-bytecode", *packages], environment):
         raise InstallError("a package could not be installed; uv's message is above")
     stamp.write_text(fingerprint(package_set))
+    _report("done")
 
 
 def _create_environment(uv: str, package_set: PackageSet, reason: str) -> dict[str, str]:
     """Creates an empty .venv with the Python of the set, and returns the variables for it."""
     python, path = package_set.python, str(ROOT / ".venv")
-    print(f"setup: {package_set.name} with Python {python} into .venv, about a minute ({reason})", flush=True)
+    _report(f"{package_set.name} with Python {python} into .venv, about a minute ({reason})")
     environment = {**os.environ, "PATH": search_path(python), "VIRTUAL_ENV": path}
     if _run([uv, "venv", "--quiet", "--clear", "--no-project", "--python", python, path], environment):
         raise InstallError(
@@ -207,6 +210,7 @@ def _uv() -> str:
     uv, stamp = home / "bin" / "uv", home / ".installed"
     if stamp.is_file() and stamp.read_text() == UV:
         return str(uv)
+    _report(f"{UV.replace('==', ' ')}, which installs packages, into .uv")
     try:
         venv.create(home, with_pip=True, clear=True)
     except (subprocess.CalledProcessError, ImportError):
@@ -219,6 +223,10 @@ def _uv() -> str:
         raise InstallError("uv could not be installed; pip's message is above")
     stamp.write_text(UV)
     return str(uv)
+
+
+def _report(stage: str) -> None:
+    print(f"setup: {stage}", flush=True)
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:

@@ -116,6 +116,19 @@ def test_the_chosen_set_is_kept_until_another_is_chosen(commands, repository, mo
     assert installed == [NEW.file, SET.file, SET.file, NEW.file, NEW.file]
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_each_stage_is_shown_and_uvs_progress_on_a_terminal(commands, monkeypatch, capsys, is_terminal):
+    monkeypatch.setattr(install.sys.stderr, "isatty", lambda: is_terminal)
+    install.install(SET, "the reason")
+    environment, packages, done = capsys.readouterr().out.splitlines()
+    assert environment == "setup: TFX 1.16 with Python 3.10 into .venv, about a minute (the reason)"
+    assert packages == f"setup: downloading, installing and compiling the packages of constraints/{SET.file}"
+    assert done == "setup: done"
+    assert ("--quiet" in commands[-1]) != is_terminal
+    install.install(SET, "the reason")
+    assert capsys.readouterr().out == ""  # there is nothing to do
+
+
 def test_what_is_installed_is_not_installed_again(commands):
     install.install(SET, "reason")
     assert len(commands) == 2
