@@ -64,8 +64,9 @@ bench: setup ## run the benchmarks; one JSON object per line
 soak: setup ## kill runs in every step and compare what the next ones make of it; ARGS="--seed 1 --kills 28"
 	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -m benchmarks.soak $(ARGS)
 
-docs: setup ## write the generated pages of docs/, and the site into build/site
+docs: setup ## write the generated pages of docs/, the README's image after a make run, and the site into build/site
 	@$(PYTHON) -m docs.generate
+	@$(PYTHON) -m docs.report_image
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs --quiet build
 
 clean: ## remove the environment and caches; runs/ is kept

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: README.md is the front page, and links to files outside docs/ lead to the repository."""
+"""Hooks of mkdocs: README.md is the front page, and links to files that are no pages lead to the repository."""
 
 import pathlib
 import posixpath
@@ -8,29 +8,33 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-README = pathlib.Path(__file__).parent.parent / "README.md"
-_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)")
+FRONT_PAGE, SITE_FRONT_PAGE = "README.md", "index.md"
+DOCS = "docs/"
+_ROOT = pathlib.Path(__file__).parent.parent
+_LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the front page."""
-    text = README.read_text(encoding="utf-8").replace("](docs/", "](")
-    files.append(File.generated(config, "index.md", content=text))
+    files.append(File.generated(config, SITE_FRONT_PAGE, content=(_ROOT / FRONT_PAGE).read_text(encoding="utf-8")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turns links to files of the repository into links to its web pages."""
-    docs = pathlib.Path(config.docs_dir)
-    root = README.parent
-    directory = root if page.file.src_uri == "index.md" else (docs / page.file.src_uri).parent
+    """Rewrites the links of a page, which are those between the files of the repository."""
+    source = page.file.src_uri
+    place = FRONT_PAGE if source == SITE_FRONT_PAGE else DOCS + source  # in the repository
 
     def replace(match: re.Match) -> str:
-        path = posixpath.normpath(posixpath.join(directory.relative_to(root).as_posix(), match[2]))
-        is_page = path.startswith("docs/") or files.get_file_from_path(match[2]) is not None
-        if is_page or not (root / path).exists():  # what does not exist is reported by mkdocs
-            return match[0]
+        text, link, anchor = match[1], match[2], match[3] or ""
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(place), link))
+        on_site = SITE_FRONT_PAGE if target == FRONT_PAGE else target.removeprefix(DOCS)
+        file = files.get_file_from_path(on_site)
+        if file is not None and file.inclusion.is_included():
+            return f"[{text}]({posixpath.relpath(on_site, posixpath.dirname(source) or '.')}{anchor})"
+        if not (_ROOT / target).exists():
+            return match[0]  # mkdocs reports it
         repository = config.extra["repository"]
-        return f"[{match[1]}]({repository}/blob/main/{path}{match[3] or ''})" if repository else match[1]
+        return f"[{text}]({repository}/blob/main/{target}{anchor})" if repository else text
 
     return _LINK.sub(replace, markdown)

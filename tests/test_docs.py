@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import functools
+import json
 import pathlib
 import re
 import shlex
@@ -11,10 +12,19 @@ import pytest
 import yaml
 
 from components.shared.models import registry
-from docs import cli_page, configuration_page
+from docs import cli_page, configuration_page, report_image
 from pipeline import config_files, setting_help
 from pipeline.cli import main as cli
 from pipeline.config import Config
+from pipeline.paths import Paths
+from tests.documented_commands import (
+    NOT_EXECUTED,
+    PROGRAM,
+    code_blocks,
+    commands_in,
+    documented_commands,
+    executed_commands,
+)
 from tests.factories import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,11 +39,10 @@ def headings(path: pathlib.Path) -> set[str]:
 
 def code_of(page: pathlib.Path) -> list[str]:
     """The lines of a page's code blocks, comments left out, and its inline code; ```text has usages and output."""
-    text = page.read_text().replace("\\\n", "")
-    text = re.sub(r"^```text\n.*?^```\n", "", text, flags=re.MULTILINE | re.DOTALL)
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = [block for language, block in code_blocks(page) if language != "text"]
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`([^`]+)`", text)
     return [*lines, *(" ".join(code.split()) for code in inline)]
 
 
@@ -87,11 +96,29 @@ def test_the_checks_find_what_is_wrong(tmp_path):
     page.write_text(
         "`make tea`\n```\n$ caption-pipeline rnu --x   # so\nmake run \\\n  ARGS=-v\n```\nsee `trainer.epoch=3`\n"
     )
-    assert commands_of(page, "make") == ["run   ARGS=-v", "tea"]
+    assert commands_of(page, "make") == ["run ARGS=-v", "tea"]
     assert commands_of(page, "caption-pipeline") == ["rnu --x"]
     for check in (test_every_command_is_understood, test_every_target_of_make_exists, test_every_setting_exists):
         with pytest.raises((AssertionError, cli.UserError)):
             check(page)
+
+
+def test_every_command_is_executed_or_listed_with_a_reason():
+    """The program's own commands are parsed by its parser, see above, whether they are listed or not."""
+    listed = [command for commands in NOT_EXECUTED.values() for command in commands]
+    assert len(set(listed)) == len(listed) and set(listed) <= set(documented_commands())
+    executed = executed_commands()
+    assert len(executed) >= 10
+    assert all(command.startswith(PROGRAM) for command in executed), "execute it, or list it in NOT_EXECUTED"
+
+
+def test_commands_are_read_from_shell_blocks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```sh\nmake a && make b   # both\nmake c \\\n  D=1\n```\n```text\nmake no\n```\n"
+        "```\n$ make e\noutput\n```\n```python\nno\n```\n`make inline`\n"
+    )
+    assert commands_in(page) == ["make a", "make b", "make c D=1", "make e"]
 
 
 @pytest.mark.parametrize("generator", [cli_page, configuration_page], ids=lambda module: module.PAGE.name)
@@ -165,6 +192,30 @@ def test_a_command_has_usage_options_defaults_and_examples():
         "| `--off` |  | switch off |",
     ]
     assert cli_page.examples(parser) == [("caption-pipeline x a", "one"), ("caption-pipeline x b", "two")]
+
+
+def test_the_image_of_the_front_page_is_that_of_a_finished_run(tmp_path):
+    paths = Paths(str(tmp_path))
+    report = tmp_path / "report.html"
+    assert report_image.report_of(paths) is None
+    for content, expected in (({"report": None}, None), ({"report": str(report)}, report)):
+        pathlib.Path(paths.summary).write_text(json.dumps(content))
+        assert report_image.report_of(paths) is None
+        report.touch()
+        assert report_image.report_of(paths) == expected
+        report.unlink()
+
+
+def test_images_are_small_and_shown():
+    images = list((ROOT / "docs" / "images").glob("*"))
+    assert all(path.stat().st_size < 300_000 for path in images)
+    texts = [page.read_text() for page in PAGES]
+    assert all(any(f"images/{path.name})" in text for text in texts) for path in images)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_a_page_begins_with_what_one_can_do_after_reading_it(page):
+    assert re.match(r"# .+\n\nAfter reading this page you (can|know) ", page.read_text())
 
 
 def test_the_front_page_is_short():

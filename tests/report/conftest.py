@@ -2,13 +2,13 @@
 
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from components.report import page as pages
+from docs.report_image import ChromiumNotFound, open_browser
 from tests.components.report.factories import report_data
 from tests.factories import ROOT
 
@@ -17,14 +17,11 @@ SCREENSHOTS = pathlib.Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "repor
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.fail("no Chromium here; on Debian and Ubuntu: apt install chromium")
-    with sync_playwright() as playwright:
-        # root, as in a container, has no sandbox
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
+    try:
+        with open_browser() as opened:
+            yield opened
+    except ChromiumNotFound as error:
+        pytest.fail(str(error))
 
 
 @pytest.fixture(scope="session")

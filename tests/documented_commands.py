@@ -1,0 +1,102 @@
+"""The commands in the shell blocks of README.md and docs/*.md, and those of them that no test executes as they are."""
+
+import pathlib
+import re
+
+from tests.factories import ROOT
+
+PROGRAM = "caption-pipeline "
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_EXECUTED = {  # reason -> commands
+    "gets or sets up the environment in which the tests run; what make starts there is executed": [
+        "git clone REPOSITORY captions",
+        "cd captions",
+        "make run",
+        "make test",
+        "source .venv/bin/activate",
+        "pip install -e '.[keras-hub]'",
+        "pip install . --constraint constraints/tfx-1.16-py310.txt",
+    ],
+    "needs Docker, and a registry": ["make image IMAGE=REGISTRY/captions:1", "docker push REGISTRY/captions:1"],
+    "needs a cluster: tests/cluster, make test-cluster": [
+        "cp -r kubeflow/manifests/overlays/example kubeflow/manifests/overlays/mine",
+        "cp kubeflow/manifests/overlays/mine/secret.env.example kubeflow/manifests/overlays/mine/secret.env",
+        "kubectl apply -k kubeflow/manifests/overlays/mine",
+        "export KFP_HOST=http://...",
+        "caption-pipeline kubeflow logs RUN",
+        "caption-pipeline kubeflow logs RUN Trainer",
+        "caption-pipeline kubeflow run --config mine.yaml --param trainer.epochs=10 --wait",
+        "caption-pipeline kubeflow run --config my.yaml --param trainer.epochs=3 data.dir=/captions/data",
+        "caption-pipeline kubeflow run --config my.yaml --wait",
+        "caption-pipeline kubeflow runs --config mine.yaml",
+        "caption-pipeline kubeflow runs --config my.yaml --limit 3",
+        "caption-pipeline kubeflow schedule --config mine.yaml --list",
+        'caption-pipeline kubeflow schedule --config mine.yaml --name nightly --cron "0 3 * * *"',
+        "caption-pipeline kubeflow schedule --config mine.yaml --name nightly --pause",
+        "caption-pipeline kubeflow schedule --config my.yaml --list",
+        'caption-pipeline kubeflow schedule --config my.yaml --name nightly --cron "0 3 * * *" '
+        "--param trainer.epochs=3",
+        "caption-pipeline kubeflow schedule --config my.yaml --name nightly --pause",
+    ],
+    "tests/kubeflow compiles, with other names": [
+        "caption-pipeline kubeflow compile --config my.yaml --output captions.yaml",
+        "caption-pipeline kubeflow compile --config my.yaml --target vertex --set root=gs://BUCKET/NAME",
+    ],
+    "needs Java and a Spark cluster: tests/spark, make test-spark": [
+        "make spark-up",
+        "make spark-down",
+        "make test-spark",
+        "caption-pipeline run --config my.yaml --config pipeline/configs/overlays/spark.yaml",
+        "caption-pipeline run --config pipeline/configs/sample.yaml --config pipeline/configs/overlays/spark.yaml",
+    ],
+    "needs TensorFlow Serving": [
+        "tensorflow_model_server --model_base_path=$PWD/runs/sample/serving --model_name=captions",
+    ],
+    "needs weights, which are not in the repository": [
+        "caption-pipeline run --config pipeline/configs/rsicd.yaml --set data.dir=DIRECTORY "
+        "feature_extractor.weights=mobilenet_0.75_224_notop.weights.h5",
+        "caption-pipeline run --config my.yaml --set feature_extractor.backbone=ViTBackbone "
+        "feature_extractor.weights=vit_base",
+    ],
+    "needs certain runs or versions; tests/e2e/test_run.py compares and rolls back": [
+        "caption-pipeline compare --root runs/sample 20261126-10 20261127-09",
+        "caption-pipeline rollback",
+        "caption-pipeline rollback --root runs/sample --to 1764200000",
+    ],
+    "asks before it deletes; tests/pipeline/cli/test_features.py answers": [
+        "caption-pipeline features gc --keep-last 5",
+    ],
+}
+
+
+def code_blocks(page: pathlib.Path) -> list[tuple[str, str]]:
+    """The (language, text) of a page's code blocks; lines that continue are joined."""
+    text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands_in(page: pathlib.Path) -> list[str]:
+    """The commands of a page's shell blocks in their order, without prompts and comments.
+
+    Shell blocks are those without a language and those of sh and console; usages and output are ```text. Where a block
+    has prompts, its other lines are output.
+    """
+    commands = []
+    for language, block in code_blocks(page):
+        if language in ("", "sh", "console"):
+            lines = block.splitlines()
+            lines = [line[2:] for line in lines if line.startswith("$ ")] or lines
+            for line in lines:
+                commands += [part.strip() for part in re.split(r"\s+#\s", line)[0].split("&&") if part.strip()]
+    return commands
+
+
+def documented_commands() -> list[str]:
+    """The commands of all pages, each once."""
+    return list(dict.fromkeys(command for page in PAGES for command in commands_in(page)))
+
+
+def executed_commands() -> list[str]:
+    """The commands that the end-to-end test executes: all that are not listed."""
+    listed = {command for commands in NOT_EXECUTED.values() for command in commands}
+    return [command for command in documented_commands() if command not in listed]
