@@ -7,9 +7,15 @@ UNIT_TESTS := tests/components tests/constraints tests/kubeflow tests/pipeline $
 # the command that builds the image, and the image's name
 BUILDER := docker build
 IMAGE := captions:latest
+# runs Python in the image
+IMAGE_PYTHON = docker run --rm --env TF_CPP_MIN_LOG_LEVEL=3 --entrypoint python $(IMAGE)
+CODE_HASH := from captions_kubeflow.graph import code_hash; print(code_hash())
+# not a Python package: that has no wheel, and downloads the program from elsewhere
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-report test-cluster test-spark spark-up spark-down image lint format bench soak docs clean
+.PHONY: help setup run test test-unit test-wheel test-report test-cluster test-spark spark-up spark-down image test-image \
+	lint format bench soak docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +31,9 @@ test: setup ## run all tests; ARGS="-k NAME" for some
 
 test-unit: setup ## run the fast tests: without the end-to-end tests and those that train or compile
 	@$(PYTHON) -m pytest $(PARALLEL) -m "not slow" $(UNIT_TESTS) $(ARGS)
+
+test-wheel: setup ## build the wheel, install it into an empty environment, and test what is installed
+	@$(PYTHON) -m pytest tests/packaging $(ARGS)
 
 test-report: setup ## open a report in Chromium, installed with apt where possible; screenshots go to build/report
 	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
@@ -48,11 +57,23 @@ image: ## build the container image of the steps; IMAGE=NAME, BUILDER="buildah b
 	@$(BUILDER) --build-arg COMMIT="$$(git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)" \
 		--file kubeflow/Dockerfile --tag $(IMAGE) $(ARGS) .
 
-lint: setup ## check with ruff (lint and format), mypy and hadolint
+# a step refuses a pipeline that was compiled from other code, whatever the versions of Python on both sides
+test-image: setup ## check that the image has the code of this checkout; IMAGE=NAME, IMAGE_PYTHON=COMMAND without Docker
+	@of_image=$$($(IMAGE_PYTHON) -W ignore -c "$(CODE_HASH)" | tail -n 1); \
+		of_checkout=$$(TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -c "$(CODE_HASH)" | tail -n 1); \
+		echo "code of the image: $$of_image, of the checkout: $$of_checkout"; \
+		[ -n "$$of_image" ] && [ "$$of_image" = "$$of_checkout" ] \
+		|| { echo "they differ: build the image from this checkout with make image" >&2; exit 1; }
+
+lint: setup ## check with ruff (lint and format), mypy, hadolint, and actionlint (installed with Go where it is missing)
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@.venv/bin/hadolint kubeflow/Dockerfile
+	@PATH="$(CURDIR)/.venv/bin:$$PATH"; has() { command -v $$1 >/dev/null; }; \
+		has actionlint || ! has go || GOBIN="$(CURDIR)/.venv/bin" go install $(ACTIONLINT); \
+		if has actionlint; then actionlint .github/workflows/*.yml; \
+		else echo "lint: the workflows are not checked: install actionlint, or Go, with which make installs it" >&2; fi
 
 format: setup ## format and auto-fix
 	@$(PYTHON) -m ruff check --fix .
