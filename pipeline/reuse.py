@@ -17,6 +17,7 @@ from tfx.types.artifact import Artifact
 from components.shared import contents, storage
 from components.shared.contents import FILES
 from components.shared.mlmd.executions import outputs_of
+from components.shared.mlmd.incomplete import is_incomplete
 from components.shared.mlmd.runs import node_executions
 from components.shared.records import CHECKPOINT_DIR, COMPUTED, DECISION
 
@@ -76,9 +77,9 @@ def _remove_files(outputs: Mapping[str, Sequence[metadata_store_pb2.Artifact]]) 
 def are_equal(new: Sequence[metadata_store_pb2.Artifact], earlier: Artifact) -> bool:
     """Whether the artifacts of a new output are an earlier one once more: equal properties, equal files.
 
-    Decisions are never equal: that of the last run counts.
+    Decisions are never equal: that of the last run counts. And what was made while files could not be read is not used.
     """
-    if len(new) != 1 or earlier.mlmd_artifact.state != metadata_store_pb2.Artifact.LIVE:
+    if len(new) != 1 or earlier.mlmd_artifact.state != metadata_store_pb2.Artifact.LIVE or is_incomplete(new[0]):
         return False
     properties = _properties(new[0])
     if DECISION in properties or properties != _properties(earlier.mlmd_artifact):

@@ -7,17 +7,26 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable import data_types
+from tfx.types.standard_artifacts import ModelEvaluation
 
 from components.bleu_evaluator import executor
 from components.bleu_evaluator.baseline import hash_of_files
 from components.shared import storage
 from components.shared.driver import ObservingDriver
+from components.shared.mlmd.incomplete import last_incomplete
 from components.shared.mlmd.results import evaluation_of
-from components.shared.records import COMPARISON_MODELS, EVALUATION_FILE, ROLLED_BACK, TEST_SET
+from components.shared.records import (
+    CANDIDATE_ID,
+    COMPARISON_MODELS,
+    EVALUATION_FILE,
+    INCOMPLETE,
+    ROLLED_BACK,
+    TEST_SET,
+)
 
 
 class Driver(ObservingDriver):
-    """Evaluates a baseline again that was lost and restored, although the cache holds the rejection.
+    """Evaluates a baseline again that was lost and restored, or not readable, although the cache holds the rejection.
 
     It also observes the test set on which the baseline was evaluated, whether the candidate was rolled back, and, where
     the candidate is the baseline itself, the comparison models with which it was not compared yet, or the candidate if
@@ -26,12 +35,14 @@ class Driver(ObservingDriver):
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
         [model] = execution_info.input_dict["model"]
-        observed = {
+        observed: dict[str, Any] = {
             executor.BASELINE_FILES: "",
             executor.BASELINE_TEST_SET: "",
             executor.UNCOMPARED_MODELS: "",
             ROLLED_BACK: model.get_string_custom_property(ROLLED_BACK),
         }
+        with self._mlmd_connection as handle:
+            observed[INCOMPLETE] = last_incomplete(handle.store, ModelEvaluation.TYPE_NAME, CANDIDATE_ID, model.id)
         for baseline in execution_info.input_dict.get("baseline_model") or []:
             observed[executor.BASELINE_FILES] = hash_of_files(baseline.uri)
             with self._mlmd_connection as handle:

@@ -34,6 +34,7 @@ class Evaluation:
         """
         self.test_set, self.settings, self._keep_digits = test_set, settings, keep_digits
         self.notes: list[str] = []
+        self.unread: list[str] = []  # models whose files could not be read, perhaps only for a moment
         self._train_captions = train_captions
         self._sampler = BootstrapSampler(settings.num_bootstrap_samples, settings.seed)
         self._resources: dict[str, Any] = {}

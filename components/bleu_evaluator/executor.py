@@ -110,6 +110,8 @@ def _write_evaluation(result: dict[str, Any], inputs: Artifacts, evaluation: Art
     write_text(os.path.join(evaluation.uri, records.EVALUATION_FILE), json.dumps(result, indent=1))
     evaluation.set_string_custom_property(records.DECISION, result["decision"])
     evaluation.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
+    if result.get("unread"):
+        evaluation.set_string_custom_property(records.INCOMPLETE, json.dumps(result["unread"]))
     if "test_set" in result:
         evaluation.set_string_custom_property(records.TEST_SET, result["test_set"])
         evaluation.set_string_custom_property(records.RULES, json.dumps(result["rules"]))

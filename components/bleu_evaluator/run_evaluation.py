@@ -11,7 +11,7 @@ from absl import logging
 from components.bleu_evaluator.captioning import DATA_ERRORS
 from components.bleu_evaluator.decision import Verdict, baseline_unavailable, cause_of, decide, is_blessed, rolled_back
 from components.bleu_evaluator.evaluation import Evaluation
-from components.shared import records
+from components.shared import records, storage
 from components.shared.evaluations import BASELINE, CANDIDATE
 from components.shared.storage import write_text
 
@@ -71,6 +71,8 @@ def evaluate(
             raise
         except Exception as error:  # of a SavedModel that was moved, truncated or made by other versions, any
             logging.exception("%s cannot be evaluated", name)
+            if storage.is_transient(error):
+                evaluation.unread.append(name)
             if name == BASELINE:
                 verdicts.append(baseline_unavailable(model_dir, error))
             else:  # for information only: it must not hold up the decision
@@ -95,6 +97,7 @@ def _result(others: list[Verdict], evaluation: Evaluation, improvements: dict[st
         "reasons": [verdict.reason for verdict in verdicts],
         "rules": [dataclasses.asdict(verdict) for verdict in verdicts],
         "notes": evaluation.notes,
+        "unread": evaluation.unread,
         "num_images": len(evaluation.test_set.image_ids),
         "test_set": evaluation.test_set.fingerprint,
         "metrics": candidate,

@@ -1,16 +1,18 @@
 """The ingest's driver: finds the data and takes its fingerprint each time the step runs."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from tfx.orchestration.portable import data_types
+from tfx.types.standard_artifacts import Examples
 
-from components.caption_ingest import dataset, inspection_cache, spans
-from components.caption_ingest.executor import CACHE_DIR
+from components.caption_ingest import dataset, spans
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared.driver import ObservingDriver
-from components.shared.records import FINGERPRINT
+from components.shared.mlmd.incomplete import last_incomplete
+from components.shared.records import DATA_ROOT, FINGERPRINT, INCOMPLETE
 from components.shared.settings import from_properties
 
 
@@ -21,11 +23,9 @@ class Driver(ObservingDriver):
     """
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
-        properties = execution_info.exec_properties
-        settings = from_properties(CaptionIngestSettings, properties)
+        settings = from_properties(CaptionIngestSettings, execution_info.exec_properties)
         settings = dataclasses.replace(settings, dir=spans.newest(settings.dir))
-        return {
-            "dir": settings.dir,
-            FINGERPRINT: dataset.read(settings).fingerprint(),
-            inspection_cache.GENERATION: inspection_cache.generation(properties[CACHE_DIR]),
-        }
+        data = dataset.read(settings)
+        with self._mlmd_connection as handle:
+            incomplete = last_incomplete(handle.store, Examples.TYPE_NAME, DATA_ROOT, os.path.abspath(data.data_dir))
+        return {"dir": settings.dir, FINGERPRINT: data.fingerprint(), INCOMPLETE: incomplete}

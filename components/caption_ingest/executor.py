@@ -17,6 +17,7 @@ from components.shared import records
 from components.shared.step import Artifacts, BeamStepExecutor, check_unchanged
 
 CACHE_DIR = "cache_dir"  # execution property: directory of the inspection cache
+MAX_NAMED = 10  # files that could not be read
 
 
 class Executor(BeamStepExecutor):
@@ -38,6 +39,8 @@ class Executor(BeamStepExecutor):
         result = ingest(data, settings, directories, self._make_beam_pipeline)
         _describe(examples, result)
         examples.set_string_custom_property(records.WARNINGS, json.dumps(result.warnings))
+        if result.unread:
+            examples.set_string_custom_property(records.INCOMPLETE, json.dumps(result.unread[:MAX_NAMED]))
         rejected.set_string_custom_property(records.COUNTS, json.dumps(rejects.count(result.rejects)))
 
 

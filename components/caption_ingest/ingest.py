@@ -60,6 +60,7 @@ class Result:
       rejects: all rejects, sorted by caption file and line.
       warnings: what is odd about the data.
       is_official: whether the dataset itself defines the splits.
+      unread: the uris of files that are there and could not be read, perhaps only for a moment; sorted.
     """
 
     data_dir: str
@@ -67,6 +68,7 @@ class Result:
     rejects: Sequence[Reject]
     warnings: Sequence[str]
     is_official: bool
+    unread: Sequence[str]
 
 
 def ingest(
@@ -89,6 +91,7 @@ def ingest(
     """
     files = [file for image in data.images for file in (image.file, *image.identical_files)]
     inspections = inspect_files(files, directories.cache, data.data_dir, make_pipeline)
+    unread = sorted({file.uri for file in files} - inspections.keys())
 
     images, ambiguous = resolve_ambiguous_names(data.images, inspections)
     images, faulty = drop_faulty(images, inspections)
@@ -106,7 +109,7 @@ def ingest(
 
     write_examples(directories.examples, images, inspections)
     write_rejects(directories.rejects, all_rejects)
-    return Result(data.data_dir, images, all_rejects, warnings, data.is_official)
+    return Result(data.data_dir, images, all_rejects, warnings, data.is_official, unread)
 
 
 def check_reject_fraction(data: DataSet, rejected_images: Sequence[Reject], max_fraction: float) -> None:

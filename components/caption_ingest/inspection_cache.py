@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
@@ -26,7 +25,6 @@ MAX_THREADS = 8  # `components.shared.images.inspection` bounds what they hold d
 CHUNK = 512  # images that are written to the cache at a time
 BATCH = 16  # images of a chunk that a thread decodes in one call
 BATCH_BYTES = 8 * 2**20  # size of their files, if there are several
-GENERATION = "generation"  # file of the cache
 Key = tuple[str, int, int]  # path, size and modification time in nanoseconds
 
 
@@ -93,25 +91,6 @@ class InspectionCache:
     def key(self, file: ImageFile) -> Key:
         """Returns what identifies a file in the cache."""
         return os.path.join(self._data_dir, file.uri), file.size, file.mtime_ns
-
-
-def generation(cache_dir: str) -> str:
-    """Returns a name that changes when an ingest could not read some files; it is part of the ingest's cache key.
-
-    What such an ingest has written is reused by no later run, which may be able to read them.
-
-    Args:
-      cache_dir: directory of the cache.
-    """
-    try:
-        return storage.read_text(os.path.join(cache_dir, GENERATION))
-    except FileNotFoundError:
-        return ""
-
-
-def start_generation(cache_dir: str) -> None:
-    """Changes what `generation` returns."""
-    storage.write_text(os.path.join(cache_dir, GENERATION), uuid.uuid4().hex)
 
 
 class InspectImages(beam.DoFn):
@@ -181,10 +160,7 @@ def inspect_files(
     cache = InspectionCache(cache_dir, data_dir)
     cache.load()
     inspect_uncached([file for file in files if cache.get(file) is None], cache, data_dir, make_pipeline)
-    inspections = {file.uri: inspection for file in files if (inspection := cache.get(file))}
-    if len(inspections) < len({file.uri for file in files}):
-        start_generation(cache_dir)
-    return inspections
+    return {file.uri: inspection for file in files if (inspection := cache.get(file))}
 
 
 def inspect_uncached(

@@ -12,6 +12,7 @@ from components.report import executor, page
 from components.shared import records
 from components.shared.driver import ObservingDriver
 from components.shared.mlmd.ancestry import ancestry
+from components.shared.mlmd.incomplete import is_incomplete, last_incomplete
 from components.shared.mlmd.results import evaluation_of, has_results, report_of
 
 
@@ -23,12 +24,19 @@ class Driver(ObservingDriver):
         with self._mlmd_connection as handle:
             source = _evaluation_to_report(handle.store, evaluation)
             lineage = ancestry(handle.store, [source.id], page.MAX_STEPS) if source else []
-        return {executor.EVALUATION_URI: source.uri if source else "", executor.LINEAGE: json.dumps(lineage)}
+            model_id = evaluation.get_int_custom_property(records.CANDIDATE_ID)
+            incomplete = last_incomplete(handle.store, records.Report.TYPE_NAME, records.CANDIDATE_ID, model_id)
+        return {
+            executor.EVALUATION_URI: source.uri if source else "",
+            executor.LINEAGE: json.dumps(lineage),
+            records.INCOMPLETE: incomplete,
+        }
 
 
 def _evaluation_to_report(store: MetadataStore, evaluation: Artifact) -> Any:
-    """The evaluation with the metrics; None where there is a report about it already."""
+    """The evaluation with the metrics; None where there is a complete report about it already."""
     if has_results(evaluation.mlmd_artifact):
         return evaluation
     model_id = evaluation.get_int_custom_property(records.CANDIDATE_ID)
-    return None if report_of(store, model_id) else evaluation_of(store, model_id)
+    report = report_of(store, model_id)
+    return None if report and not is_incomplete(report) else evaluation_of(store, model_id)

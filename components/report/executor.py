@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import tensorflow as tf
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
@@ -14,12 +15,13 @@ from components.report import attention, curves, page, thumbnails
 from components.shared import evaluations, records, storage
 from components.shared.features import Manifest
 from components.shared.mlmd.results import has_results
-from components.shared.progress import Progress
+from components.shared.progress import LOGGER, Progress
 from components.shared.step import Artifacts, StepExecutor
 
 MAX_IMAGES = 1000  # in the gallery; all of its bytes below come to less than 15 MB
 TEXT_BYTES = 1_500_000  # of captions and references
 THUMBNAIL_BYTES = 8_000_000  # of all thumbnails; base64 adds a third
+MAX_NAMED = 10  # images that could not be read
 MAP_BYTES = 2_500_000  # of all attention maps in base64: 1,000 captions of 29 words on an 8x8 grid
 
 # execution properties that the driver sets
@@ -42,12 +44,15 @@ class Executor(StepExecutor):
             return
         data = gather(inputs, uri, json.loads(exec_properties.get(LINEAGE, "[]")))
         storage.write_text(os.path.join(report.uri, records.REPORT_FILE), page.render(data))
+        if data.unread:
+            report.set_string_custom_property(records.INCOMPLETE, json.dumps(data.unread[:MAX_NAMED]))
 
 
 def gather(inputs: Artifacts, evaluation_uri: str, lineage: Sequence[Mapping[str, Any]]) -> page.ReportData:
     """Reads everything that the report shows."""
     evaluation = evaluations.read_evaluation(evaluation_uri)
     images = sample_images(evaluations.read_images(evaluation_uri))
+    jpegs, unread = _thumbnails(inputs["examples"].get_string_custom_property(records.DATA_ROOT), images)
     manifest = Manifest.load(inputs["features"].uri)
     model_dir = path_utils.serving_model_path(inputs["model"].uri)
     with manifest.deleting_corrupt_shards():
@@ -55,7 +60,8 @@ def gather(inputs: Artifacts, evaluation_uri: str, lineage: Sequence[Mapping[str
     return page.ReportData(
         evaluation=evaluation,
         images=images,
-        thumbnails=_thumbnails(inputs["examples"].get_string_custom_property(records.DATA_ROOT), images),
+        thumbnails=jpegs,
+        unread=unread,
         maps=attention.truncate_to_bytes(maps, MAP_BYTES),
         grid=manifest.grid,
         charts=curves.charts(curves.read(_logs(inputs["model_run"], inputs.all("comparison_model_runs")))),
@@ -73,15 +79,23 @@ def sample_images(images: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     return list(images) if num_shown == len(images) else by_hash[:num_shown]
 
 
-def _thumbnails(root: str, images: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
-    """Image ID -> JPEG, without the images that cannot be read."""
-    jpegs, progress = {}, Progress("thumbnails", len(images))
+def _thumbnails(root: str, images: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], list[str]]:
+    """(image ID -> JPEG, the images that are there and cannot be read)."""
+    jpegs: dict[str, bytes] = {}
+    unread: list[str] = []
+    progress = Progress("thumbnails", len(images))
     for image in images:
         path = os.path.join(root, image["image_uri"])
-        if (jpeg := thumbnails.thumbnail(path, THUMBNAIL_BYTES // len(images))) is not None:
-            jpegs[image["image_id"]] = jpeg
+        try:
+            jpeg = thumbnails.thumbnail(path, THUMBNAIL_BYTES // len(images))
+        except (OSError, tf.errors.OpError) as error:
+            LOGGER.warning("no thumbnail of %s: %s", path, error)
+            unread.append(image["image_id"])
+        else:
+            if jpeg is not None:
+                jpegs[image["image_id"]] = jpeg
         progress.update()
-    return jpegs
+    return jpegs, unread
 
 
 def _logs(candidate: Artifact, comparisons: Sequence[Artifact]) -> dict[str, str]:

@@ -30,13 +30,14 @@ class ReportData:
     Attributes:
       evaluation: the evaluation, of `evaluations.read_evaluation`.
       images: the test images in the gallery, of `evaluations.read_images`.
-      thumbnails: image ID -> JPEG; images that cannot be read are missing.
+      thumbnails: image ID -> JPEG; images that are gone or cannot be read are missing.
       maps: image ID -> attention maps of the candidate; empty where it has none, incomplete where they are too large.
       grid: number of rows and columns of the maps.
       charts: the learning curves.
       counts: {"images": {split: n}, "captions": n}.
       rejects: [{image_id, source, line, reason, detail}].
       lineage: the steps that led to the evaluation, of `components.shared.mlmd.ancestry`.
+      unread: the images that are there and could not be read, perhaps only for a moment.
     """
 
     evaluation: Mapping[str, Any]
@@ -48,6 +49,7 @@ class ReportData:
     counts: Mapping[str, Any]
     rejects: Sequence[Mapping[str, Any]]
     lineage: Sequence[Mapping[str, Any]]
+    unread: Sequence[str] = ()
 
 
 def render(report: ReportData) -> str:
@@ -83,6 +85,7 @@ def render(report: ReportData) -> str:
         run=report.lineage[-1]["run"] if report.lineage else "",
         data=_gallery(report),
         num_shown=len(report.images),
+        num_unread=len(report.unread),
         style=markupsafe.Markup(FILES["report.css"]),
         script=markupsafe.Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

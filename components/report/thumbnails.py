@@ -22,10 +22,15 @@ def thumbnail(path: str, max_bytes: int) -> bytes | None:
 
     Returns:
       the bytes of a JPEG file; None where the file is missing or not an image.
+
+    Raises:
+      OSError, tf.errors.OpError: it is there and cannot be read, perhaps only for a moment, see `storage.is_transient`.
     """
     try:
         pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(storage.read_bytes(path)))).numpy()
-    except (OSError, tf.errors.OpError, limits.ImageError):
+    except (OSError, tf.errors.OpError, limits.ImageError) as error:
+        if storage.is_transient(error):
+            raise
         return None
     image = Image.fromarray(pixels)
     for side, quality in [*((MAX_SIDE, quality) for quality in QUALITIES), (MIN_SIDE, QUALITIES[-1])]:

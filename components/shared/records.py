@@ -74,6 +74,7 @@ RULES = "rules"  # JSON list; of `evaluation`: each rule with its value and verd
 MODEL_LABEL = "model_label"  # of weights, models and training logs: "transformer", "gru", "transformer_2"
 COMPARISON_MODELS = "comparison_models"  # JSON list; of `evaluation`: IDs of the comparison models it covers
 ROLLED_BACK = "rolled_back"  # of a model: when it was rolled back; it is never blessed again
+INCOMPLETE = "incomplete"  # of any: which files could not be read when it was made; it is never used again
 FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside (data, weights, a file)
 
 # files of `evaluation`

@@ -19,6 +19,11 @@ from components.shared import locks
 
 _PARTIAL = ".partial"  # end of the name of a file that is being written
 _CHUNK = 2**24  # bytes that are read at a time
+# TensorFlow's errors where a disk or a server fails; those of a file that is missing or damaged are others
+_TRANSIENT = (
+    tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError, tf.errors.UnavailableError, tf.errors.UnknownError,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +137,14 @@ def sha256(path: str) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an error while reading may pass: the file is there, as far as is known, and could not be read."""
+    if isinstance(error, OSError):
+        is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        return not is_missing and error.errno is not None  # libraries raise it without a number for a damaged file
+    return isinstance(error, _TRANSIENT)
 
 
 def exists(path: str) -> bool:

@@ -9,7 +9,7 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from components.shared.mlmd.runs import run_outputs
-from components.shared.records import COMPUTED, DECISION
+from components.shared.records import COMPUTED, DECISION, INCOMPLETE
 from pipeline import pipeline, reuse, runner
 from pipeline.config_files import load
 from pipeline.step_states import State
@@ -88,10 +88,13 @@ def example(directory: pathlib.Path, text: str = "text", **properties: str) -> s
         ({"counts": "2"}, False),
         ({"more": "x"}, False),
         ({DECISION: "blessed"}, False),
+        ({INCOMPLETE: "[]"}, False),  # although the earlier one is incomplete, too
     ],
 )
 def test_equal_means_equal_properties_and_files(tmp_path, changes, expected):
-    earlier = example(tmp_path / "1", **({"counts": "1"} | {k: v for k, v in changes.items() if k == DECISION}))
+    earlier = example(
+        tmp_path / "1", **({"counts": "1"} | {k: v for k, v in changes.items() if k in (DECISION, INCOMPLETE)})
+    )
     new = example(tmp_path / "2", **({"counts": "1"} | changes))
     assert reuse.are_equal([new.mlmd_artifact], earlier) is expected
     assert not reuse.are_equal([new.mlmd_artifact] * 2, earlier)

@@ -5,10 +5,12 @@ import json
 import pathlib
 
 import pytest
+import tensorflow as tf
+from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
 from components.bleu_evaluator import captioning, test_set
-from components.bleu_evaluator.driver import hash_of_files
+from components.bleu_evaluator.driver import Driver, hash_of_files
 from components.bleu_evaluator.evaluation import Evaluation
 from components.bleu_evaluator.executor import BASELINE_FILES
 from components.report import page
@@ -73,6 +75,37 @@ def test_a_baseline_that_does_not_decode_an_image_is_no_empty_caption(evaluate, 
     result, _, _ = evaluate(model(6), refusing)
     assert result["decision"] == "rejected" and result["baseline_metrics"] is None
     assert "RefusedImagesError: the model does not decode 1 of 2 images: b.jpg" in result["reasons"][1]
+
+
+@pytest.mark.parametrize(
+    ("error", "unread"),
+    [(tf.errors.UnknownError(None, None, "Input/output error"), ["baseline"]), (ValueError("another version"), [])],
+)
+def test_a_rejection_by_a_baseline_that_could_not_be_read_is_not_used_again(
+    evaluate, model, monkeypatch, fake_mlmd, mlmd_handle, error, unread
+):
+    caption = captioning.caption_split
+
+    def fail(model_dir, manifest, images):
+        if "model 5" in model_dir:
+            raise error
+        return caption(model_dir, manifest, images)
+
+    monkeypatch.setattr(captioning, "caption_split", fail)  # no disk fails on demand
+    candidate = model(6)
+    result, _, _ = evaluate(candidate, model(5))
+    assert (result["decision"], result["unread"]) == ("rejected", unread)
+    incomplete = evaluate.evaluation.get_string_custom_property(records.INCOMPLETE)
+    assert incomplete == (json.dumps(unread) if unread else "")
+
+    def observe() -> int:
+        info = data_types.ExecutionInfo(input_dict={"model": [candidate]}, exec_properties={})
+        return Driver(mlmd_handle).run(info).exec_properties[records.INCOMPLETE].int_value
+
+    before = observe()
+    published = {records.INCOMPLETE: incomplete} if incomplete else {}
+    fake_mlmd.artifact("ModelEvaluation", candidate_id=candidate.id, **published)
+    assert (observe() != before) == bool(unread)  # the cache key of the next run
 
 
 def test_a_baseline_that_changes_meanwhile_fails_the_step(evaluate, model):

@@ -1,3 +1,4 @@
+import errno
 import json
 import pathlib
 from unittest import mock
@@ -9,7 +10,7 @@ from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
 from components.report import driver, executor, page
-from components.shared import records
+from components.shared import records, storage
 from components.shared.features import Manifest
 from tests.components.report.factories import evaluation, image, jpeg, report_data
 from tests.fake_mlmd import FakeMlmd
@@ -85,6 +86,58 @@ def test_a_model_with_a_report_gets_no_second_one(inputs, tmp_path):
     assert not list((tmp_path / "report").iterdir())
 
 
+def test_a_report_without_an_image_that_could_not_be_read_is_not_used_again(inputs, tmp_path, monkeypatch):
+    uri, path = inputs["evaluation"][0].uri, str(tmp_path / "data" / image(1)["image_uri"])
+    assert not write(inputs, tmp_path, uri).has_custom_property(records.INCOMPLETE)  # although the third is gone
+    read_bytes = storage.read_bytes
+
+    def fail(name):
+        if name == path:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_bytes(name)
+
+    monkeypatch.setattr(storage, "read_bytes", fail)  # no disk fails on demand
+    report = write(inputs, tmp_path, uri)
+    assert report.get_string_custom_property(records.INCOMPLETE) == json.dumps([image(1)["image_id"]])
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert html.count('"jpeg"') == 1 and "1 of them could not be read" in html
+
+
+@pytest.mark.parametrize("decision", ["rejected", "unchanged"])  # unchanged: evaluated in an earlier run
+def test_an_incomplete_report_is_made_again(decision):
+    fake_mlmd = FakeMlmd()
+    model = fake_mlmd.artifact("Model")
+    evaluations = [fake_mlmd.artifact("ModelEvaluation", decision="rejected", candidate_id=model)]
+    fake_mlmd.execute("BleuEvaluator", {"model": model}, {"evaluation": evaluations[0]})
+    if decision == "unchanged":
+        evaluations.append(fake_mlmd.artifact("ModelEvaluation", decision=decision, candidate_id=model))
+    uris = []
+
+    def observe() -> int:
+        info = observed(fake_mlmd, evaluations[-1])
+        uris.append(info.exec_properties[executor.EVALUATION_URI])
+        return info.exec_properties[records.INCOMPLETE]
+
+    assert observe() == 0
+    first = fake_mlmd.artifact("captions.Report", candidate_id=model, decision="", incomplete='["a.jpg"]')
+    assert observe() == observe() == first  # another cache key
+    assert uris == ["/ModelEvaluation"] * 3
+    fake_mlmd.artifact("captions.Report", candidate_id=model, decision="")
+    assert observe() == first  # the complete one is kept
+    assert uris[-1] == ("" if decision == "unchanged" else "/ModelEvaluation")
+
+
+def observed(fake_mlmd: FakeMlmd, evaluation: int) -> data_types.ExecutionInfo:
+    """What the driver observes of an evaluation."""
+    artifact = standard_artifacts.ModelEvaluation()
+    artifact.set_mlmd_artifact(fake_mlmd.store.get_artifacts_by_id([evaluation])[0])
+    handle = mock.MagicMock()
+    handle.__enter__.return_value.store = fake_mlmd.store
+    info = data_types.ExecutionInfo(input_dict={"evaluation": [artifact]}, exec_properties={})
+    driver.Driver(handle).run(info)
+    return info
+
+
 def test_the_driver_truncates_a_long_lineage(monkeypatch):
     monkeypatch.setattr(page, "MAX_STEPS", 5)
     fake_mlmd = FakeMlmd()
@@ -94,12 +147,7 @@ def test_the_driver_truncates_a_long_lineage(monkeypatch):
         fake_mlmd.execute("Trainer", {"base_model": models[-2]}, {"model": models[-1]})
     evaluation = fake_mlmd.artifact("ModelEvaluation", decision="rejected", candidate_id=models[-1])
     fake_mlmd.execute("BleuEvaluator", {"model": models[-1]}, {"evaluation": evaluation})
-    artifact = standard_artifacts.ModelEvaluation()
-    artifact.set_mlmd_artifact(fake_mlmd.store.get_artifacts_by_id([evaluation])[0])
-    handle = mock.MagicMock()
-    handle.__enter__.return_value.store = fake_mlmd.store
-    info = data_types.ExecutionInfo(input_dict={"evaluation": [artifact]}, exec_properties={})
-    driver.Driver(handle).run(info)
+    info = observed(fake_mlmd, evaluation)
     nodes = [step["node"] for step in json.loads(info.exec_properties[executor.LINEAGE])]
     assert nodes == ["Trainer"] * 4 + ["BleuEvaluator"]
 

@@ -2,9 +2,11 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from components.report.thumbnails import MAX_SIDE, MIN_SIDE, thumbnail
+from components.shared import storage
 from tests.factories import encode
 
 
@@ -37,3 +39,12 @@ def test_a_missing_file_and_one_that_is_no_image_have_no_thumbnail(tmp_path):
     (tmp_path / "text.webp").write_bytes(b"RIFFxxxxWEBP")
     for name in ("gone.jpg", "text.jpg", "text.webp"):
         assert thumbnail(str(tmp_path / name), 8000) is None
+
+
+def test_a_file_that_is_there_and_cannot_be_read_is_an_error(tmp_path, image, monkeypatch):
+    def fail(path):
+        raise tf.errors.UnknownError(None, None, "Input/output error")
+
+    monkeypatch.setattr(storage, "read_bytes", fail)  # no disk fails on demand
+    with pytest.raises(tf.errors.UnknownError):
+        thumbnail(str(tmp_path / "a.png"), 8000)

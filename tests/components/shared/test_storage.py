@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import pathlib
@@ -181,3 +182,22 @@ def test_all_files_below_a_directory_are_listed(tmp_path):
     assert storage.list_files(str(tmp_path)) == ["a/b", "a/c/d", "b", "dangling"]
     assert storage.read_bytes(str(tmp_path / "a" / "b")) == b"a/b"
     assert storage.list_files(str(tmp_path / "nowhere")) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "is_transient"),
+    [
+        (OSError(errno.EIO, "Input/output error"), True),
+        (PermissionError(errno.EACCES, "Permission denied"), True),
+        (tf.errors.UnknownError(None, None, "Input/output error"), True),
+        (tf.errors.UnavailableError(None, None, "no answer"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), False),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory"), False),
+        (OSError("SavedModel file does not exist"), False),
+        (tf.errors.NotFoundError(None, None, "gone"), False),
+        (tf.errors.DataLossError(None, None, "cut"), False),
+        (ValueError("no file"), False),
+    ],
+)
+def test_an_error_may_pass_where_the_file_is_there(error, is_transient):
+    assert storage.is_transient(error) is is_transient
