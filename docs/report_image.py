@@ -16,7 +16,7 @@ from pipeline import config_files
 from pipeline.paths import Paths
 
 PATH = pathlib.Path(__file__).parent / "images" / "report.png"
-SIZE = {"width": 1120, "height": 720}  # CSS pixels
+WINDOW = {"width": 960, "height": 1000}  # CSS pixels
 NUM_COLORS = 256
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -43,7 +43,7 @@ def open_browser() -> Iterator[Browser]:
 
 
 def take(browser: Browser, report: pathlib.Path) -> bytes:
-    """Opens the report's best image, and returns what a reader sees of its attention maps.
+    """Opens the report's best image, and shoots its caption, references and attention maps.
 
     Args:
       browser: the browser.
@@ -52,13 +52,13 @@ def take(browser: Browser, report: pathlib.Path) -> bytes:
     Returns:
       a PNG.
     """
-    context = browser.new_context(offline=True, viewport=SIZE, color_scheme="light")
+    context = browser.new_context(offline=True, viewport=WINDOW, color_scheme="light")
     page = context.new_page()
     page.goto(report.resolve().as_uri())
     page.get_by_label("Sort").select_option("best")
     page.locator(".card button").first.click()
     page.locator("#maps canvas").first.wait_for()
-    png = page.screenshot()
+    png = page.locator("dialog").screenshot()
     context.close()
     return png
 
