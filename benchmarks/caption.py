@@ -18,7 +18,7 @@ from components.bleu_evaluator import captioning
 from components.feature_extractor.store import FeatureStore
 from components.shared.features import Manifest
 from components.shared.images.ingested import IngestedImage
-from components.shared.shard_format import serialize
+from components.shared.shard_format import write_shard
 
 NUM_IMAGES, ROUNDS = 1000, 3
 TRAINED = [  # a few steps of training: captions of the usual length take as long as those of a good model
@@ -80,10 +80,7 @@ def _many(uri: pathlib.Path, directory: pathlib.Path) -> Manifest:
     image_ids = [image_id for images in manifest.shards.values() for image_id in images]
     few = np.concatenate([features for _, features in manifest.read(image_ids, 64)])
     rng = np.random.default_rng(0)
-    directory.mkdir()
-    names = {str(number): str(number) for number in range(NUM_IMAGES)}
-    with tf.io.TFRecordWriter(str(directory / "shard")) as writer:
-        for number in range(NUM_IMAGES):
-            feature = few[number % len(few)]
-            writer.write(serialize(str(number), feature + rng.normal(0, 0.1, feature.shape)))
-    return dataclasses.replace(manifest, directory=str(directory), shards={"shard": names})
+    names = {f"{number:06}": f"{number:06}" for number in range(NUM_IMAGES)}  # of equal length, as hashes are
+    noisy = (few[number % len(few)] + rng.normal(0, 0.1, few[0].shape) for number in range(NUM_IMAGES))
+    shard = write_shard(str(directory), list(names), noisy)
+    return dataclasses.replace(manifest, directory=str(directory), shards={shard: names})

@@ -103,22 +103,20 @@ class Manifest:
 
         Yields:
           (for each row the IDs of the images with this content, float16 [B, positions, channels]).
+
+        Raises:
+          CorruptShardError: see `read_in_order`.
         """
-        shards = self.shards_of(image_ids)
-        ids_by_record = collections.defaultdict(list)
-        for shard, images in shards.items():
+        ids_by_content: dict[str, list[str]] = collections.defaultdict(list)
+        for images in self.shards_of(image_ids).values():
             for image_id, sha256 in images.items():
-                ids_by_record[f"{shard}/{sha256}".encode()].append(image_id)
-        if not ids_by_record:
+                ids_by_content[sha256].append(image_id)
+        if not ids_by_content:
             return
-        keys = tf.constant(list(ids_by_record))
-        is_selected = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(keys, tf.ones(len(ids_by_record), tf.int32)), 0
-        )
-        dataset = self.records(tf.data.Dataset.from_tensor_slices(list(shards)).flat_map(self.serialized))
-        dataset = dataset.filter(lambda record, feature: is_selected.lookup(record) == 1).batch(batch_size).prefetch(2)
-        for batch, features in without_autotuning(dataset):
-            yield [ids_by_record[record] for record in batch.numpy()], features
+        contents = list(ids_by_content)
+        dataset = self.read_in_order(contents).batch(batch_size).prefetch(2)
+        for numbers, features in without_autotuning(dataset):
+            yield [ids_by_content[contents[number]] for number in numbers.numpy()], features
 
     def read_in_order(self, sha256: Sequence[str]) -> tf.data.Dataset:
         """Reads the features of some images in the order that the caller wants, each by itself.
@@ -149,23 +147,6 @@ class Manifest:
 
         feature_bytes = self.num_positions * self.channels * np.dtype(np.float16).itemsize
         return read_at(paths, places, feature_bytes + RECORD_OVERHEAD).map(parse, tf.data.AUTOTUNE)
-
-    def serialized(self, shard: tf.Tensor) -> tf.data.Dataset:
-        """Reads a shard undecoded: its file name, string [] -> (that name, record: string []) per record."""
-        dataset = tf.data.TFRecordDataset(tf.strings.join([self.directory, shard], os.sep))
-        return dataset.map(lambda record: (shard, record))
-
-    def records(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
-        """Decodes what `serialized` reads: ("SHARD/SHA256": string [], feature: float16 [positions, channels]).
-
-        The shard is part of the name, since concurrent runs may write an image to several: the manifest's counts.
-        """
-
-        def parse(shard: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            sha256, feature = self.parse(record)
-            return tf.strings.join([shard, sha256], "/"), feature
-
-        return serialized.map(parse, tf.data.AUTOTUNE)
 
     @contextlib.contextmanager
     def deleting_corrupt_shards(self) -> Iterator[None]:

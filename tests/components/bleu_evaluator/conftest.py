@@ -6,7 +6,6 @@ from unittest import mock
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
@@ -15,7 +14,7 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import records
 from components.shared.features import Manifest
 from components.shared.settings import to_property
-from components.shared.shard_format import serialize
+from components.shared.shard_format import write_shard
 from tests.components.bleu_evaluator.factories import (
     CAPTIONS,
     FINGERPRINT,
@@ -31,10 +30,9 @@ from tests.fake_mlmd import FakeMlmd
 def data_inputs(tmp_path):
     """The evaluator's inputs but for the models: features, files and references of the images above."""
     store = tmp_path / "store"
-    store.mkdir()
-    with tf.io.TFRecordWriter(str(store / "shard-1.tfrecord")) as writer:
-        for number, name in enumerate(CAPTIONS):
-            writer.write(serialize(f"sha {name}", np.full((1, 1), number, np.float16)))
+    features_by_number = [np.full((1, 1), number, np.float16) for number in range(len(CAPTIONS))]
+    contents = {name: f"sha {name:>9}" for name in CAPTIONS}  # of equal length, as hashes are
+    shard = write_shard(str(store), list(contents.values()), features_by_number)
     (tmp_path / "data").mkdir()
     for name in CAPTIONS:
         (tmp_path / "data" / name).write_text(name)
@@ -43,8 +41,7 @@ def data_inputs(tmp_path):
     write_split(tmp_path / "examples", "test", TEST_IMAGES)
     write_split(tmp_path / "examples", "train", {"t.jpg": ["A dog runs in the snow!"]})
     features = artifact(records.Features, tmp_path / "features")
-    shards = {"shard-1.tfrecord": {name: f"sha {name}" for name in CAPTIONS}}
-    Manifest(FINGERPRINT, str(store), (1, 1), 1, shards).save(features.uri)
+    Manifest(FINGERPRINT, str(store), (1, 1), 1, {shard: contents}).save(features.uri)
     return {"examples": [examples], "features": [features]}
 
 

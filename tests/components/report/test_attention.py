@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.report import attention
 from components.shared.features import Manifest
-from components.shared.shard_format import serialize
+from components.shared.shard_format import write_shard
 from tests.components.report.factories import decode_weights
 
 # (3, 1, 2): maps of one row and two columns, for two words and a step after the end
@@ -14,10 +14,9 @@ WEIGHTS = np.array([[[0.0, 0.2]], [[0.4, 0.1]], [[9.0, 9.0]]], np.float32)
 @pytest.fixture
 def manifest(tmp_path) -> Manifest:
     names = {"a.jpg": "sha a", "b.jpg": "sha b", "copy.jpg": "sha a", "train.jpg": "sha t"}
-    with tf.io.TFRecordWriter(str(tmp_path / "shard-1.tfrecord")) as writer:
-        for number, sha in enumerate(dict.fromkeys(names.values())):
-            writer.write(serialize(sha, np.full((2, 1), number, np.float16)))
-    return Manifest("print", str(tmp_path), (1, 2), 1, {"shard-1.tfrecord": names})
+    contents = list(dict.fromkeys(names.values()))
+    shard = write_shard(str(tmp_path), contents, [np.full((2, 1), number, np.float16) for number in range(3)])
+    return Manifest("print", str(tmp_path), (1, 2), 1, {shard: names})
 
 
 def save_model(tmp_path, name: str) -> str:

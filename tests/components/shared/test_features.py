@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from components.shared.features import Backbone, CorruptShardError, Manifest, MissingFeaturesError
-from components.shared.shard_format import serialize
-from components.shared.shard_format import write_shard as write_shard_and_index
+from components.shared.shard_format import serialize, write_shard
 
 SHARDS = {"shard-1.tfrecord": {"a.jpg": "sha a", "b.jpg": "sha b"}, "shard-2.tfrecord": {"c.jpg": "sha c"}}
 
@@ -48,13 +47,16 @@ def test_a_record_is_parsed_as_it_was_serialized(manifest):
     np.testing.assert_array_equal(parsed, feature)
 
 
+def write_numbered(directory, *numbers: int) -> str:
+    """Writes a shard whose images and features are known by a number."""
+    features = [np.full((2, 1), number, np.float16) for number in numbers]
+    return write_shard(str(directory), [f"sha {number}" for number in numbers], features)
+
+
 def test_identical_images_are_read_once(tmp_path):
     names = {"a.jpg": "sha 1", "copy.jpg": "sha 1", "b.jpg": "sha 2", "other.jpg": "sha 0"}
-    for number, shard in enumerate(("one", "two")):
-        with tf.io.TFRecordWriter(str(tmp_path / shard)) as writer:
-            for value in (2 * number, 2 * number + 1):
-                writer.write(serialize(f"sha {value}", np.full((2, 1), value, np.float16)))
-    shards = {"one": {name: names[name] for name in ("a.jpg", "copy.jpg", "other.jpg")}, "two": {"b.jpg": "sha 2"}}
+    one, two = write_numbered(tmp_path, 0, 1), write_numbered(tmp_path, 2, 3)
+    shards = {one: {name: names[name] for name in ("a.jpg", "copy.jpg", "other.jpg")}, two: {"b.jpg": "sha 2"}}
     manifest = Manifest("print", str(tmp_path), (1, 2), 1, shards)
     [(rows, features)] = manifest.read(["a.jpg", "copy.jpg", "b.jpg", "unknown.jpg"], 8)
     assert rows == [["a.jpg", "copy.jpg"], ["b.jpg"]]
@@ -63,23 +65,13 @@ def test_identical_images_are_read_once(tmp_path):
     assert list(manifest.read(["unknown.jpg"], 8)) == []
 
 
-def write_shard(path, *contents: str) -> None:
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for number, sha in enumerate(contents):
-            writer.write(serialize(sha, np.full((2, 1), number, np.float16)))
-
-
 def test_of_two_shards_with_an_image_the_manifests_is_read(tmp_path):
-    write_shard(tmp_path / "one", "sha a", "sha b")
-    write_shard(tmp_path / "two", "sha c", "sha a")
-    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {"one": {"b.jpg": "sha b"}, "two": {"a.jpg": "sha a"}})
+    one = write_numbered(tmp_path, 1, 2)
+    two = write_shard(str(tmp_path), ["sha 3", "sha 1"], [np.full((2, 1), 7, np.float16)] * 2)
+    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {one: {"b.jpg": "sha 2"}, two: {"a.jpg": "sha 1"}})
     [(rows, features)] = manifest.read(["a.jpg", "b.jpg"], 8)
     assert rows == [["b.jpg"], ["a.jpg"]]
-    np.testing.assert_array_equal(features, [[[1], [1]], [[1], [1]]])
-
-
-def write_indexed(directory, *contents: str) -> str:
-    return write_shard_and_index(str(directory), contents, [np.full((2, 1), 1, np.float16)] * len(contents))
+    np.testing.assert_array_equal(features, [[[2], [2]], [[7], [7]]])
 
 
 def flip_a_bit(path):
@@ -94,19 +86,19 @@ def cut_the_last_record_off(path):
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_the_last_record_off])
 def test_a_shard_that_is_corrupt_when_it_is_read_is_deleted(tmp_path, damage):
-    one, two = write_indexed(tmp_path, "sha a"), write_indexed(tmp_path, "sha b", "sha c")
-    shards = {one: {"a.jpg": "sha a"}, two: {"b.jpg": "sha b", "c.jpg": "sha c"}}
+    one, two = write_numbered(tmp_path, 1), write_numbered(tmp_path, 2, 3)
+    shards = {one: {"a.jpg": "sha 1"}, two: {"b.jpg": "sha 2", "c.jpg": "sha 3"}}
     manifest = Manifest("print", str(tmp_path), (1, 2), 1, shards)
     damage(tmp_path / two)
     message = rf"1 corrupt shards deleted from the feature store \(.*{two}, …\): run again"
     with pytest.raises(CorruptShardError, match=message), manifest.deleting_corrupt_shards():
-        list(manifest.read_in_order(["sha a", "sha b", "sha c"]))
+        list(manifest.read(["a.jpg", "b.jpg", "c.jpg"], 8))
     assert [path.name for path in tmp_path.glob("*.tfrecord")] == [one]
 
 
 def test_no_shard_is_deleted_for_another_files_corruption(tmp_path):
-    shard = write_indexed(tmp_path, "sha a")
-    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {shard: {"a.jpg": "sha a"}})
+    shard = write_numbered(tmp_path, 1)
+    manifest = Manifest("print", str(tmp_path), (1, 2), 1, {shard: {"a.jpg": "sha 1"}})
     with pytest.raises(tf.errors.DataLossError), manifest.deleting_corrupt_shards():
         raise tf.errors.DataLossError(None, None, "of another file")
     assert (tmp_path / shard).exists()
@@ -117,7 +109,7 @@ def test_features_are_read_in_any_order(tmp_path):
     names = list(features)
     shards = {}
     for part in (names[:3], names[3:]):
-        shard = write_shard_and_index(str(tmp_path), part, [features[name] for name in part])
+        shard = write_shard(str(tmp_path), part, [features[name] for name in part])
         shards[shard] = {name: name for name in part}
     manifest = Manifest("print", str(tmp_path), (1, 2), 1, shards)
     order = ["sha 5", "sha 0", "sha 3", "sha 0", "sha 2"]
