@@ -14,7 +14,8 @@ from tfx.orchestration import metadata
 
 from components.feature_extractor.store import GENERATION, FeatureStore
 from components.shared import records, storage
-from components.shared.features import BACKBONE, MANIFEST
+from components.shared.backbone_description import BACKBONE, BackboneDescription
+from components.shared.features import MANIFEST
 from components.shared.mlmd.executions import inputs_and_outputs
 from components.shared.mlmd.runs import is_running, node_executions, run_outputs, running_runs, runs_of, runs_with
 from components.shared.shard_format import Shard
@@ -149,14 +150,14 @@ def usage_of(store_dir: str, usage: Usage, min_age: float) -> Iterator[StoreUsag
                 continue  # another process has just deleted it
             (used if usage.includes_shard(fingerprint, shard) or file.mtime > young else unused).append(shard)
         orphans, backbone = store.orphans(young), store.backbone()
-        exported = storage.total(os.path.join(store.directory, backbone["saved_model"])) if backbone else None
+        exported = storage.total(os.path.join(store.directory, backbone.saved_model)) if backbone else None
         size = exported.size if exported else 0
         newest = exported or storage.total(os.path.join(store.directory, GENERATION))
         is_young = newest is not None and newest.mtime > young
         # where young files are left over, a run is writing
         if not (used or is_young or usage.includes_backbone(fingerprint)) and store.orphans(math.inf) == orphans:
             # in this order; without the generation, no run that still saw the backbone reuses cached outputs
-            names = [BACKBONE, *([backbone["saved_model"]] if backbone else []), GENERATION]
+            names = [BACKBONE, *([backbone.saved_model] if backbone else []), GENERATION]
             present = {name for name in names if storage.exists(os.path.join(store.directory, name))}
             present |= {GENERATION} if unused else set()  # their deletion starts a generation
             orphans |= {name: size if name.startswith("backbone-") else 0 for name in names if name in present}
@@ -270,8 +271,8 @@ def _images_in_extraction(
     return frozenset(sha256.decode() for batch in batches for sha256 in batch[records.SHA256].numpy())
 
 
-def _describe(backbone: dict | None) -> str:
-    return f"{backbone['name']} {backbone['size']} px, {backbone['weights']}" if backbone else "none yet"
+def _describe(backbone: BackboneDescription | None) -> str:
+    return f"{backbone.name} {backbone.size} px, {backbone.weights}" if backbone else "none yet"
 
 
 def _num_images(shards: Sequence[Shard]) -> int:

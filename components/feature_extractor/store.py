@@ -9,7 +9,6 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,8 +16,8 @@ from components.feature_extractor import export
 from components.feature_extractor.backbones.registry import source_of
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.shared import storage
+from components.shared.backbone_description import BACKBONE, SAVED_MODEL, BackboneDescription
 from components.shared.contents import describe, find_damage
-from components.shared.features import BACKBONE
 from components.shared.progress import LOGGER
 from components.shared.shard_format import Shard, count_records, index_of, read_index, write_shard
 
@@ -26,8 +25,7 @@ GENERATION = "generation"
 # the files and directories of a store; a name that begins with a dot is still being written
 INDEX = re.compile(r"shard-\w+\.json")
 SHARD = re.compile(r"shard-\w+\.(tfrecord|json)")
-MODEL = re.compile(r"backbone-\w+")
-PARTIAL = re.compile(rf"\.({SHARD.pattern}|{MODEL.pattern}|{re.escape(BACKBONE)}|{GENERATION})(\.\w+)?\.partial")
+PARTIAL = re.compile(rf"\.({SHARD.pattern}|{SAVED_MODEL.pattern}|{re.escape(BACKBONE)}|{GENERATION})(\.\w+)?\.partial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +74,7 @@ class FeatureStore:
 
     def exists(self) -> bool:
         """Whether there is something of a feature store, be it what an interrupted deletion has left."""
-        ours = (SHARD, MODEL, PARTIAL, re.compile(f"{re.escape(BACKBONE)}|{GENERATION}"))
+        ours = (SHARD, SAVED_MODEL, PARTIAL, re.compile(f"{re.escape(BACKBONE)}|{GENERATION}"))
         return any(pattern.fullmatch(name) for name in storage.list_names(self.directory) for pattern in ours)
 
     def index(self) -> dict[str, str]:
@@ -165,25 +163,26 @@ class FeatureStore:
             if backbone is not None:  # another run was faster
                 storage.remove(self._path(name))
             else:
-                backbone = {
-                    "name": settings.backbone,
-                    "weights": settings.weights,
-                    "size": source_of(settings).input_size(settings),
-                    "saved_model": name,
-                    "grid": grid,
-                    "channels": channels,
-                    "files": describe(self._path(name)),
-                }
-                storage.write_json(self._path(BACKBONE), backbone)
-        return tuple(backbone["grid"]), backbone["channels"]
+                backbone = BackboneDescription(
+                    name=settings.backbone,
+                    weights=settings.weights,
+                    size=source_of(settings).input_size(settings),
+                    saved_model=name,
+                    grid=grid,
+                    channels=channels,
+                    files=describe(self._path(name)),
+                )
+                backbone.write(self.directory)
+        return backbone.grid, backbone.channels
 
-    def backbone(self) -> dict[str, Any] | None:
+    def backbone(self) -> BackboneDescription | None:
         """The description of the exported backbone; None without one, or where a crash has left half of it."""
-        description = _read_json(self._path(BACKBONE))
-        if not isinstance(description, dict) or not MODEL.fullmatch(str(description.get("saved_model"))):
+        try:
+            description = BackboneDescription.read(self.directory)
+        except (FileNotFoundError, ValueError):
             return None
-        model_dir = self._path(description["saved_model"])
-        is_damaged = "files" in description and find_damage(model_dir, description["files"]) is not None
+        model_dir = self._path(description.saved_model)
+        is_damaged = bool(description.files) and find_damage(model_dir, description.files) is not None
         return None if is_damaged or not storage.exists(os.path.join(model_dir, "saved_model.pb")) else description
 
     def orphans(self, before: float) -> dict[str, int]:
@@ -196,10 +195,11 @@ class FeatureStore:
           name in the directory -> bytes.
         """
         in_use = {name for shard in self.shards() for name in (shard.file, index_of(shard.file))}
-        in_use.add((self.backbone() or {}).get("saved_model", ""))
+        backbone = self.backbone()
+        in_use |= {backbone.saved_model} if backbone else set()
         orphans = {}
         for name in storage.list_names(self.directory):
-            is_ours = any(pattern.fullmatch(name) for pattern in (SHARD, MODEL, PARTIAL))
+            is_ours = any(pattern.fullmatch(name) for pattern in (SHARD, SAVED_MODEL, PARTIAL))
             if not is_ours or name in in_use:
                 continue
             entry = storage.total(self._path(name))  # None: another process is deleting it
@@ -260,11 +260,3 @@ class CommitWatcher:
                 if shard := read_index(os.path.join(self._store.directory, name)):
                     self._sha256.update(shard.sha256)
             return self._sha256
-
-
-def _read_json(path: str) -> Any:
-    """Reads a small file; None where it is gone or not JSON, as a crash of the machine may leave it."""
-    try:
-        return storage.read_json(path)
-    except (FileNotFoundError, ValueError):
-        return None

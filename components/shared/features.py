@@ -19,11 +19,11 @@ import numpy as np
 import tensorflow as tf
 
 from components.shared import records, storage
+from components.shared.backbone_description import BackboneDescription
 from components.shared.datasets import without_autotuning
 from components.shared.shard_format import is_intact, read_at, read_offsets
 
 MANIFEST = "manifest.json"
-BACKBONE = "backbone.json"
 RECORD_OVERHEAD = 512  # bytes at most, beside the feature: the image's hash, field names, lengths and checksums
 
 
@@ -191,9 +191,9 @@ class Backbone(tf.Module):
           directory: `Manifest.directory`.
         """
         super().__init__()
-        description = storage.read_json(os.path.join(directory, BACKBONE))
-        self.size: int = description["size"]
-        self._loaded = tf.saved_model.load(os.path.join(directory, description["saved_model"]))
+        description = BackboneDescription.read(directory)
+        self.size: int = description.size
+        self._loaded = tf.saved_model.load(os.path.join(directory, description.saved_model))
 
     def __call__(self, encoded: tf.Tensor) -> tf.Tensor:
         """Computes features in a graph: encoded images, string [B] -> float16 [B, positions, channels]."""

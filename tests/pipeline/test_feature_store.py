@@ -1,5 +1,4 @@
 import io
-import json
 import os
 import time
 
@@ -14,6 +13,7 @@ from components.feature_extractor import export
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
 from components.shared import records
+from components.shared.backbone_description import BackboneDescription
 from components.shared.features import Manifest
 from pipeline import feature_store
 from pipeline.errors import UserError
@@ -29,8 +29,7 @@ def store(tmp_path):
     for name, backbone in (("print-a", "InceptionV3"), ("print-b", "MobileNet")):
         directory = tmp_path / "features" / name
         directory.mkdir(parents=True)
-        known = {"name": backbone, "size": 32, "weights": "random", "saved_model": "backbone-0a"}
-        (directory / "backbone.json").write_text(json.dumps(known))
+        BackboneDescription(backbone, "random", 32, "backbone-0a", (2, 2), 3).write(str(directory))
         (directory / "backbone-0a").mkdir()
         (directory / "backbone-0a" / "saved_model.pb").touch()
     one, other = FeatureStore(str(tmp_path / "features/print-a")), FeatureStore(str(tmp_path / "features/print-b"))

@@ -8,6 +8,7 @@ from tfx.orchestration.portable import data_types
 from components.feature_extractor.driver import Driver
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
+from components.shared.backbone_description import BackboneDescription
 from components.shared.settings import to_property
 
 RUNTIME = ("backbone", "weights", "store_dir")
@@ -39,7 +40,7 @@ def test_the_advice_about_missing_shards_works(weights, tmp_path):
     [directory] = (tmp_path / "store").iterdir()
     store = FeatureStore(str(directory))
     store.add(["sha"], np.zeros((1, 4, 3), np.float16))
-    (directory / "backbone.json").write_text('{"saved_model": "backbone-1"}')
+    BackboneDescription("MobileNet", "random", 32, "backbone-1", (2, 2), 3).write(str(directory))
     (directory / "backbone-1").mkdir()
     (directory / "backbone-1" / "saved_model.pb").touch()
     assert fingerprint(weights, tmp_path / "store") == before

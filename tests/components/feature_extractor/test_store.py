@@ -11,6 +11,7 @@ from components.feature_extractor import export
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
 from components.shared import storage
+from components.shared.backbone_description import BackboneDescription
 from components.shared.features import Manifest
 
 FEATURES = np.arange(2 * 4 * 3, dtype=np.float16).reshape(2, 4, 3)
@@ -265,7 +266,7 @@ def test_orphans_are_neither_in_use_nor_recent(features, one_shard, exported):
     assert set(orphans.values()) == {5, 8}
     features.remove_orphans(orphans)
     features.remove_orphans(orphans)  # another process was faster
-    kept = {"notes.txt", ".notes.partial", "generation", "backbone.json", description(features)["saved_model"]}
+    kept = {"notes.txt", ".notes.partial", "generation", "backbone.json", description(features).saved_model}
     kept |= {os.path.basename(path) for path in one_shard}
     assert set(os.listdir(features.directory)) == kept
 
@@ -314,7 +315,7 @@ def exported(monkeypatch):
 
 
 def description(features):
-    return json.loads(tf.io.gfile.GFile(f"{features.directory}/backbone.json").read())
+    return BackboneDescription.read(features.directory)
 
 
 def saved_models(features):
@@ -325,8 +326,8 @@ def test_the_backbone_is_exported_once_and_named(features, exported):
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert len(exported[0]) == 1
-    assert description(features)["name"] == "MobileNet"
-    assert saved_models(features) == {description(features)["saved_model"]}
+    assert description(features).name == "MobileNet"
+    assert saved_models(features) == {description(features).saved_model}
 
 
 def test_a_backbone_is_on_the_disk_before_it_is_named(features, exported, monkeypatch):
@@ -335,7 +336,7 @@ def test_a_backbone_is_on_the_disk_before_it_is_named(features, exported, monkey
         storage, "sync_tree", lambda path: synced.append((path, os.path.exists(f"{features.directory}/backbone.json")))
     )
     features.prepare_backbone(SETTINGS)
-    assert synced == [(f"{features.directory}/{description(features)['saved_model']}", False)]
+    assert synced == [(f"{features.directory}/{description(features).saved_model}", False)]
 
 
 @pytest.mark.parametrize("file", ["backbone.json", "saved_model.pb"])
@@ -346,7 +347,7 @@ def test_a_damaged_backbone_is_exported_again_where_features_are_left(features, 
     assert len(exported[0]) == 1
     path = f"{features.directory}/{file}"
     if file == "saved_model.pb":
-        path = f"{features.directory}/{description(features)['saved_model']}/{file}"
+        path = f"{features.directory}/{description(features).saved_model}/{file}"
     with open(path, "rb") as damaged:
         content = damaged.read()
     if kind == "gone":
@@ -370,7 +371,7 @@ def test_an_unnamed_backbone_of_a_killed_run_does_not_count(features, exported):
     tf.io.gfile.remove(f"{features.directory}/backbone.json")
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
     assert len(exported[0]) == 2
-    assert description(features)["saved_model"] in saved_models(features)
+    assert description(features).saved_model in saved_models(features)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"saved_model": "../elsewhere"}', '{"saved_model": "backbone-gone"}'])
@@ -399,7 +400,7 @@ def test_the_first_of_two_concurrent_exports_serves_both(features, exported):
     assert len(directories) == 2
     assert answers[0] == answers[2] == ((2, 2), 3)
     assert description(features) == answers[1]
-    assert saved_models(features) == {answers[1]["saved_model"]}
+    assert saved_models(features) == {answers[1].saved_model}
 
 
 def test_two_backbones_named_at_the_same_moment_both_stay(features, exported, monkeypatch):
@@ -408,9 +409,9 @@ def test_two_backbones_named_at_the_same_moment_both_stay(features, exported, mo
     def write_after_another(path, text):
         monkeypatch.setattr(storage, "write_json", write)
         FeatureStore(features.directory).prepare_backbone(SETTINGS)
-        named.append(description(features)["saved_model"])
+        named.append(description(features).saved_model)
         write(path, text)
 
     monkeypatch.setattr(storage, "write_json", write_after_another)
     assert features.prepare_backbone(SETTINGS) == ((2, 2), 3)
-    assert {*named, description(features)["saved_model"]} == saved_models(features)
+    assert {*named, description(features).saved_model} == saved_models(features)

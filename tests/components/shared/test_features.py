@@ -1,10 +1,10 @@
-import json
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.shared.backbone_description import BackboneDescription
 from components.shared.features import Backbone, CorruptShardError, Manifest, MissingFeaturesError
 from components.shared.shard_format import serialize, write_shard
 
@@ -119,7 +119,7 @@ def test_features_are_read_in_any_order(tmp_path):
 
 
 def test_the_named_backbone_is_loaded(tmp_path, monkeypatch):
-    (tmp_path / "backbone.json").write_text(json.dumps({"saved_model": "backbone-2", "size": 32}))
+    BackboneDescription("MobileNet", "random", 32, "backbone-2", (1, 2), 1).write(str(tmp_path))
     monkeypatch.setattr(
         tf.saved_model,
         "load",

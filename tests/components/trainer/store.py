@@ -1,13 +1,13 @@
 """A small feature store with random features."""
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from components.shared.features import BACKBONE, Manifest
+from components.shared.backbone_description import BackboneDescription
+from components.shared.features import Manifest
 from components.shared.shard_format import write_shard
 
 GRID, CHANNELS, SIZE = (2, 2), 3, 32
@@ -45,4 +45,4 @@ def write_backbone(directory: pathlib.Path) -> None:
 
     module.from_pixels = from_pixels
     tf.saved_model.save(module, str(directory / "backbone-1"))
-    (directory / BACKBONE).write_text(json.dumps({"saved_model": "backbone-1", "size": SIZE}))
+    BackboneDescription("quarters", "none", SIZE, "backbone-1", GRID, CHANNELS).write(str(directory))

@@ -1,4 +1,3 @@
-import json
 import os
 import pathlib
 import sys
@@ -8,6 +7,7 @@ import pytest
 from ml_metadata import MetadataStore
 
 from components.feature_extractor.store import FeatureStore
+from components.shared.backbone_description import BackboneDescription
 from pipeline.cli.main import main
 from tests.fake_mlmd import sqlite_connection
 
@@ -19,8 +19,7 @@ def root(tmp_path) -> pathlib.Path:
     directory = tmp_path / "store" / "features" / "print"
     (directory / "backbone-0a").mkdir(parents=True)
     (directory / "backbone-0a" / "saved_model.pb").touch()
-    backbone = {"name": "MobileNet", "size": 32, "weights": "random", "saved_model": "backbone-0a"}
-    (directory / "backbone.json").write_text(json.dumps(backbone))
+    BackboneDescription("MobileNet", "random", 32, "backbone-0a", (2, 2), 3).write(str(directory))
     store = FeatureStore(str(directory))
     store.add(["sha"], np.zeros((1, 4, 3), np.float16))
     os.utime(directory / store.index()["sha"], (1, 1))
