@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 
 from components.bleu_evaluator.metrics import METRICS
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
+from components.shared.evaluations import PRIMARY_METRIC
 
-PRIMARY = METRICS["bleu_4"]  # the metric of `min_bleu_4`, `min_bleu_4_improvement` and `max_p_value`
+PRIMARY = METRICS[PRIMARY_METRIC]  # the metric of `min_bleu_4`, `min_bleu_4_improvement` and `max_p_value`
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,9 +79,13 @@ def _evaluate(
     keep_digits: bool,
 ) -> dict[str, Any]:
     """Evaluates the models on the test split; see `run_evaluation.evaluate`."""
-    images = test_set.read(inputs["examples"])
+    examples = inputs["examples"]
+    # where the dataset has no official splits, copies of an image may be in one
+    merge_copies = examples.get_string_custom_property(records.SPLITS_FROM) == records.HASHED
+    data_root = examples.get_string_custom_property(records.DATA_ROOT)
+    images = test_set.read(records.split_files(examples, records.TEST), data_root, merge_copies)
     manifest = Manifest.load(inputs["features"].uri)
-    train_captions = test_set.train_captions(inputs["examples"], keep_digits)
+    train_captions = test_set.train_captions(records.split_files(examples, records.TRAIN), keep_digits)
     evaluation = Evaluation(images, train_captions, settings, keep_digits)
     if images.num_copies:
         evaluation.notes.append(f"{images.num_copies} test images duplicate others; each group counts once")

@@ -4,10 +4,9 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import tensorflow as tf
-from tfx.types.artifact import Artifact
 
 from components.bleu_evaluator.measurement import tokenized
 from components.bleu_evaluator.slices import Record
@@ -53,28 +52,25 @@ class TestSet:
         return dict(zip(self.image_ids, images, strict=True))
 
 
-def read(examples: Artifact) -> TestSet:
-    """Reads the test split of `examples`.
-
-    Where the dataset has no official splits, images with equal content count once, with the references of all: many
-    copies of one image would decide the metrics. Official test sets are what their authors published.
+def read(files: Sequence[str], data_root: str, merge_copies: bool) -> TestSet:
+    """Reads the test split.
 
     Args:
-      examples: the artifact, of CaptionIngest.
+      files: the GZIP TFRecords of the split, of CaptionIngest.
+      data_root: the directory that the images' uris are relative to.
+      merge_copies: whether images with equal content count once, with the references of all: many copies of one image
+        would decide the metrics. Official test sets are what their authors published.
 
     Returns:
       the test set, sorted by image ID.
     """
-    root = examples.get_string_custom_property(records.DATA_ROOT)
-    files = records.split_files(examples, records.TEST)
-    dataset = without_autotuning(tf.data.TFRecordDataset(files, "GZIP"))
+    dataset = without_autotuning(tf.data.TFRecordDataset(list(files), "GZIP"))
     all_fields = [_fields(serialized) for serialized in dataset.as_numpy_iterator()]
     all_fields.sort(key=lambda fields: str(fields[records.IMAGE_ID][0]))
-    is_hashed = examples.get_string_custom_property(records.SPLITS_FROM) == records.HASHED
-    unique = _merge_copies(all_fields) if is_hashed else all_fields
+    unique = _merge_copies(all_fields) if merge_copies else all_fields
     return TestSet(
         [str(fields[records.IMAGE_ID][0]) for fields in unique],
-        [os.path.join(root, str(fields[records.IMAGE_URI][0])) for fields in unique],
+        [os.path.join(data_root, str(fields[records.IMAGE_URI][0])) for fields in unique],
         [[str(sentence) for sentence in fields[records.CAPTIONS]] for fields in unique],
         unique,
         len(all_fields) - len(unique),
@@ -93,10 +89,10 @@ def _merge_copies(all_fields: Iterable[Record]) -> list[Record]:
     return merged
 
 
-def train_captions(examples: Artifact, keep_digits: bool) -> frozenset[str]:
-    """Reads the captions of the train split, see `measurement.tokenized`."""
+def train_captions(files: Sequence[str], keep_digits: bool) -> frozenset[str]:
+    """Reads the captions of the train split from its GZIP TFRecords, see `measurement.tokenized`."""
     spec = {records.CAPTIONS: records.EXAMPLE_SPEC[records.CAPTIONS]}
-    batches = records.read_examples(records.split_files(examples, records.TRAIN), spec)
+    batches = records.read_examples(files, spec)
     return tokenized({text.decode() for batch in batches for text in _texts(batch)}, keep_digits)
 
 

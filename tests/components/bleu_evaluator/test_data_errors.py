@@ -7,7 +7,6 @@ import pathlib
 import pytest
 import tensorflow as tf
 from tfx.orchestration.portable import data_types
-from tfx.types import standard_artifacts
 
 from components.bleu_evaluator import captioning, test_set
 from components.bleu_evaluator.driver import Driver, hash_of_files
@@ -18,7 +17,7 @@ from components.shared import evaluations, records
 from components.shared.features import CorruptShardError, Manifest
 from components.shared.images.ingested import ImageChangedError
 from components.shared.step import ChangedDuringStepError
-from tests.components.bleu_evaluator.factories import CAPTIONS, TEST_IMAGES, artifact, write_split
+from tests.components.bleu_evaluator.factories import CAPTIONS, TEST_IMAGES, write_split
 from tests.components.report.factories import report_data
 
 
@@ -126,18 +125,26 @@ def test_a_baseline_of_equal_size_and_other_content_is_observed(tmp_path):
     assert hash_of_files(str(tmp_path)) == hash_of_files(str(tmp_path))
 
 
-def test_copies_of_an_image_count_once_unless_the_splits_are_official(tmp_path):
-    examples = artifact(standard_artifacts.Examples, tmp_path / "examples")
+def test_copies_of_an_image_count_once_where_they_are_merged(tmp_path):
     captions = {"a.jpg": ["one", "two"], "b.jpg": ["three"], "c.jpg": ["two", "four"]}
-    write_split(tmp_path / "examples", "test", captions, contents={"c.jpg": "a.jpg"})
-    assert test_set.read(examples).image_ids == ["a.jpg", "b.jpg", "c.jpg"]
-    examples.set_string_custom_property(records.SPLITS_FROM, records.OFFICIAL)
-    assert test_set.read(examples).num_copies == 0
-    examples.set_string_custom_property(records.SPLITS_FROM, records.HASHED)
-    merged = test_set.read(examples)
+    write_split(tmp_path, "test", captions, contents={"c.jpg": "a.jpg"})
+    files = [str(path) for path in (tmp_path / "Split-test").iterdir()]
+    every = test_set.read(files, "/data", merge_copies=False)
+    assert (every.image_ids, every.num_copies) == (["a.jpg", "b.jpg", "c.jpg"], 0)
+    merged = test_set.read(files, "/data", merge_copies=True)
     assert (merged.image_ids, merged.num_copies) == (["a.jpg", "b.jpg"], 1)
+    assert merged.paths == ["/data/a.jpg", "/data/b.jpg"]
     assert merged.references == [["one", "two", "four"], ["three"]]
-    assert merged.fingerprint == test_set.read(examples).fingerprint
+    assert merged.fingerprint == test_set.read(files, "/moved", merge_copies=True).fingerprint != every.fingerprint
+
+
+@pytest.mark.parametrize(("splits_from", "num_images"), [(records.OFFICIAL, 3), (records.HASHED, 2)])
+def test_copies_in_an_official_test_split_count_each(evaluate, model, data_inputs, splits_from, num_images):
+    [examples] = data_inputs["examples"]
+    examples.set_string_custom_property(records.SPLITS_FROM, splits_from)
+    captions = {**TEST_IMAGES, "other.jpg": ["a dog in the snow"]}
+    write_split(pathlib.Path(examples.uri), "test", captions, contents={"other.jpg": "a.jpg"})
+    assert evaluate(model(6))[0]["num_images"] == num_images
 
 
 def test_copies_in_the_test_split_are_noted(evaluate, model, data_inputs):
