@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from components.shared import storage
 
 MAX_POINTS = 200  # per curve
-WIDTH, HEIGHT, LEFT, BOTTOM = 420, 220, 48, 24  # of a chart, in SVG units; the margins hold the axis labels
+# of a chart, in SVG units; the axis labels are in the margins at the left and at the bottom
+WIDTH, HEIGHT, LEFT, BOTTOM, MARGIN = 420, 220, 48, 24, 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,13 +98,13 @@ def _chart(tag: str, logs: Mapping[str, Sequence[tuple[int, float]]]) -> Chart:
     steps = np.array([step for points in logs.values() for step, _ in points])
     values = np.array([value for points in logs.values() for _, value in points])
     first, final, low, high = int(steps.min()), int(steps.max()), values.min(), values.max()
-    plot_width, plot_height = WIDTH - LEFT - 8, HEIGHT - BOTTOM - 8
+    plot_width, plot_height = WIDTH - LEFT - MARGIN, HEIGHT - BOTTOM - MARGIN
 
     def line(name: str, points: Sequence[tuple[int, float]]) -> Line:
         kept = [points[row] for row in np.unique(np.linspace(0, len(points) - 1, MAX_POINTS).round().astype(int))]
         coordinates = [
             f"{LEFT + plot_width * (step - first) / max(final - first, 1):.1f},"
-            f"{8 + plot_height * (high - value) / max(high - low, 1e-12):.1f}"
+            f"{MARGIN + plot_height * (high - value) / max(high - low, 1e-12):.1f}"
             for step, value in kept
         ]
         return Line(name, " ".join(coordinates), points[-1][1])

@@ -13,7 +13,7 @@ import jinja2
 import markupsafe
 
 from components.report.attention import AttentionMaps
-from components.report.curves import HEIGHT, WIDTH, Chart
+from components.report.curves import BOTTOM, HEIGHT, LEFT, MARGIN, WIDTH, Chart
 from components.shared.evaluations import BASELINE, CANDIDATE, PRIMARY_METRIC, quality_metrics
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -65,7 +65,13 @@ def render(report: ReportData) -> str:
         loader=jinja2.DictLoader(FILES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}  # the candidate comes first
-    environment.filters |= {"number": _number, "interval": _interval, "time": _time, "pretty": _pretty}
+    environment.filters |= {
+        "number": _number,
+        "difference": _difference,
+        "interval": _interval,
+        "time": _time,
+        "pretty": _pretty,
+    }
     script = FILES["report.js"]
     evaluation = report.evaluation
     models_of_steps = _models_of_steps(report.lineage, evaluation)
@@ -77,7 +83,7 @@ def render(report: ReportData) -> str:
         primary=PRIMARY_METRIC,
         num_maps=len(report.maps),
         charts=report.charts,
-        chart_size=(WIDTH, HEIGHT),
+        layout={"width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM, "margin": MARGIN},
         counts=report.counts,
         rejects=_by_reason(report.rejects),
         lineage=[{**step, "models": models_of_steps.get(step["execution"], [])} for step in report.lineage],
@@ -107,7 +113,14 @@ def _gallery(report: ReportData) -> dict[str, Any]:
     info = report.evaluation["metrics_info"]
     scored = report.images[0]["models"][CANDIDATE] if report.images else {}
     scores = {name: info[name]["label"] for name in scored if name in info}
-    return {"grid": list(report.grid), "primary": PRIMARY_METRIC, "scores": scores, "images": rows}
+    decimals = {name: info[name]["decimals"] for name in scores}
+    return {
+        "grid": list(report.grid),
+        "primary": PRIMARY_METRIC,
+        "scores": scores,
+        "decimals": decimals,
+        "images": rows,
+    }
 
 
 def _by_reason(rejects: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, list[Mapping[str, Any]]]]:
@@ -144,6 +157,10 @@ def _title(model: str, evaluation: Mapping[str, Any]) -> str:
 
 def _number(value: float, decimals: int = 3) -> str:
     return f"{value:.{decimals}f}"
+
+
+def _difference(value: float, decimals: int = 3) -> str:
+    return f"{value:+.{decimals}f}"
 
 
 def _interval(metric: Mapping[str, float], decimals: int = 3) -> str:

@@ -47,10 +47,10 @@
     thumbnail(image, button);
     button.addEventListener("click", () => open(image));
     add(element, "p", image.models.candidate.caption, "caption");
-    add(element, "p", `${content.scores[content.primary]} ${score(image).toFixed(3)}`, "score");
+    add(element, "p", `${content.scores[content.primary]} ${score(image).toFixed(content.decimals[content.primary])}`, "score");
     for (const [name, model] of Object.entries(image.models)) {
       if (name === "candidate") continue;
-      add(element, "p", `${name} (${score(image, name).toFixed(3)}): ${model.caption}`, "note");
+      add(element, "p", `${name} (${score(image, name).toFixed(content.decimals[content.primary])}): ${model.caption}`, "note");
     }
     const details = add(element, "details");
     add(details, "summary", `${image.references.length} references`, "note");
@@ -116,7 +116,7 @@
     byId("scores").replaceChildren();
     for (const [name, model] of Object.entries(image.models)) {
       const scores = Object.entries(content.scores).filter(([metric]) => metric in model);
-      const text = scores.map(([metric, label]) => `${label} ${model[metric].toFixed(3)}`).join(", ");
+      const text = scores.map(([metric, label]) => `${label} ${model[metric].toFixed(content.decimals[metric])}`).join(", ");
       add(byId("scores"), "p", `${name}: ${text}` + (name === "candidate" ? "" : `: ${model.caption}`), "note");
     }
     add(byId("scores"), "p", image.id, "note");

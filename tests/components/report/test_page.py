@@ -78,6 +78,24 @@ def test_only_metrics_with_a_direction_have_a_p_value():
     assert "+0.050" in rows["mean caption length"] and "<td>0.200</td>" not in rows["mean caption length"]
 
 
+def test_a_metric_has_as_many_decimals_as_it_says():
+    data = report_data(3)
+    info = {name: about | {"decimals": 1} for name, about in data.evaluation["metrics_info"].items()}
+    page = render(dataclasses.replace(data, evaluation={**data.evaluation, "metrics_info": info}))
+    assert "<title>rejected: BLEU-4 0.4, run" in page
+    [row] = re.findall(r"<tr><td>CIDEr</td>(.*?)</tr>", page, re.DOTALL)
+    assert "<b>0.4</b> <small>0.3 to 0.5</small>" in row and "<td>+0.1 <small>0.0 to 0.2</small></td>" in row
+    assert content(page)["decimals"] == {"bleu_4": 1, "cider": 1, "rouge_l": 1}
+
+
+def test_the_labels_of_a_chart_are_at_the_ends_of_its_axes(monkeypatch):
+    for name, value in (("WIDTH", 500), ("HEIGHT", 300), ("LEFT", 60), ("BOTTOM", 30), ("MARGIN", 10)):
+        monkeypatch.setattr(f"components.report.page.{name}", value)
+    page = render(report_data(2))
+    assert 'viewBox="0 0 500 300"' in page
+    assert re.findall(r'<text x="(\d+)" y="(\d+)"', page) == [("4", "20"), ("4", "270"), ("60", "290"), ("490", "290")]
+
+
 def test_a_metric_that_one_model_lacks_leaves_its_cell_empty():
     # METEOR's program has exited in between
     data = report_data(3)
