@@ -18,6 +18,27 @@ LIGHT = [
     "pipeline.paths",
 ]
 HEAVY = ("tensorflow", "keras", "tfx", "apache_beam", "numpy", "PIL")
+# where what is private in a library, or meant for its subclasses, is used; `_private_names` finds it
+PRIVATE_APIS = {
+    "components/bleu_evaluator/meteor.py": "pycocoevalcap",  # one image's statistics
+    "components/feature_extractor/export.py": "tensorflow",  # constant folding
+    "components/pusher/executor.py": "tfx",  # what the Pusher records
+    "components/shared/driver.py": "tfx",  # a driver's connection to ML Metadata
+    "components/shared/models/layers.py": "keras",  # the layers at any depth
+    "components/shared/step.py": "tfx",  # an executor's log and Beam pipeline
+    "components/trainer/adam.py": "keras",  # clipping, moments and the update
+    "kubeflow/captions_kubeflow/database.py": "ml-metadata",  # the call that is retried
+    "pipeline/operators.py": "tfx",  # a driver's connection to ML Metadata
+    "pipeline/reuse.py": "tfx",  # how the launcher publishes an execution
+}
+# the versions with which all of this was seen to work: look at the files above before another one is pinned
+SEEN_WITH = {
+    "keras": {"3.12.4", "3.15.1"},
+    "ml-metadata": {"1.16.0", "1.21.0"},
+    "pycocoevalcap": {"1.2"},
+    "tensorflow": {"2.16.2", "2.21.0"},
+    "tfx": {"1.16.0", "1.21.0"},
+}
 PLACES = ("metadata.sqlite", "artifacts", "serving", "sample_data", "store", "runs", "summary.json", "statistics.html")
 
 
@@ -85,3 +106,34 @@ def _fields_with_defaults(path: pathlib.Path) -> set[str]:
         for node in definition.body
         if isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name)
     }
+
+
+def _private_names(tree: ast.Module) -> set[str]:
+    """What is private and is defined elsewhere: attributes of `self`, `super()` and others, and imports."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr):
+            is_super = isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "super"
+            names |= {node.attr} if is_super or node.attr not in own else set()
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported = [*node.module.split("."), *(alias.name for alias in node.names)]
+            is_private = node.module.startswith("tensorflow.python") or any(re.match("_[^_]", n) for n in imported)
+            names |= {node.module} if is_private else set()
+    return names
+
+
+def test_what_is_private_in_a_library_stands_in_one_file_per_purpose():
+    paths = [path for package in ("components", "pipeline", "kubeflow") for path in (ROOT / package).rglob("*.py")]
+    not_of_a_library = {"_is_supported_bmp", "_fill_text", "_SubParsersAction"}  # ours, and of Python's argparse
+    names = {str(path.relative_to(ROOT)): _private_names(ast.parse(path.read_text())) for path in paths}
+    using = {path for path, private in names.items() if private - not_of_a_library}
+    assert using == PRIVATE_APIS.keys()
+
+
+@pytest.mark.parametrize("library", SEEN_WITH)
+def test_private_apis_were_seen_with_the_versions_that_are_pinned(library):
+    pins = "\n".join(path.read_text() for path in (ROOT / "constraints").glob("tfx-*.txt"))
+    assert set(re.findall(rf"^{library}==([\w.]+)", pins, re.MULTILINE)) == SEEN_WITH[library]
+    assert library in PRIVATE_APIS.values()

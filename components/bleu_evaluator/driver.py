@@ -41,11 +41,11 @@ class Driver(ObservingDriver):
             executor.UNCOMPARED_MODELS: "",
             ROLLED_BACK: model.get_string_custom_property(ROLLED_BACK),
         }
-        with self._mlmd_connection as handle:
+        with self.mlmd as handle:
             observed[INCOMPLETE] = last_incomplete(handle.store, ModelEvaluation.TYPE_NAME, CANDIDATE_ID, model.id)
         for baseline in execution_info.input_dict.get("baseline_model") or []:
             observed[executor.BASELINE_FILES] = hash_of_files(baseline.uri)
-            with self._mlmd_connection as handle:
+            with self.mlmd as handle:
                 evaluation = evaluation_of(handle.store, baseline.id)
             properties = evaluation.custom_properties if evaluation else {}
             observed[executor.BASELINE_TEST_SET] = properties[TEST_SET].string_value if TEST_SET in properties else ""

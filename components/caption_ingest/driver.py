@@ -26,6 +26,6 @@ class Driver(ObservingDriver):
         settings = from_properties(CaptionIngestSettings, execution_info.exec_properties)
         settings = dataclasses.replace(settings, dir=spans.newest(settings.dir))
         data = dataset.read(settings)
-        with self._mlmd_connection as handle:
+        with self.mlmd as handle:
             incomplete = last_incomplete(handle.store, Examples.TYPE_NAME, DATA_ROOT, os.path.abspath(data.data_dir))
         return {"dir": settings.dir, FINGERPRINT: data.fingerprint(), INCOMPLETE: incomplete}

@@ -36,7 +36,7 @@ class Executor(BeamStepExecutor):
         data = dataset.read(settings)  # no image is opened yet
         check_unchanged(f"data.dir: {data.data_dir}", exec_properties.get(records.FINGERPRINT), data.fingerprint())
         directories = Directories(exec_properties[CACHE_DIR], examples.uri, rejected.uri)
-        result = ingest(data, settings, directories, self._make_beam_pipeline)
+        result = ingest(data, settings, directories, self.make_beam_pipeline)
         _describe(examples, result)
         examples.set_string_custom_property(records.WARNINGS, json.dumps(result.warnings))
         if result.unread:

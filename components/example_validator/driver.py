@@ -18,7 +18,7 @@ class Driver(ObservingDriver):
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
         [statistics] = execution_info.input_dict["statistics"]
-        with self._mlmd_connection as handle:
+        with self.mlmd as handle:
             uri = previous.previous_statistics(
                 handle.store, execution_info.pipeline_info.id, execution_info.pipeline_node.node_info.id, statistics.id
             )

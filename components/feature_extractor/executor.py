@@ -42,7 +42,7 @@ class Executor(BeamStepExecutor):
         check_unchanged(WEIGHTS, observed and observed.rpartition(" ")[0], store.directory)
         grid, channels = store.prepare_backbone(settings, lambda: check_weights(settings, store))
         images = extract.images_by_id(_identities(examples), examples.get_string_custom_property(records.DATA_ROOT))
-        num_computed = extract.extract_missing(images, store, settings.batch_size, self._make_beam_pipeline)
+        num_computed = extract.extract_missing(images, store, settings.batch_size, self.make_beam_pipeline)
         logging.info("computed features of %d of %d images; the others were in the store", num_computed, len(images))
         shards = extract.shards_of(images, store)
         Manifest(os.path.basename(store.directory), store.directory, grid, channels, shards).save(features.uri)

@@ -21,7 +21,7 @@ class Driver(ObservingDriver):
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
         [evaluation] = execution_info.input_dict["evaluation"]
-        with self._mlmd_connection as handle:
+        with self.mlmd as handle:
             source = _evaluation_to_report(handle.store, evaluation)
             lineage = ancestry(handle.store, [source.id], page.MAX_STEPS) if source else []
             model_id = evaluation.get_int_custom_property(records.CANDIDATE_ID)

@@ -23,6 +23,11 @@ class ObservingDriver(compiled_driver.BaseDriver, base_driver.BaseDriver, metacl
         compiled_driver.BaseDriver.__init__(self, metadata_handle)
         base_driver.BaseDriver.__init__(self, metadata_handle)
 
+    @property
+    def mlmd(self) -> metadata.Metadata:
+        """ML Metadata, to be opened by `with`."""
+        return self._mlmd_connection
+
     @abc.abstractmethod
     def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
         """Returns the execution properties to set: name -> text or number.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import apache_beam as beam
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.types import artifact_utils
@@ -92,4 +93,8 @@ class StepExecutor(BaseExecutor):
 
 
 class BeamStepExecutor(StepExecutor, BaseBeamExecutor):
-    """A `StepExecutor` with `self._make_beam_pipeline`."""
+    """A `StepExecutor` with a Beam runner."""
+
+    def make_beam_pipeline(self) -> beam.Pipeline:
+        """Creates a Beam pipeline that runs as the configuration says."""
+        return self._make_beam_pipeline()
