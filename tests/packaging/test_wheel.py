@@ -12,8 +12,12 @@ from constraints import install
 from pipeline import builtin_configs
 from tests.factories import ROOT
 
-PACKAGES = {"captions_kubeflow": "kubeflow/captions_kubeflow", **{name: name for name in ("components", "pipeline")}}
-PACKAGES["schemas"] = "schemas"
+PACKAGES = {  # package -> its directory
+    "captions_kubeflow": "kubeflow/captions_kubeflow",
+    "components": "components",
+    "pipeline": "pipeline",
+    "schemas": "schemas",
+}
 NOT_SOURCES = shutil.ignore_patterns(
     ".git", ".venv", ".uv", ".spark", ".*_cache", "runs", "build", "dist", "*.egg-info", "__pycache__"
 )
