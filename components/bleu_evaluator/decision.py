@@ -8,6 +8,7 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared.evaluations import PRIMARY_METRIC
 
 PRIMARY = METRICS[PRIMARY_METRIC]  # the metric of `min_bleu_4`, `min_bleu_4_improvement` and `max_p_value`
+MAX_DECIMALS = 6  # of a value that is close to its threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,13 +51,13 @@ def decide(
     Raises:
       ValueError: a rule is about a metric that was not computed.
     """
-    verdicts = [_at_least("min_bleu_4", candidate[PRIMARY.name], settings.min_bleu_4, PRIMARY.label, "")]
+    verdicts = [_at_least("min_bleu_4", candidate[PRIMARY.name], settings.min_bleu_4, PRIMARY.label)]
     if improvements is None:
         return verdicts
     improvement = improvements[PRIMARY.name]
     threshold = settings.min_bleu_4_improvement
     verdicts.append(
-        _at_least("min_bleu_4_improvement", improvement["value"], threshold, "improvement over baseline", "+")
+        _at_least("min_bleu_4_improvement", improvement["value"], threshold, "improvement over baseline", sign="+")
     )
     for name, allowed in settings.max_regression.items():
         if name not in improvements:
@@ -64,9 +65,10 @@ def decide(
             raise ValueError(f"evaluator.max_regression: {name} was not computed; computed metrics: {computed}")
         regression = -improvements[name]["value"]
         text = f"{METRICS[name].label} regression against baseline"
-        verdicts.append(_at_most(f"max_regression.{name}", regression, allowed, text, "+"))
+        decimals = METRICS[name].decimals
+        verdicts.append(_at_most(f"max_regression.{name}", regression, allowed, text, decimals, sign="+"))
     if settings.max_p_value < 1:
-        verdicts.append(_at_most("max_p_value", improvement["p"], settings.max_p_value, "p-value of improvement", ""))
+        verdicts.append(_at_most("max_p_value", improvement["p"], settings.max_p_value, "p-value of improvement"))
     return verdicts
 
 
@@ -96,11 +98,30 @@ def cause_of(error: Exception) -> str:
     return f"{type(error).__name__}: {message.splitlines()[0]}" if message else type(error).__name__
 
 
-def _at_least(rule: str, value: float, threshold: float, what: str, sign: str) -> Verdict:
-    text = f"{what} {value:{sign}.4f} (minimum {threshold:{sign}.4f})"
+def _at_least(
+    rule: str, value: float, threshold: float, what: str, decimals: int = PRIMARY.decimals, sign: str = ""
+) -> Verdict:
+    text = _comparison(what, value, "minimum", threshold, decimals, sign)
     return Verdict(rule, value, threshold, value >= threshold, text)
 
 
-def _at_most(rule: str, value: float, threshold: float, what: str, sign: str) -> Verdict:
-    text = f"{what} {value:{sign}.4f} (maximum {threshold:{sign}.4f})"
+def _at_most(
+    rule: str, value: float, threshold: float, what: str, decimals: int = PRIMARY.decimals, sign: str = ""
+) -> Verdict:
+    text = _comparison(what, value, "maximum", threshold, decimals, sign)
     return Verdict(rule, value, threshold, value <= threshold, text)
+
+
+def _comparison(what: str, value: float, bound: str, threshold: float, decimals: int, sign: str) -> str:
+    """A value and its threshold with the decimals of the metric, as in all tables.
+
+    There are more where the two would look equal although they are not.
+
+    >>> _comparison("improvement", -0.0001, "minimum", 0.0, 3, "+")
+    'improvement -0.0001 (minimum +0.0000)'
+    """
+    while decimals < MAX_DECIMALS and value != threshold and round(value, decimals) == round(threshold, decimals):
+        decimals += 1
+    # a sum with 0.0 has no negative zero
+    value, threshold = (round(number, decimals) + 0.0 for number in (value, threshold))
+    return f"{what} {value:{sign}.{decimals}f} ({bound} {threshold:{sign}.{decimals}f})"

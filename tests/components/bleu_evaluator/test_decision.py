@@ -38,15 +38,30 @@ def test_reasons_give_values_and_thresholds():
     )
     verdicts = decide({"bleu_4": 0.25}, improvements(0.25, 0.3, cider=-0.2), settings)
     assert [verdict.reason for verdict in verdicts] == [
-        "passed: BLEU-4 0.2500 (minimum 0.2000)",
-        "failed: improvement over baseline -0.0500 (minimum +0.0100)",
-        "failed: CIDEr regression against baseline +0.2000 (maximum +0.1000)",
-        "failed: p-value of improvement 0.5000 (maximum 0.0500)",
+        "passed: BLEU-4 0.250 (minimum 0.200)",
+        "failed: improvement over baseline -0.050 (minimum +0.010)",
+        "failed: CIDEr regression against baseline +0.200 (maximum +0.100)",
+        "failed: p-value of improvement 0.500 (maximum 0.050)",
     ]
     assert [(verdict.rule, verdict.value, verdict.threshold) for verdict in verdicts[2:]] == [
         ("max_regression.cider", 0.2, 0.1),
         ("max_p_value", 0.5, 0.05),
     ]
+
+
+@pytest.mark.parametrize(
+    ("improvement", "minimum", "text"),
+    [
+        (-0.0001, 0.0, "failed: improvement over baseline -0.0001 (minimum +0.0000)"),
+        (0.00996, 0.01, "failed: improvement over baseline +0.00996 (minimum +0.01000)"),
+        (-0.0001, -0.02, "passed: improvement over baseline +0.000 (minimum -0.020)"),  # no negative zero
+        (0.0, 0.0, "passed: improvement over baseline +0.000 (minimum +0.000)"),
+    ],
+)
+def test_a_value_close_to_its_threshold_has_the_decimals_that_tell_them_apart(improvement, minimum, text):
+    settings = BleuEvaluatorSettings(min_bleu_4_improvement=minimum)
+    values = {"bleu_4": {"value": improvement, "p": 0.5}}
+    assert decide({"bleu_4": 0.3}, values, settings)[-1].reason == text
 
 
 @pytest.mark.parametrize("change", [-0.1, 0.3])

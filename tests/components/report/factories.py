@@ -57,12 +57,12 @@ def rule(name: str, value: float, threshold: float, passed: bool, text: str) -> 
 
 def evaluation(num_images: int) -> dict:
     rules = [
-        rule("min_bleu_4", 0.4, 0.3, True, "BLEU-4 0.4000 (minimum 0.3000)"),
+        rule("min_bleu_4", 0.4, 0.3, True, "BLEU-4 0.400 (minimum 0.300)"),
         rule("max_p_value", 0.2, 0.05, False, "p-value 0.2000"),
     ]
     return {
         "decision": "rejected",
-        "reasons": ["passed: BLEU-4 0.4000 (minimum 0.3000)", "failed: p-value 0.2000"],
+        "reasons": ["passed: BLEU-4 0.400 (minimum 0.300)", "failed: p-value 0.2000"],
         "rules": rules,
         "notes": [f"note {HOSTILE}"],
         "baseline": "/model/3",

@@ -39,7 +39,7 @@ def test_letters_of_any_script_are_kept():
 
 def test_the_page_shows_everything():
     page = render(report_data(6))
-    for text in ("BLEU-4 0.4000 (minimum 0.3000)", "failed", "<td>CIDEr</td>", "caption length 9", "bad_line"):
+    for text in ("BLEU-4 0.400 (minimum 0.300)", "failed", "<td>CIDEr</td>", "caption length 9", "bad_line"):
         assert text in page
     assert "commit 0123abc" in page and "captions.Features 6" in page and "&#34;d_model&#34;: 128" in page
     shown = content(page)
