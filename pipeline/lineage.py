@@ -18,6 +18,7 @@ from components.shared.mlmd.ancestry import ancestry
 from components.shared.mlmd.pushes import model_at, pushed_destinations
 from components.shared.mlmd.results import evaluation_of
 from components.shared.step import CODE
+from pipeline import rollback
 from pipeline.errors import UserError
 from pipeline.step_settings import flatten, format_setting, without_code
 
@@ -39,6 +40,7 @@ class Lineage:
       evaluation: the latest evaluation of the model, {decision, uri, id, metrics: {name: {value, low, high}},
         metrics_info (see `components.shared.evaluations`)}; None if it was never evaluated.
       counts: the size of the data, {"images": {split: n}, "captions": n}.
+      rollback: the last rollback of the model, or to it, in a line; empty if there was none.
     """
 
     model_id: int
@@ -46,6 +48,7 @@ class Lineage:
     steps: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
     counts: dict[str, Any]
+    rollback: str = ""
 
 
 def find(store: MetadataStore, model_dir: str) -> Lineage:
@@ -70,7 +73,7 @@ def find(store: MetadataStore, model_dir: str) -> Lineage:
         metrics = result.get("models", {}).get(evaluations.CANDIDATE, {})
         evaluation = {"id": latest.id, "uri": latest.uri, "decision": decision, "metrics": metrics}
         evaluation["metrics_info"] = result.get("metrics_info", {})
-    return Lineage(model.id, model.uri, steps, evaluation, _counts(store, steps))
+    return Lineage(model.id, model.uri, steps, evaluation, _counts(store, steps), rollback.describe_last(store, model))
 
 
 def tables(lineage: Lineage) -> Group:
@@ -118,6 +121,8 @@ def facts_of(lineage: Lineage) -> list[tuple[str, str]]:
         labels = evaluations.quality_metrics(lineage.evaluation)
         texts = [f"{labels[name]} {evaluations.format_metric(metrics[name])}" for name in labels if name in metrics]
         facts.append(("evaluation", f"{lineage.evaluation['decision']}; {', '.join(texts)}"))
+    if lineage.rollback:
+        facts.append(("rollback", lineage.rollback))
     return facts
 
 

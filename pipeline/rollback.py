@@ -12,13 +12,14 @@ from tfx.utils import path_utils
 from components.pusher import push as pusher
 from components.shared import records
 from components.shared.contents import FILES, damaged_file, describe
-from components.shared.mlmd.executions import record_execution
+from components.shared.mlmd.executions import inputs_and_outputs, record_execution
 from components.shared.mlmd.pushes import DESTINATION, VERSION, Push, model_with_files_of, models_of, pushes_of
 from components.shared.mlmd.runs import other_pipelines, pipeline_named
 from pipeline.errors import UserError, hint_at_pipelines
 
 EXECUTION_TYPE = "captions.Rollback"
-PREVIOUS, TARGET = "previous_version", "target_version"  # custom properties of the execution
+# custom properties of the execution
+PREVIOUS, TARGET, PUSHED = "previous_version", "target_version", "pushed_as_version"
 
 
 class RollbackError(UserError):
@@ -73,8 +74,36 @@ def roll_back(store: MetadataStore, pipeline_name: str, serving_dir: str, to: st
     if all(push.version != version for push in pushes):
         outputs["pushed_model"] = _pushed(target.artifact, source, os.path.join(serving_dir, version), version)
     execution.last_known_state = metadata_store_pb2.Execution.COMPLETE
+    execution.custom_properties[PUSHED].string_value = version
     record_execution(store, pipeline_named(store, pipeline_name), execution, {}, outputs)
     return Rollback(execution.custom_properties[PREVIOUS].string_value, target.version, version)
+
+
+def describe_last(store: MetadataStore, model: metadata_store_pb2.Artifact) -> str:
+    """Describes the last rollback in which a model was taken from service, or was put back.
+
+    Args:
+      store: ML Metadata.
+      model: the model.
+
+    Returns:
+      one line; empty if there was none.
+    """
+    for execution in sorted(store.get_executions_by_type(EXECUTION_TYPE), key=lambda execution: -execution.id):
+        inputs, _ = inputs_and_outputs(store, execution.id)
+        models = [artifact.id for artifacts in inputs.values() for artifact in artifacts]
+        if model.id in models and execution.last_known_state == metadata_store_pb2.Execution.COMPLETE:
+            break
+    else:
+        return ""
+    [pipeline] = store.get_contexts_by_execution(execution.id)
+    properties = execution.custom_properties
+    previous, target = properties[PREVIOUS].string_value, properties[TARGET].string_value
+    pushed = properties[PUSHED].string_value or target
+    when = datetime.datetime.fromtimestamp(execution.create_time_since_epoch / 1000).strftime("%Y-%m-%d %H:%M:%S")
+    is_newest = any(push.version == pushed for push in pushes_of(store, pipeline.name)[-1:])
+    served = f"version {pushed}, the model of {target}, {'is' if is_newest else 'was'} served since the rollback"
+    return f"{served} at {when}" + (f"; {previous} is excluded from blessing" if "previous_model" in inputs else "")
 
 
 def _served_model(

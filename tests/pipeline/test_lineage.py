@@ -3,10 +3,13 @@ import io
 import json
 
 import pytest
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from rich.console import Console
 
-from pipeline import lineage
-from tests.fake_mlmd import FakeMlmd
+from components.shared.mlmd.executions import record_execution
+from components.shared.mlmd.runs import pipeline_named
+from pipeline import lineage, rollback
+from tests.fake_mlmd import PIPELINE, FakeMlmd
 
 
 @pytest.fixture
@@ -75,6 +78,23 @@ def test_the_full_lineage_is_shown(fake_mlmd, tmp_path):
     ):
         assert text in "".join(f"{line.rstrip()}\n" for line in out.splitlines()), text
     assert json.loads(json.dumps(dataclasses.asdict(found)))["model_id"] == fake_mlmd.model
+    assert "rollback" not in out
+
+
+def test_a_rollback_is_shown(fake_mlmd, tmp_path):
+    previous = fake_mlmd.artifact("Model")
+    rolled_back = {"previous_version": "18", "target_version": "17", "pushed_as_version": "17"}
+    [model] = fake_mlmd.store.get_artifacts_by_id([fake_mlmd.model])
+    execution = mlmd.Execution(last_known_state=mlmd.Execution.COMPLETE)
+    execution.type_id = fake_mlmd.store.put_execution_type(mlmd.ExecutionType(name=rollback.EXECUTION_TYPE))
+    for name, value in rolled_back.items():
+        execution.custom_properties[name].string_value = value
+    [previous_model] = fake_mlmd.store.get_artifacts_by_id([previous])
+    inputs = {"model": model, "previous_model": previous_model}
+    record_execution(fake_mlmd.store, pipeline_named(fake_mlmd.store, PIPELINE), execution, inputs, {})
+    out = printed(lineage.find(fake_mlmd.store, str(tmp_path / "serving")))
+    assert "version 17, the model of 17, was served since the rollback" in out
+    assert "; 18 is excluded from blessing" in out
 
 
 def test_the_lineage_is_the_models_own_and_not_that_of_its_base_model(fake_mlmd, tmp_path):

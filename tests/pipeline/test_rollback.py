@@ -1,6 +1,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 
 import pytest
@@ -91,6 +92,24 @@ def test_a_version_that_is_named_may_be_blessed_again(pushed):
     pushed.roll_back("3")
     assert pushed.content() == "model 3"
     assert pushed.rolled_back() == [False, True, False]
+
+
+def test_a_rollback_is_described_for_both_models(pushed):
+    def described(number: int) -> str:
+        [model] = pushed.store.get_artifacts_by_id([pushed.models[number - 1]])
+        return rollback.describe_last(pushed.store, model)
+
+    assert described(3) == described(2) == ""
+    done = pushed.roll_back()
+    for number in (2, 3):
+        served = rf"version {done.pushed}, the model of 2, is served since the rollback at [-\d]+ [:\d]+"
+        assert re.fullmatch(f"{served}; 3 is excluded from blessing", described(number))
+    assert described(1) == ""
+    back = pushed.roll_back("3")
+    assert f"version {back.pushed}, the model of 3, is served" in described(3)
+    assert f"; {done.pushed} is excluded from blessing" in described(2)
+    pushed.push(int(back.pushed) + 1)
+    assert f"version {back.pushed}, the model of 3, was served since" in described(3)
 
 
 def test_a_rollback_is_a_push_like_any_other(pushed):
