@@ -30,7 +30,9 @@ class TrainState:
     epoch: int = 0  # number of completed epochs
     step: int = 0  # number of completed steps in the current epoch
     sums: dict[str, float] = dataclasses.field(default_factory=dict)  # over the current epoch's steps, `steps.Sums`
-    seconds: float = 0.0  # duration of the current epoch's steps, waiting for their batches included
+    # of the current epoch's steps but for the first one of a process, which traces the graph:
+    seconds: float = 0.0  # their duration, waiting for their batches included
+    timed_captions: float = 0.0  # the captions that they trained on
     history: list[EpochMetrics] = dataclasses.field(default_factory=list)  # one entry per completed epoch
     best_epochs: list[int] = dataclasses.field(default_factory=list)  # counted from 1, the best first
 
@@ -115,7 +117,9 @@ class TrainingLoop:
         start = self._clock()
         for batch in self._strategy.experimental_distribute_dataset(data):
             sums = {name: float(value) for name, value in self.train_step(batch).items()}
-            state.seconds += self._clock() - start
+            if self._first_step is not None:
+                state.seconds += self._clock() - start
+                state.timed_captions += sums["captions"]
             state.step += 1
             state.sums = {name: state.sums.get(name, 0.0) + value for name, value in sums.items()}
             self._check_finite("loss", sums["loss"])
@@ -124,7 +128,7 @@ class TrainingLoop:
             start = self._clock()
         state.history.append(self._epoch_metrics())
         self._update_best()
-        state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, {}, 0.0
+        self.state = state = TrainState(state.epoch + 1, history=state.history, best_epochs=state.best_epochs)
         self._save_if_due()
 
     def _epoch_metrics(self) -> EpochMetrics:
@@ -185,7 +189,8 @@ class TrainingLoop:
         """Logs progress and the remaining time, at most once per second."""
         now, num_steps = self._clock(), self.state.epoch * self.train_data.num_batches + self.state.step
         if self._first_step is None:
-            self._first_step = now, num_steps  # the first step traces the graph, so its duration predicts nothing
+            self._first_step = now, num_steps  # it traces the graph, so its duration predicts nothing
+            self._logged_at = now  # the first line comes when there is a rate
         if now - self._logged_at < 1.0 or num_steps == self._first_step[1]:
             return
         self._logged_at, sums = now, self.state.sums
@@ -198,8 +203,8 @@ class TrainingLoop:
         )  # fmt: skip
 
     def _throughput(self) -> float:
-        """Returns the captions per second in the current epoch."""
-        return self.state.sums["captions"] / max(self.state.seconds, 1e-9)
+        """Returns the captions per second in the current epoch; 0 if no step of it was timed."""
+        return self.state.timed_captions / max(self.state.seconds, 1e-9)
 
     def _check_finite(self, name: str, loss: float) -> None:
         """Stops the training if a loss is not finite."""
