@@ -83,9 +83,27 @@ def load(path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, ov
       ConfigError: a file can't be read, a key is unknown, or a value is of the wrong type or out of bounds.
     """
     paths = [path] if isinstance(path, str | os.PathLike) else path or [SAMPLE]
+    return _build([_read(builtin_configs.locate(file)) for file in paths], overrides)
+
+
+def loads(text: str, label: str) -> Config:
+    """Reads a configuration from the text of one YAML file.
+
+    Args:
+      text: the YAML.
+      label: what an error calls it.
+
+    Raises:
+      ConfigError: as `load`.
+    """
+    return _build([_mapping(text, label)])
+
+
+def _build(files: Sequence[dict[str, Any]], overrides: Sequence[str] = ()) -> Config:
+    """Merges the settings of files and overrides, and validates them."""
     tree = _resource_defaults()
-    for file in paths:
-        _merge(tree, _read(builtin_configs.locate(file)))
+    for settings in files:
+        _merge(tree, settings)
     for override in overrides:
         _override(tree, override)
     faults = list(_unknown_nulls(tree, tree))  # they would be dropped unseen
@@ -117,9 +135,13 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such file, and no built-in config ({names})") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    tree = _parse(text, str(path)) or {}
+    return _mapping(text, str(path))
+
+
+def _mapping(text: str, label: str) -> dict[str, Any]:
+    tree = _parse(text, label) or {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: not a mapping of settings")
+        raise ConfigError(f"{label}: not a mapping of settings")
     return tree
 
 

@@ -14,7 +14,7 @@ from components.shared import locks
 from pipeline import console
 from pipeline.config import Config, ConfigError, to_dict
 from pipeline.errors import UserError, cause_lines
-from pipeline.paths import RunPaths
+from pipeline.paths import RunPaths, display_path
 from pipeline.step_states import Step
 
 MIN_SPACE = 16 * 2**20  # bytes
@@ -48,7 +48,7 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
         check_space(paths.log)
     except OSError as error:
         raise RootError(f"root: {config.root_dir} cannot be written to ({error.strerror})") from None
-    print(f"Output directory: {_display_path(config.root_dir)}; log: {_display_path(paths.log)}")
+    print(f"Output directory: {display_path(config.root_dir)}; log: {display_path(paths.log)}")
     if config.feature_extractor.weights == "random":
         print(
             f"{config.feature_extractor.backbone} has random weights, enough for the sample's simple shapes; use "
@@ -65,20 +65,22 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     # heavy, and verbose when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import database, leftovers, runner, sample_data, setting_help, summary
+    from pipeline import database, leftovers, next_steps, runner, sample_data, setting_help, summary
     from pipeline.pipeline import create_pipeline
 
-    check_backbone(config.feature_extractor)
+    if config.feature_extractor.weights != "random":
+        print(f"Checking the weights of {config.feature_extractor.backbone} …", file=terminal)
+    check_backbone(config.feature_extractor, config.feature_store_dir)
     gc.freeze()  # what was loaded stays: the collector would go through it again and again, a third of a second each
     pipeline = create_pipeline(config)
     if config.data.dir is None:
         num_drawn = sample_data.ensure(config.data_dir, config.data.sample.num_images, config.data.sample.seed)
         if num_drawn:
-            print(f"Generated {num_drawn} sample images in {_display_path(config.data_dir)}", file=terminal)
+            print(f"Generated {num_drawn} sample images in {display_path(config.data_dir)}", file=terminal)
     copy = database.prepare(pipeline.metadata_connection_config)
     ir = runner.compile_pipeline(pipeline, run_id, from_node, to_node)
     if copy:
-        print(f"Upgraded ML Metadata; the old database is kept in {_display_path(copy)}", file=terminal)
+        print(f"Upgraded ML Metadata; the old database is kept in {display_path(copy)}", file=terminal)
 
     with metadata.Metadata(runner.connection_of(ir)) as handle:
         leftovers.clear(handle.store, config.paths, config.feature_store_dir, run_id)
@@ -100,23 +102,37 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
         result = summary.build(handle, config.name, run_id, ended)
     _write({**result, "error": cause, "config": to_dict(config)}, config.paths.summary, paths)
     display.console.print(summary.table(result))
-    print(f"Full summary: {_display_path(config.paths.summary)}", file=terminal)
+    print(f"Full summary: {display_path(config.paths.summary)}", file=terminal)
     if cause:
         details = [f"  {line}" for line in setting_help.help_lines(cause.partition(" failed: ")[2])]
-        print("\n".join([cause, *details, f"Full log: {_display_path(paths.log)}"]), file=terminal)
+        print("\n".join([cause, *details, f"Full log: {display_path(paths.log)}"]), file=terminal)
+    else:
+        print("\n".join(["", *next_steps.lines(config, result), ""]), file=terminal)
     return status
 
 
-def check_backbone(settings: FeatureExtractorSettings) -> None:
-    """Lets the source of the backbone refuse weights that it does not have, before anything runs.
+def check_backbone(settings: FeatureExtractorSettings, store_dir: str) -> None:
+    """Builds the backbone before anything runs, unless the feature store has it or its weights are random.
+
+    Weights that are not there, do not fit, or cannot be downloaded are found here, and not after the data was read;
+    what is downloaded is in Keras's cache when the extractor needs it.
+
+    Args:
+      settings: which backbone.
+      store_dir: the feature store.
 
     Raises:
       ConfigError: there is no such backbone, or none with these weights.
     """
+    from components.feature_extractor.backbones.keras_applications import RANDOM
     from components.feature_extractor.backbones.registry import source_of
+    from components.feature_extractor.executor import store_of
 
     try:
-        source_of(settings).weights_identity(settings)
+        source = source_of(settings)
+        source.weights_identity(settings)
+        if settings.weights != RANDOM and store_of(settings, store_dir).backbone() is None:
+            source.build(settings)
     except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from None
 
@@ -155,10 +171,5 @@ def describe_cause(failure: Exception, log: str) -> str:
     """
     lines = cause_lines(failure.__cause__)
     if (num_omitted := len(lines) - MAX_CAUSE_LINES) > 0:
-        lines[MAX_CAUSE_LINES:] = [f"… and {num_omitted} more lines; all of them are in {_display_path(log)}"]
+        lines[MAX_CAUSE_LINES:] = [f"… and {num_omitted} more lines; all of them are in {display_path(log)}"]
     return "\n".join(lines)
-
-
-def _display_path(path: str) -> str:
-    """The path relative to the working directory, where that is shorter."""
-    return min(path, os.path.relpath(path), key=len)

@@ -87,6 +87,11 @@ def default_root(pipeline_name: str) -> str:
     return os.path.join("runs", pipeline_name)
 
 
+def display_path(path: str) -> str:
+    """The path relative to the working directory, where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
+
+
 def root_above(path: str) -> str | None:
     """The nearest root that a path lies in, recognized by its ML Metadata; None if there is none."""
     directory = os.path.abspath(path)

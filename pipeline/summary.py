@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 from rich.table import Table
 from rich.text import Text
 from tfx.orchestration import metadata
@@ -26,9 +27,9 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
 
     Returns:
       {run_id, nodes, data, metrics, intervals, metrics_info, baseline, comparison_models, decision, reasons, rules,
-      notes, candidate_model, pushed_model, report}, JSON-serializable. Intervals are 95 % intervals: metric ->
-      [low, high]; the baseline and each comparison model have their own. metrics_info describes the metrics, see
-      `components.shared.evaluations`.
+      notes, candidate_model, pushed_model, report, example_image}, JSON-serializable. Intervals are 95 % intervals:
+      metric -> [low, high]; the baseline and each comparison model have their own. metrics_info describes the metrics,
+      see `components.shared.evaluations`; example_image is the file of a test image.
     """
     outputs = run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
     pushed = outputs.get("Pusher", {}).get("pushed_model")
@@ -40,6 +41,7 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
         **summarize_evaluation(handle, outputs.get("BleuEvaluator", {}).get("evaluation")),
         "pushed_model": (pushed and pushed.get_string_custom_property("pushed_destination")) or None,
         "report": report and _report(handle, report),
+        "example_image": _example_image(outputs.get("CaptionIngest", {}).get("examples")),
     }
 
 
@@ -47,6 +49,19 @@ def _report(handle: metadata.Metadata, report: Artifact) -> str | None:
     """The path of the report; if the candidate is the blessed model itself, of the run that evaluated it."""
     written = report_with_results(handle.store, report.mlmd_artifact)
     return os.path.join(written.uri, records.REPORT_FILE) if written else None
+
+
+def _example_image(examples: Artifact | None) -> str | None:
+    """The file of the first test image; None if the run did not reach the ingest, or what it wrote is gone."""
+    if examples is None:
+        return None
+    spec = {records.IMAGE_URI: records.EXAMPLE_SPEC[records.IMAGE_URI]}
+    try:
+        batch = next(iter(records.read_examples(records.split_files(examples, records.TEST), spec)))
+    except (OSError, tf.errors.OpError, StopIteration):
+        return None
+    uri = batch[records.IMAGE_URI].numpy()[0].decode()
+    return os.path.join(examples.get_string_custom_property(records.DATA_ROOT), uri)
 
 
 def summarize_data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> dict[str, Any] | None:
@@ -122,7 +137,7 @@ def table(summary: dict[str, Any]) -> Table:
         add("images", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
         reasons = ", ".join(f"{reason} {number}" for reason, number in data["rejects"]["by_reason"].items())
         add("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
-        for warning in data["warnings"]:
+        for warning in [*data["warnings"], *evaluations.small_test_warning(data["images"].get(records.TEST, 0))]:
             add("data warning", warning)
     labels = evaluations.quality_metrics(summary)
     if metrics := summary["metrics"]:

@@ -108,7 +108,7 @@ class InspectImages(beam.DoFn):
     def process(self, rows: list[tuple[str, int, int]]) -> Iterable[None]:
         chunk = [ImageFile(*row) for row in rows]
         batches = batched_by_size(chunk, lambda file: file.size, BATCH, BATCH_BYTES)
-        inspections = itertools.chain(*self._pool.map(lambda files: _inspect_batch(self._data_dir, files), batches))
+        inspections = itertools.chain(*self._pool.map(lambda files: inspect_batch(self._data_dir, files), batches))
         results = zip(chunk, inspections, strict=True)
         self._cache.add([(file, inspection) for file, inspection in results if inspection is not None])
         return ()
@@ -117,7 +117,7 @@ class InspectImages(beam.DoFn):
         self._pool.shutdown()
 
 
-def _inspect_batch(data_dir: str, files: Sequence[ImageFile]) -> list[Inspection | None]:
+def inspect_batch(data_dir: str, files: Sequence[ImageFile]) -> list[Inspection | None]:
     """Reads and inspects files; None for a file that can't be read, which is not remembered."""
     results = [size_fault(file.size) for file in files]
     contents = {}

@@ -12,6 +12,7 @@ from components.shared.records import DECISION, EVALUATION_FILE, IMAGES_FILE, RE
 
 CANDIDATE, BASELINE = "candidate", "baseline"  # models in an evaluation; comparison models go by their labels
 PRIMARY_METRIC = "bleu_4"  # the metric that decides, and by which images are sorted
+MIN_TEST_IMAGES = 50  # fewer say little: the interval of BLEU-4 is a tenth of the scale wide, and more
 
 # evaluations of version 0.1 name decisions, metrics, keys and rules otherwise, and do not describe their metrics
 _DECISIONS_0_1 = {"refused": REJECTED}
@@ -83,6 +84,23 @@ def format_metric(metric: Mapping[str, float], decimals: int = 3) -> str:
     """Formats a metric with its 95 % interval."""
     value, low, high = (f"{metric[key]:.{decimals}f}" for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
+
+
+def small_test_warning(num_images: int) -> list[str]:
+    """Warns of a test split on which metrics say little.
+
+    Args:
+      num_images: number of its images.
+
+    Returns:
+      one warning; none if it is large enough.
+    """
+    if num_images >= MIN_TEST_IMAGES:
+        return []
+    number = "1 image" if num_images == 1 else f"{num_images} images"
+    return [
+        f"the test split has {number}: BLEU-4 over fewer than {MIN_TEST_IMAGES} says little, as its wide interval shows"
+    ]
 
 
 def _from_0_1(evaluation: Mapping[str, Any]) -> dict[str, Any]:

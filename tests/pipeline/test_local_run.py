@@ -1,11 +1,13 @@
 import errno
 import os
+import pathlib
 from unittest import mock
 
 import pytest
 
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, check_fraction
 from components.feature_extractor.backbones import registry
+from components.feature_extractor.executor import store_of
 from components.feature_extractor.settings import FeatureExtractorSettings
 from pipeline import local_run
 from pipeline.cli.main import main
@@ -44,23 +46,39 @@ def test_the_table_of_all_reject_reasons_is_complete():
         (FeatureExtractorSettings("MobileNett", "random"), "feature_extractor.backbone: unknown backbone MobileNett"),
     ],
 )
-def test_the_source_refuses_a_backbone_that_it_does_not_have(settings, message):
+def test_the_source_refuses_a_backbone_that_it_does_not_have(settings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        local_run.check_backbone(settings)
+        local_run.check_backbone(settings, str(tmp_path))
 
 
-def test_a_new_source_has_weights_of_its_own_name(monkeypatch):
-    class Source:
-        name = choices = "toy"
+class ToySource:
+    """A source with weights of its own name, which cannot be downloaded."""
 
-        def matches(self, settings):
-            return settings.weights == "of-the-toy"
+    name = choices = "toy"
 
-        def weights_identity(self, settings):
-            return "1"
+    def matches(self, settings):
+        return settings.weights == "of-the-toy"
 
-    monkeypatch.setattr(registry, "SOURCES", [Source()])
-    local_run.check_backbone(FeatureExtractorSettings("Toy", "of-the-toy"))
+    def input_size(self, settings):
+        return 8
+
+    def weights_identity(self, settings):
+        return "1"
+
+    def build(self, settings):
+        raise ValueError("the weights can't be downloaded")
+
+
+def test_weights_that_cannot_be_downloaded_are_refused_at_the_start(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "SOURCES", [ToySource()])
+    settings = FeatureExtractorSettings("Toy", "of-the-toy")
+    with pytest.raises(ConfigError, match="the weights can't be downloaded"):
+        local_run.check_backbone(settings, str(tmp_path))
+    store = pathlib.Path(store_of(settings, str(tmp_path)).directory)
+    (store / "backbone-0123456789abcdef0123456789abcdef").mkdir(parents=True)
+    (store / "backbone-0123456789abcdef0123456789abcdef" / "saved_model.pb").touch()
+    (store / "backbone.json").write_text('{"saved_model": "backbone-0123456789abcdef0123456789abcdef"}')
+    local_run.check_backbone(settings, str(tmp_path))  # the feature store has the network already
 
 
 def test_a_full_disk_is_refused_at_the_start(tmp_path, monkeypatch, capsys):

@@ -16,7 +16,7 @@ FORMATTED = (
 FULL = {
     "run_id": "r",
     "data": {
-        "images": {"train": 400, "eval": 50, "test": 49},
+        "images": {"train": 400, "eval": 50, "test": 50},
         "captions": 2495,
         "rejects": {"total": 3, "by_reason": {"truncated": 2, "missing_image": 1}},
         "warnings": ["train: width: drift"],
@@ -48,7 +48,7 @@ def rows_of(result: dict) -> dict[str, str]:
 
 def test_the_table_has_data_metrics_and_decision():
     rows = rows_of(FULL)
-    assert rows["images"] == "499 (train 400, eval 50, test 49), 2495 captions"
+    assert rows["images"] == "500 (train 400, eval 50, test 50), 2495 captions"
     assert rows["rejects"] == "3 (truncated 2, missing_image 1)"
     assert rows["data warning"] == "train: width: drift"
     assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
@@ -58,6 +58,13 @@ def test_the_table_has_data_metrics_and_decision():
     assert rows[""] == "note: METEOR was not computed: Java was not found"
     assert rows["served model"] == "/serving/17"
     assert rows["report"] == "/report/3/report.html"
+
+
+@pytest.mark.parametrize(("num_images", "has_warning"), [(6, True), (49, True), (50, False)])
+def test_a_small_test_split_is_a_warning(num_images, has_warning):
+    data = {**FULL["data"], "images": {"test": num_images}, "warnings": []}
+    warning = f"the test split has {num_images} images: BLEU-4 over fewer than 50 says little, as its wide interval"
+    assert rows_of({**FULL, "data": data}).get("data warning", "").startswith(warning) is has_warning
 
 
 def test_warnings_are_those_of_the_ingest_and_of_the_validator():

@@ -1,10 +1,12 @@
 """Backbones of `keras.applications`, with ImageNet weights, those of a file, or random ones."""
 
+import contextlib
 import inspect
 import os
 import re
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -14,6 +16,7 @@ from components.feature_extractor.settings import FeatureExtractorSettings
 from components.shared import storage
 
 IMAGENET, RANDOM = "imagenet", "random"
+SILENT_SECONDS = 10.0  # after which a host that sends nothing counts as unreachable
 
 # input sizes in pixels, where they are not 224
 _SIZES = {
@@ -83,7 +86,10 @@ class KerasApplications:
 
 def _build_imagenet(constructor: Callable[..., keras.Model], name: str, size: int) -> keras.Model:
     try:
-        return constructor(include_top=False, weights=IMAGENET, input_shape=(size, size, 3))
+        with _socket_timeout(SILENT_SECONDS):
+            return constructor(include_top=False, weights=IMAGENET, input_shape=(size, size, 3))
+    except TimeoutError as error:  # the host has fallen silent in the middle of the file
+        raise ValueError(f"the ImageNet weights of {name} can't be downloaded: {error}. Try again later.") from error
     except Exception as error:  # Keras raises a bare Exception when a download fails
         url = re.search(r"\S+://\S+/([\w.-]+)", str(error))
         if url is None:
@@ -95,6 +101,17 @@ def _build_imagenet(constructor: Callable[..., keras.Model], name: str, size: in
             f"and set feature_extractor.weights to its path); or set feature_extractor.weights to {RANDOM}, which "
             "needs no file and is for trying the pipeline out."
         ) from error
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Limits the time that a connection may be silent: Keras would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _build_from_file(

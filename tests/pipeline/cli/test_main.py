@@ -8,7 +8,7 @@ from pipeline import cli
 from pipeline.cli.main import PROGRAM, find_commands, main
 from tests.factories import ROOT
 
-COMMANDS = ("run", "sample", "caption", "stats", "features", "compare", "lineage", "rollback", "completion")
+COMMANDS = ("init", "run", "sample", "caption", "stats", "features", "compare", "lineage", "rollback", "completion")
 HEAVY = {"tensorflow", "tfx", "apache_beam", "keras", "numpy", "pydantic", "yaml", "rich", "PIL", "kfp", "kubernetes"}
 LOADED = f"import sys; from pipeline.cli.main import find_commands; find_commands(); print({HEAVY} & set(sys.modules))"
 HELLO = '''

@@ -1,4 +1,5 @@
 import pathlib
+import socket
 
 import h5py
 import keras
@@ -171,6 +172,16 @@ def test_without_internet_the_error_names_the_alternatives(monkeypatch):
         build(Settings("MobileNet", "imagenet"))
     assert "put the file mobilenet_1_0_224_tf_no_top.h5 at" in str(error.value)
     assert "set feature_extractor.weights to random" in str(error.value)
+
+
+def test_a_host_that_is_silent_is_not_waited_for(monkeypatch):
+    def silent(**_):
+        raise TimeoutError(f"timed out after {socket.getdefaulttimeout()} s")
+
+    monkeypatch.setattr(keras.applications, "MobileNet", silent)
+    with pytest.raises(ValueError, match=r"ImageNet weights of MobileNet can't be downloaded: timed out after 10.0 s"):
+        build(Settings("MobileNet", "imagenet"))
+    assert socket.getdefaulttimeout() is None
 
 
 @pytest.mark.parametrize("path", ["/missing.h5", "/tmp"])

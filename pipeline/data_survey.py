@@ -1,0 +1,168 @@
+"""What a data directory holds, found with the ingest's own functions: the facts that a first config is chosen by."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+from components.caption_ingest import dataset
+from components.caption_ingest.dataset import CaptionedImage, DataSet
+from components.caption_ingest.image_checks import drop_faulty
+from components.caption_ingest.ingest import check_reject_fraction
+from components.caption_ingest.inspection_cache import BATCH, BATCH_BYTES, inspect_batch
+from components.shared.batching import batched_by_size
+from components.caption_ingest.layout import find_layout
+from components.caption_ingest.rejects import Reject, TooManyRejects
+from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
+from components.caption_ingest.splits import hash_split
+from components.shared.records import SPLITS, TRAIN
+from components.shared.words import split_words
+from pipeline.errors import UserError
+
+MAX_CHECKED = 200  # images that are opened
+# of few images, hashed splits of a tenth may be empty; those with most images to train on come first
+SPLIT_FRACTIONS = [
+    SplitFractions(train / 20, eval / 20, (20 - train - eval) / 20)
+    for train in range(16, 7, -1)
+    for eval in sorted(range(1, 20 - train), key=lambda eval: abs(20 - train - 2 * eval))
+]
+
+
+class DataError(UserError):
+    """There is nothing in the directory that a model could be trained on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What a data directory holds.
+
+    Attributes:
+      data_dir: the directory, absolute.
+      format: name of the format of the captions.
+      caption_files: their files, below the directory.
+      num_images: split -> number of images with captions.
+      num_captions: number of captions of these images.
+      is_official: whether the dataset itself defines the splits.
+      split_fractions: sizes of hashed splits, none of which is empty.
+      num_unique_captions: number of different captions per image, summed over the train images.
+      caption_lengths: number of words of each train caption, sorted.
+      word_counts: word -> number of its occurrences in the train captions.
+      example_files: paths of images that can be decoded.
+      num_checked: number of images that were opened.
+      rejects: the rejected lines and images, of those that were checked.
+      warnings: what is odd about the data, and why a run would refuse it.
+    """
+
+    data_dir: str
+    format: str
+    caption_files: tuple[str, ...]
+    num_images: Mapping[str, int]
+    num_captions: int
+    is_official: bool
+    split_fractions: SplitFractions
+    num_unique_captions: int
+    caption_lengths: Sequence[int]
+    word_counts: collections.Counter
+    example_files: tuple[str, ...]
+    num_checked: int
+    rejects: tuple[Reject, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def total_images(self) -> int:
+        """Number of images of all splits."""
+        return sum(self.num_images.values())
+
+
+def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Survey:
+    """Reads the captions and split lists of a directory, and opens some of its images.
+
+    Args:
+      data_dir: the directory.
+      settings: the ingest's settings but for `dir`; other `split_fractions` are chosen where these leave a split
+        empty.
+
+    Raises:
+      DataError: it has no captions, or no images for each split; the message says why and what to do.
+    """
+    data_dir = os.path.abspath(data_dir)
+    if os.path.isdir(data_dir) and not os.listdir(data_dir):
+        raise DataError(f"{data_dir} is empty; give a directory with images and their captions")
+    settings = dataclasses.replace(settings or CaptionIngestSettings(), dir=data_dir)
+    try:
+        layout = find_layout(data_dir, settings.caption_files)
+        data = dataset.read(settings)
+        checked = _spread(data.images, MAX_CHECKED)
+        usable, faulty = _check(checked, data_dir)
+    except (OSError, ValueError) as error:
+        raise DataError(str(error)) from None
+    bad = {reject.image_id for reject in faulty}
+    images, fractions = [image for image in data.images if image.image_id not in bad], settings.split_fractions
+    if not data.is_official:
+        fractions = fractions_for([image.image_id for image in images], fractions)
+        images = [dataclasses.replace(image, split=hash_split(image.image_id, fractions)) for image in images]
+    num_images = {split: sum(image.split == split for image in images) for split in SPLITS}
+    if not all(num_images.values()):
+        empty = " and ".join(split for split, number in num_images.items() if not number)
+        raise DataError(f"{data_dir}: no usable image for {empty}{_reasons(data, faulty, len(images))}")
+    train = [image for image in images if image.split == TRAIN]
+    words = [split_words(caption) for image in train for caption in image.captions]
+    return Survey(
+        data_dir=data_dir,
+        format=layout.format.name,
+        caption_files=tuple(file.name for file in layout.captions),
+        num_images=num_images,
+        num_captions=sum(len(image.captions) for image in images),
+        is_official=data.is_official,
+        split_fractions=fractions,
+        num_unique_captions=sum(len(set(image.captions)) for image in train),
+        caption_lengths=sorted(map(len, words)),
+        word_counts=collections.Counter(word for caption in words for word in caption),
+        example_files=tuple(os.path.join(data_dir, image.file.uri) for image in usable),
+        num_checked=len(checked),
+        rejects=(*data.rejects, *faulty),
+        warnings=(*data.warnings, *_refusal(data, faulty, settings.max_reject_fraction)),
+    )
+
+
+def fractions_for(image_ids: Sequence[str], preferred: SplitFractions) -> SplitFractions:
+    """The first sizes of hashed splits with which no split is empty; the preferred ones if there are none."""
+    for fractions in (preferred, *SPLIT_FRACTIONS):
+        if len({hash_split(image_id, fractions) for image_id in image_ids}) == len(SPLITS):
+            return fractions
+    return preferred
+
+
+def _spread(images: Sequence[CaptionedImage], number: int) -> list[CaptionedImage]:
+    """Some of the images, at equal distances."""
+    step = max(1, -(-len(images) // number))
+    return list(images[::step])
+
+
+def _check(images: Sequence[CaptionedImage], data_dir: str) -> tuple[list[CaptionedImage], list[Reject]]:
+    """Opens images as the ingest does; returns those that can be used, and the rejects."""
+    files = [image.file for image in images]
+    inspections = {}
+    for batch in batched_by_size(files, lambda file: file.size, BATCH, BATCH_BYTES):
+        for file, inspection in zip(batch, inspect_batch(data_dir, batch), strict=True):
+            if inspection is not None:
+                inspections[file.uri] = inspection
+    return drop_faulty(images, inspections)
+
+
+def _refusal(data: DataSet, faulty: Sequence[Reject], max_fraction: float) -> list[str]:
+    """Why the ingest would fail a run on this data, judged by the images that were opened."""
+    try:
+        check_reject_fraction(data, faulty, max_fraction)
+    except TooManyRejects as error:
+        return [f"the run will stop: {error}"]
+    return []
+
+
+def _reasons(data: DataSet, faulty: Sequence[Reject], num_usable: int) -> str:
+    """What to do about a split without images, with the first rejects."""
+    advice = "check the split lists" if data.is_official else "give at least ten images with captions"
+    rejects = [*data.rejects, *faulty]
+    examples = "".join(f"\n  {r.source}:{r.line}: {r.image_id}: {r.reason.value}: {r.detail}" for r in rejects[:3])
+    text = f" ({num_usable} images can be used); {advice}"
+    return text + (f"; {len(rejects)} lines and images are rejected, such as{examples}" if rejects else "")

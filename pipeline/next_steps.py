@@ -1,0 +1,54 @@
+"""What to do after a run: commands and paths to paste."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from components.pusher.push import saved_model_in
+from pipeline.cli.main import PROGRAM
+from pipeline.config import Config
+from pipeline.paths import default_root, display_path
+
+
+def lines(config: Config, summary: Mapping[str, Any]) -> list[str]:
+    """The next things to do, as plain text.
+
+    Args:
+      config: the settings of the run.
+      summary: its summary, of `summary.build`; what the run did not reach is left out.
+    """
+    steps = []
+    if summary["report"]:
+        steps.append(("open the report", shlex.quote(display_path(summary["report"]))))
+    model = _model_dir(config, summary["candidate_model"])
+    if model and summary["example_image"]:
+        image = shlex.quote(display_path(summary["example_image"]))
+        steps.append(("caption an image", f"{program()} caption --model {shlex.quote(display_path(model))} {image}"))
+    if config.data.dir is None:
+        steps.append(("use your own data", f"{program()} init DIRECTORY"))
+    else:
+        steps.append(("compare the runs", f"{program()} compare {_pipeline_arguments(config)}"))
+    return ["What to do next:", *(f"  {f'{title}:':<19}{command}" for title, command in steps)]
+
+
+def program() -> str:
+    """The command as the user's shell finds it: by its name, or by its path beside the Python that runs."""
+    beside = os.path.join(os.path.dirname(sys.executable), PROGRAM)
+    return PROGRAM if shutil.which(PROGRAM) or not os.path.exists(beside) else shlex.quote(display_path(beside))
+
+
+def _model_dir(config: Config, candidate: str | None) -> str | None:
+    """The directory of the served model, or else of the run's own model."""
+    directories = [config.paths.serving, *([candidate] if candidate else [])]
+    return next((directory for directory in directories if saved_model_in(directory)), None)
+
+
+def _pipeline_arguments(config: Config) -> str:
+    """The arguments that name a pipeline and its root."""
+    arguments = ["--set", f"name={config.name}"]
+    if config.root_dir != os.path.abspath(default_root(config.name)):
+        arguments += ["--root", display_path(config.root_dir)]
+    return shlex.join(arguments)

@@ -1,0 +1,24 @@
+import pytest
+
+from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared import scenes
+from components.shared.models.settings import TransformerSettings
+from components.trainer.settings import TrainerSettings
+from pipeline.probe import Captions, Speed, measure
+
+
+def test_an_estimate_counts_whole_steps():
+    assert Speed(0.5, 2.0, images_per_step=8).seconds(num_images=30, num_train_images=20, epochs=10) == (15.0, 60.0)
+
+
+@pytest.mark.slow
+def test_extraction_and_training_are_measured(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(scenes.jpeg(0, 0))
+    extractor = FeatureExtractorSettings("MobileNet", "imagenet", image_size=32, batch_size=2)  # nothing is downloaded
+    model = TransformerSettings(1, 1, 16, 2, 32)
+    trainer = TrainerSettings(model=model, batch_size=8)
+    speed = measure(
+        extractor, trainer, [str(tmp_path / "a.jpg")], Captions(per_image=3, num_words=5, vocabulary_size=20)
+    )
+    assert speed.images_per_step == 2
+    assert 0 < speed.seconds_per_image < 60 and 0 < speed.seconds_per_step < 60
