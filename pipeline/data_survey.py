@@ -10,13 +10,14 @@ from components.caption_ingest.dataset import CaptionedImage, DataSet
 from components.caption_ingest.image_checks import drop_faulty
 from components.caption_ingest.ingest import check_reject_fraction
 from components.caption_ingest.inspection_cache import BATCH, BATCH_BYTES, inspect_batch
-from components.shared.batching import batched_by_size
 from components.caption_ingest.layout import find_layout
 from components.caption_ingest.rejects import Reject, TooManyRejects
 from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
 from components.caption_ingest.splits import hash_split
+from components.shared.batching import batched_by_size
 from components.shared.records import SPLITS, TRAIN
 from components.shared.words import split_words
+from components.tokenizer.settings import TokenizerSettings
 from pipeline.errors import UserError
 
 MAX_CHECKED = 200  # images that are opened
@@ -106,7 +107,8 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         empty = " and ".join(split for split, number in num_images.items() if not number)
         raise DataError(f"{data_dir}: no usable image for {empty}{_reasons(data, faulty, len(images))}")
     train = [image for image in images if image.split == TRAIN]
-    words = [split_words(caption) for image in train for caption in image.captions]
+    keep_digits = TokenizerSettings().keep_digits
+    words = [split_words(caption, keep_digits) for image in train for caption in image.captions]
     return Survey(
         data_dir=data_dir,
         format=layout.format.name,

@@ -20,7 +20,7 @@ def write_images(directory: pathlib.Path, number: int) -> pathlib.Path:
 
 def test_a_directory_is_described(tmp_path):
     found = survey(str(write_images(tmp_path, 10)))
-    assert (found.format, found.caption_files) == ("flickr_tokens", ("captions.token.txt",))
+    assert (found.format, found.caption_files) == ("Flickr tokens", ("captions.token.txt",))
     assert found.total_images == found.num_checked == len(found.example_files) == 10
     assert all(found.num_images.values()) and found.num_images["train"] > 5
     assert found.num_captions == 20 and not found.is_official

@@ -15,7 +15,7 @@ def test_an_estimate_counts_whole_steps():
 def test_extraction_and_training_are_measured(tmp_path):
     (tmp_path / "a.jpg").write_bytes(scenes.jpeg(0, 0))
     extractor = FeatureExtractorSettings("MobileNet", "imagenet", image_size=32, batch_size=2)  # nothing is downloaded
-    model = TransformerSettings(1, 1, 16, 2, 32)
+    model = TransformerSettings(num_encoder_layers=1, num_decoder_layers=1, d_model=16, num_heads=2, ffn_dim=32)
     trainer = TrainerSettings(model=model, batch_size=8)
     speed = measure(
         extractor, trainer, [str(tmp_path / "a.jpg")], Captions(per_image=3, num_words=5, vocabulary_size=20)
