@@ -51,7 +51,8 @@ class Survey:
       example_files: paths of images that can be decoded.
       num_checked: number of images that were opened.
       rejects: the rejected lines and images, of those that were checked.
-      warnings: what is odd about the data, and why a run would refuse it.
+      warnings: what is odd about the data.
+      refusal: why a run would refuse it, with examples of the rejects; empty if it would not.
     """
 
     data_dir: str
@@ -68,6 +69,7 @@ class Survey:
     num_checked: int
     rejects: tuple[Reject, ...]
     warnings: tuple[str, ...]
+    refusal: str = ""
 
     @property
     def total_images(self) -> int:
@@ -123,7 +125,8 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         example_files=tuple(os.path.join(data_dir, image.file.uri) for image in usable),
         num_checked=len(checked),
         rejects=(*data.rejects, *faulty),
-        warnings=(*data.warnings, *_refusal(data, faulty, settings.max_reject_fraction)),
+        warnings=data.warnings,
+        refusal=_refusal(data, faulty, settings.max_reject_fraction),
     )
 
 
@@ -152,13 +155,13 @@ def _check(images: Sequence[CaptionedImage], data_dir: str) -> tuple[list[Captio
     return drop_faulty(images, inspections)
 
 
-def _refusal(data: DataSet, faulty: Sequence[Reject], max_fraction: float) -> list[str]:
+def _refusal(data: DataSet, faulty: Sequence[Reject], max_fraction: float) -> str:
     """Why the ingest would fail a run on this data, judged by the images that were opened."""
     try:
         check_reject_fraction(data, faulty, max_fraction)
     except TooManyRejects as error:
-        return [f"the run will stop: {error}"]
-    return []
+        return str(error)
+    return ""
 
 
 def _reasons(data: DataSet, faulty: Sequence[Reject], num_usable: int) -> str:

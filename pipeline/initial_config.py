@@ -329,7 +329,9 @@ def backbone_bytes(config: Config) -> int:
 def warnings(survey: Survey, config: Config, num_free: int) -> list[str]:
     """What to know before the first run."""
     texts = [*survey.warnings]
-    if survey.rejects:
+    if survey.refusal:
+        texts.append(f"the run will stop: {survey.refusal}")
+    elif survey.rejects:
         reject = survey.rejects[0]
         place = f"{reject.source}:{reject.line}: {reject.image_id}: {reject.reason.value}: {reject.detail}"
         texts.append(f"{len(survey.rejects)} lines and images cannot be used, such as {place}")

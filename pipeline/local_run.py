@@ -107,7 +107,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
         details = [f"  {line}" for line in setting_help.help_lines(cause.partition(" failed: ")[2])]
         print("\n".join([cause, *details, f"Full log: {display_path(paths.log)}"]), file=terminal)
     else:
-        print("\n".join(["", *next_steps.lines(config, result), ""]), file=terminal)
+        print("\n".join(["", *next_steps.lines(config, result)]), file=terminal)
     return status
 
 

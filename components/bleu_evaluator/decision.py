@@ -120,8 +120,8 @@ def _comparison(what: str, value: float, bound: str, threshold: float, decimals:
     >>> _comparison("improvement", -0.0001, "minimum", 0.0, 3, "+")
     'improvement -0.0001 (minimum +0.0000)'
     """
-    while decimals < MAX_DECIMALS and value != threshold and round(value, decimals) == round(threshold, decimals):
-        decimals += 1
+    choices = range(decimals, MAX_DECIMALS + 1)
+    decimals = next((n for n in choices if round(value, n) != round(threshold, n)), decimals)
     # a sum with 0.0 has no negative zero
     value, threshold = (round(number, decimals) + 0.0 for number in (value, threshold))
     return f"{what} {value:{sign}.{decimals}f} ({bound} {threshold:{sign}.{decimals}f})"

@@ -99,7 +99,7 @@ def small_test_warning(num_images: int) -> list[str]:
         return []
     number = "1 image" if num_images == 1 else f"{num_images} images"
     return [
-        f"the test split has {number}: BLEU-4 over fewer than {MIN_TEST_IMAGES} says little, as its wide interval shows"
+        f"the test split has {number}: BLEU-4 over fewer than {MIN_TEST_IMAGES} says little, and so does its interval"
     ]
 
 

@@ -76,7 +76,8 @@ class TrainingLoop:
         self.train_step = self._distributed(steps.make_train_step(model, optimizer, settings.label_smoothing), spec)
         self.eval_step = self._distributed(steps.make_eval_step(model), spec)
         self._saved_at, self._logged_at = clock(), -math.inf
-        self._first_step: tuple[float, int] | None = None  # when this process completed its first step, and its number
+        # when this process completed its first step, and its number; after the first epoch, those of its end
+        self._first_step: tuple[float, int] | None = None
 
     def run(self) -> Iterator[EpochMetrics]:
         """Trains until the last epoch or until early stopping.
@@ -94,8 +95,11 @@ class TrainingLoop:
             LOGGER.info("Resuming epoch %d after step %d", self.state.epoch + 1, self.state.step)
         yield from self.state.history
         while self.state.epoch < self.settings.epochs and not self._should_stop_early():
+            is_first = self._first_step is None
             self._run_epoch()
             yield self.state.history[-1]
+            if is_first:  # evaluating and decoding trace their graphs, too
+                self._first_step = self._clock(), self.state.epoch * self.train_data.num_batches
         self._restore_best()
 
     def evaluate(self) -> EpochMetrics:

@@ -41,7 +41,8 @@ def test_the_report_is_written(first):
 
 def test_the_console_shows_each_step_in_a_line(sandbox, first):
     lines = first["out"].splitlines()
-    assert len([line for line in lines if " running" not in line]) < 30
+    assert len([line for line in lines if " running" not in line]) < 34
+    assert "  caption an image:" in first["out"].partition("What to do next:\n")[2]
     for step in STEPS:
         assert re.search(rf"\) {step} +done +\d+\.\d s$", first["out"], re.MULTILINE)
     assert "MobileNet has random weights" in first["out"]

@@ -26,7 +26,7 @@ def test_a_directory_is_described(tmp_path):
     assert found.num_captions == 20 and not found.is_official
     assert (set(found.caption_lengths), found.word_counts.most_common(1)[0][0]) == ({3, 4}, "a")
     assert found.num_unique_captions == len(found.caption_lengths)
-    assert not found.rejects and not found.warnings
+    assert not found.rejects and not found.warnings and not found.refusal
 
 
 def test_official_splits_are_kept(tmp_path):
@@ -45,10 +45,8 @@ def test_an_image_that_cannot_be_decoded_is_a_reject_and_the_run_would_stop(tmp_
     [reject] = found.rejects
     assert (reject.image_id, reject.source) == ("s3.jpg", "captions.token.txt")
     assert found.total_images == 11
-    [warning] = found.warnings
-    assert warning.startswith(
-        "the run will stop: 2 of 24 captions (8.3%) can't be used; data.max_reject_fraction allows"
-    )
+    assert found.warnings == ()
+    assert found.refusal.startswith("2 of 24 captions (8.3%) can't be used; data.max_reject_fraction allows 1.0%")
 
 
 def test_of_many_images_some_are_opened(tmp_path, monkeypatch):

@@ -117,6 +117,8 @@ def test_warnings_name_what_is_wrong():
     assert rejected.endswith("such as captions.csv:3: a.jpg: truncated: half a file")
     assert small.startswith("the test split has 1 image: BLEU-4 over fewer than 50 says little")
     assert full.startswith("about 1.0 GB are needed at ") and full.endswith(" 0.1 GB are free")
+    refused = dataclasses.replace(survey, refusal="1 of 20 captions can't be used")
+    assert "the run will stop: 1 of 20 captions can't be used" in initial_config.warnings(refused, config, 10**12)
     assert initial_config.warnings(of_size(600), config, num_free=10**12) == []
 
 

@@ -63,7 +63,7 @@ def test_the_table_has_data_metrics_and_decision():
 @pytest.mark.parametrize(("num_images", "has_warning"), [(6, True), (49, True), (50, False)])
 def test_a_small_test_split_is_a_warning(num_images, has_warning):
     data = {**FULL["data"], "images": {"test": num_images}, "warnings": []}
-    warning = f"the test split has {num_images} images: BLEU-4 over fewer than 50 says little, as its wide interval"
+    warning = f"the test split has {num_images} images: BLEU-4 over fewer than 50 says little, and so does its"
     assert rows_of({**FULL, "data": data}).get("data warning", "").startswith(warning) is has_warning
 
 

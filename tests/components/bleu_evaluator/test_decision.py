@@ -55,6 +55,7 @@ def test_reasons_give_values_and_thresholds():
         (-0.0001, 0.0, "failed: improvement over baseline -0.0001 (minimum +0.0000)"),
         (0.00996, 0.01, "failed: improvement over baseline +0.00996 (minimum +0.01000)"),
         (-0.0001, -0.02, "passed: improvement over baseline +0.000 (minimum -0.020)"),  # no negative zero
+        (1e-17, 0.0, "passed: improvement over baseline +0.000 (minimum +0.000)"),
         (0.0, 0.0, "passed: improvement over baseline +0.000 (minimum +0.000)"),
     ],
 )
