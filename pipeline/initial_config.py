@@ -1,15 +1,10 @@
 """A first config for a data directory: settings that suit its size, each with its reason, as commented YAML."""
 
 import dataclasses
-import json
 import os
 import re
 import shutil
-import textwrap
 from collections.abc import Sequence
-from typing import Any
-
-import yaml
 
 from components.shared.evaluations import small_test_warning
 from components.shared.models.settings import TransformerSettings
@@ -17,12 +12,12 @@ from components.shared.records import TEST, TRAIN
 from components.tokenizer.settings import TokenizerSettings
 from components.trainer.settings import TrainerSettings
 from pipeline import config_files
+from pipeline.commented_yaml import Setting, render
 from pipeline.config import Config
 from pipeline.data_survey import Survey
 from pipeline.paths import default_root, display_path
 from pipeline.probe import Captions, Speed
 
-WIDTH = 100  # columns of comments
 TARGET_STEPS, MIN_EPOCHS, MAX_EPOCHS = 8000, 12, 40  # RSICD's 12 epochs are 8,000 steps
 MIN_STEPS_PER_EPOCH, SMALL_BATCH = 10, 16
 MAX_WARMUP_STEPS = 500
@@ -88,21 +83,6 @@ FAST = Backbone(
     "MobileNet", 7 * 7 * 1024 * 2, "without a GPU, InceptionV3 takes several times as long for so many images"
 )
 MAX_ACCURATE_IMAGES = 3000  # without a GPU
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """One line of the file, and why.
-
-    Attributes:
-      key: the setting.
-      value: its value.
-      reason: the comment above it; "" for a value that goes with the one before.
-    """
-
-    key: str
-    value: Any
-    reason: str = ""
 
 
 def name_of(data_dir: str) -> str:
@@ -229,40 +209,6 @@ def caption_length(survey: Survey, quantile: float) -> int:
     """The number of words that a fraction of the train captions do not exceed."""
     index = max(0, -(-int(quantile * 1000) * len(survey.caption_lengths) // 1000) - 1)
     return survey.caption_lengths[min(index, len(survey.caption_lengths) - 1)]
-
-
-def render(settings: Sequence[Setting], header: Sequence[str]) -> str:
-    """Writes the settings as YAML, each after its reason.
-
-    Args:
-      settings: the settings; those of one section follow one another.
-      header: paragraphs for the head of the file.
-    """
-    lines = [line for paragraph in header for line in _comment(paragraph, "")]
-    sections: list[str] = []
-    for setting in settings:
-        *path, key = setting.key.split(".")
-        for depth, section in enumerate(path):
-            if sections[depth : depth + 1] != [section]:
-                sections[depth:] = [section]
-                lines.append(f"{'  ' * depth}{section}:")
-        sections[len(path) :] = []
-        indent = "  " * len(path)
-        lines += _comment(setting.reason, indent) if setting.reason else []
-        lines.append(f"{indent}{key}: {_scalar(setting.value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _comment(text: str, indent: str) -> list[str]:
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, WIDTH - len(indent)) or [""]]
-    return [f"{indent}# {line}".rstrip() for line in lines]
-
-
-def _scalar(value: Any) -> str:
-    """A value as YAML in one line; a text is quoted where it would be read as something else."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    is_plain = re.fullmatch(r"[\w./-]+", text, re.ASCII) and yaml.safe_load(text) == value
-    return text if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 def load(settings: Sequence[Setting]) -> Config:

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
         from components.shared.storage import write_text
         from pipeline import data_survey, initial_config, next_steps, probe
+        from pipeline.commented_yaml import render
 
     name = initial_config.name_of(args.directory)
     output = args.output or f"{name}.yaml"
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             speed = probe.measure(config.feature_extractor, config.trainer, survey.example_files, captions)
         header.append(f"Estimate: {initial_config.estimate(survey, config, speed)}")
         print(header[-1])
-    write_text(output, initial_config.render(settings, header))
+    write_text(output, render(settings, header))
     command = f"{next_steps.program()} run --config {shlex.quote(output)}"
     print(f"Wrote {output}. Run it with:\n  {command}")
     if survey.total_images > QUICK_IMAGES:

@@ -7,8 +7,9 @@ import yaml
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import SplitFractions
 from pipeline import config_files, initial_config
+from pipeline.commented_yaml import Setting, render
 from pipeline.data_survey import Survey
-from pipeline.initial_config import ACCURATE, FAST, Setting
+from pipeline.initial_config import ACCURATE, FAST
 from pipeline.probe import Captions, Speed
 
 TEN = Survey(
@@ -45,7 +46,7 @@ def value_of(survey: Survey, key: str, has_gpu: bool = False):
 def test_the_file_is_valid_and_says_why(survey, tmp_path):
     settings = initial_config.choose(survey, "mine", has_gpu=False)
     path = tmp_path / "mine.yaml"
-    path.write_text(initial_config.render(settings, ["A header."]))
+    path.write_text(render(settings, ["A header."]))
     config = config_files.load(path)
     assert config == initial_config.load(settings)
     assert (config.name, config.data.dir) == ("mine", survey.data_dir)
