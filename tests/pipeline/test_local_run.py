@@ -9,6 +9,7 @@ from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, ch
 from components.feature_extractor.backbones import registry
 from components.feature_extractor.executor import store_of
 from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared.backbone_description import BackboneDescription
 from pipeline import local_run
 from pipeline.cli.main import main
 from pipeline.config import ConfigError
@@ -75,9 +76,9 @@ def test_weights_that_cannot_be_downloaded_are_refused_at_the_start(monkeypatch,
     with pytest.raises(ConfigError, match="the weights can't be downloaded"):
         local_run.check_backbone(settings, str(tmp_path))
     store = pathlib.Path(store_of(settings, str(tmp_path)).directory)
-    (store / "backbone-0123456789abcdef0123456789abcdef").mkdir(parents=True)
-    (store / "backbone-0123456789abcdef0123456789abcdef" / "saved_model.pb").touch()
-    (store / "backbone.json").write_text('{"saved_model": "backbone-0123456789abcdef0123456789abcdef"}')
+    (store / "backbone-1").mkdir(parents=True)
+    (store / "backbone-1" / "saved_model.pb").touch()
+    BackboneDescription("Toy", "of-the-toy", 8, "backbone-1", (1, 1), 1).write(str(store))
     local_run.check_backbone(settings, str(tmp_path))  # the feature store has the network already
 
 
