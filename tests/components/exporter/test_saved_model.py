@@ -113,8 +113,9 @@ def test_features_that_are_not_finite_cost_their_own_caption_alone(backbone, sig
     features[1, 0, 0] = np.nan
     outputs = signatures["attention_from_features"](features=tf.constant(features))
     others = [0, *range(2, len(IMAGES))]
-    for name in ("caption", "attention"):
-        np.testing.assert_array_equal(outputs[name].numpy()[others], expected[name].numpy()[others])
+    assert outputs["caption"].numpy()[others].tolist() == expected["caption"].numpy()[others].tolist()
+    # the search takes as many steps as the longest caption: another shape, in which a processor may round otherwise
+    np.testing.assert_allclose(outputs["attention"].numpy()[others], expected["attention"].numpy()[others], atol=1e-5)
     assert (outputs["caption"].numpy()[1], float(outputs["score"][1])) == (b"", decoding.NEG_INF)
     assert not outputs["attention"].numpy()[1].any()
 

@@ -61,7 +61,10 @@ def test_encoded_images_are_decoded_and_resized(mobilenet):
     encoded = [scenes.jpeg(1, index) for index in range(3)]
     decoded = [tf.io.decode_jpeg(image) for image in encoded]
     pixels = tf.stack([tf.image.resize(image, (SIZE, SIZE), antialias=True) for image in decoded])
-    np.testing.assert_array_equal(mobilenet.features(tf.constant(encoded)), mobilenet.from_pixels(pixels))
+    # float16; the graph of the one may be fused otherwise than the steps of the other
+    np.testing.assert_allclose(
+        mobilenet.features(tf.constant(encoded)), mobilenet.from_pixels(pixels), rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -139,7 +139,8 @@ def test_a_corrupt_shard_is_computed_again(store, tmp_path, monkeypatch):
     after = features_in(store, extract.shards_of(images, store))
     assert set(after) == set(before)
     for sha256, feature in after.items():
-        np.testing.assert_array_equal(feature, before[sha256])
+        # computed in another batch, in which a processor may round otherwise before float16
+        np.testing.assert_allclose(feature, before[sha256], rtol=1e-2, atol=1e-3)
 
 
 def test_two_concurrent_runs_are_both_right(store, tmp_path, monkeypatch):
