@@ -9,10 +9,12 @@ table in Markdown.
 import argparse
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from benchmarks.measuring import ROOT
 from pipeline.paths import Paths
 
 BEFORE, AFTER = "before the first step", "after the last step"
-POLL_SECONDS = 0.003
+POLL_SECONDS = 0.01
 OVERSHOOT = 1.05  # of a step's CPU time: the last of the moments are in what follows it
 STEP_LINE = re.compile(rb" step (\w+)( starts|: \w+)$", re.MULTILINE)  # in the log, of `pipeline.runner`
 
@@ -73,20 +75,33 @@ class Phases:
         """Begins before the first step; `last_step` is the one after whose end the run is in the phase `AFTER`."""
         self.phase, self._last_step, self._rest = BEFORE, last_step, b""
 
-    def read(self, log: bytes) -> None:
-        """Takes what was added to the log."""
+    def read(self, log: bytes) -> list[str]:
+        """Takes what was added to the log; returns the phases that have begun since."""
+        begun = []
         *lines, self._rest = (self._rest + log).split(b"\n")
         for line in lines:
             if match := STEP_LINE.search(line):
                 step, is_start = match[1].decode(), match[2] == b" starts"
-                self.phase = step if is_start else AFTER if step == self._last_step else self.phase
+                if is_start or step == self._last_step:
+                    self.phase = step if is_start else AFTER
+                    begun.append(self.phase)
+        return begun
 
 
 class Soak:
     """The runs, in processes forked from one that has loaded TFX."""
 
-    def __init__(self, directory: pathlib.Path, fork_server: ForkServer, last_step: str = "Report"):
-        self._directory, self._fork_server, self._last_step = directory, fork_server, last_step
+    def __init__(self, directory: pathlib.Path, fork_server: ForkServer, deadline: float, last_step: str = "Report"):
+        """Prepares a soak.
+
+        Args:
+          directory: where the roots lie.
+          fork_server: starts the processes.
+          deadline: time of `time.monotonic()` after which nothing is killed.
+          last_step: the pipeline's last step.
+        """
+        self._directory, self._fork_server = directory, fork_server
+        self._deadline, self._last_step = deadline, last_step
 
     def start(self, root: pathlib.Path) -> ForkedProcess:
         """Starts a run."""
@@ -98,24 +113,27 @@ class Soak:
         """Yields the phase of a run and the CPU seconds that it has spent in it, again and again until it ends."""
         phases, entered, num_read = Phases(self._last_step), 0.0, 0
         while (seconds := cpu_seconds(process.pid)) is not None:
-            before, added = phases.phase, read_log(root, earlier, num_read)
+            added = read_log(root, earlier, num_read)
             num_read += len(added)
-            phases.read(added)
-            if phases.phase != before:
+            for phase in phases.read(added):  # several, if they are short
                 entered = seconds
+                yield phase, 0.0
             yield phases.phase, seconds - entered
             time.sleep(POLL_SECONDS)
 
     def undisturbed(self) -> tuple[dict[str, float], end_state.EndState]:
-        """Runs without a kill; CPU seconds per phase, in order, and the results."""
-        root, seconds = self._directory / "undisturbed", {}
-        process = self.start(root)
-        for phase, spent in self.progress(process, root, set()):
-            seconds[phase] = spent
-        ended = process.wait()
-        if ended.returncode:
-            raise RuntimeError(f"the undisturbed run failed:\n{ended.stdout}{ended.stderr}")
-        return seconds, end_state.read(str(root))
+        """Runs without a kill, unless a soak has done so in this directory; CPU seconds per phase, and the results."""
+        root, saved = self._directory / "undisturbed", self._directory / "seconds.json"
+        if not saved.exists():
+            seconds = {}
+            process = self.start(root)
+            for phase, spent in self.progress(process, root, set()):
+                seconds[phase] = spent
+            ended = process.wait()
+            if ended.returncode:
+                raise RuntimeError(f"the undisturbed run failed:\n{ended.stdout}{ended.stderr}")
+            saved.write_text(json.dumps(seconds))
+        return json.loads(saved.read_text()), end_state.read(str(root))
 
     def kill_runs(
         self, name: str, moments: Sequence[Moment], seconds: Mapping[str, float], expected: end_state.EndState
@@ -129,15 +147,21 @@ class Soak:
           expected: the results of `undisturbed`.
         """
         root, kills = self._directory / name, list[Kill]()
-        for moment in [*moments, None]:  # the last run is left alone
+        shutil.rmtree(root, ignore_errors=True)
+        for moment in moments:
+            if time.monotonic() > self._deadline:
+                break
             phase, ended = self._run(root, moment, seconds)
-            if phase is None and ended.returncode:
-                print(f"{name}: a run failed:\n{ended.stdout}{ended.stderr}", flush=True)
-                for kill in kills[-1:]:
-                    kill.resumed = False
-            if moment is not None and phase is not None:
+            if phase is not None:
                 print(f"{name}: killed in {phase!r}, planned in {moment}", flush=True)
                 kills.append(Kill(phase))
+            elif kills and ended.returncode:
+                kills[-1].resumed = False
+                print(f"{name}: a run failed:\n{ended.stdout}{ended.stderr}", flush=True)
+        _, ended = self._run(root, None, seconds)
+        if ended.returncode:
+            print(f"{name}: the last run failed:\n{ended.stdout}{ended.stderr}", flush=True)
+            return [dataclasses.replace(kill, resumed=False, differences=["status"]) for kill in kills]
         differences, left = end_state.read(str(root)).differences(expected), end_state.leftovers(str(root))
         print(f"{name}: {len(kills)} kills; differences: {differences}; left over: {left}", flush=True)
         return [dataclasses.replace(kill, differences=differences, leftovers=left) for kill in kills]
@@ -145,7 +169,7 @@ class Soak:
     def _run(
         self, root: pathlib.Path, moment: Moment | None, seconds: Mapping[str, float]
     ) -> tuple[str | None, subprocess.CompletedProcess]:
-        """Starts a run and kills it; returns in which phase, None if it ended before that."""
+        """Starts a run and kills it, or lets it end; returns in which phase it was killed, if it was."""
         order, killed_in = list(seconds), None
         earlier = run_ids(root)
         process = self.start(root)
@@ -202,19 +226,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=112, help="number of kills to plan (default: %(default)s)")
+    parser.add_argument("--kills-per-root", type=int, default=28, help="kills per root (default: %(default)s)")
     parser.add_argument(
-        "--kills-per-root", type=int, default=28, help="kills of one root's runs (default: %(default)s)"
+        "--minutes", type=float, default=float("inf"), help="after that, kill no more (default: no limit)"
     )
+    parser.add_argument("--directory", help="keep the roots here, and reuse the undisturbed one")
     args = parser.parse_args()
+    deadline = time.monotonic() + 60 * args.minutes
     kills: list[Kill] = []
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = pathlib.Path(args.directory or temporary).absolute()
+        directory.mkdir(parents=True, exist_ok=True)
         fork_server = ForkServer()
-        soak = Soak(pathlib.Path(directory), fork_server)
+        soak = Soak(directory, fork_server, deadline)
         seconds, expected = soak.undisturbed()
         print("CPU seconds undisturbed:", {phase: round(spent, 1) for phase, spent in seconds.items()}, flush=True)
         for number, moments in enumerate(plan(list(seconds), args.kills, args.kills_per_root, args.seed), start=1):
-            kills += soak.kill_runs(f"root-{number}", moments, seconds, expected)
-            print(table(list(seconds), kills), flush=True)
+            if time.monotonic() < deadline:
+                kills += soak.kill_runs(f"seed-{args.seed}-root-{number}", moments, seconds, expected)
+                print(table(list(seconds), kills), flush=True)
         fork_server.stop()
     return int(any(not kill.resumed or kill.differences or kill.leftovers for kill in kills))
 

@@ -30,18 +30,19 @@ LINE = b"2026-12-01 00:47:25,865 INFO    root: step %s\n"
 
 
 def test_the_phase_is_read_from_the_log():
-    phases, seen = Phases(last_step="Report"), []
+    phases, begun = Phases(last_step="Report"), []
+    assert phases.phase == BEFORE
     for part in (
         b"2026-12-01 00:47:25,865 INFO    absl: the step Trainer starts to be written about\n",
         LINE % b"Trainer starts",
-        LINE % b"Trainer: done",
+        LINE % b"Trainer: done" + LINE % b"Exporter starts" + LINE % b"Exporter: done" + LINE % b"Pusher starts",
         LINE[:20],
         LINE[20:] % b"Report starts" + b"and more\n",
         LINE % b"Report: cached",
     ):
-        phases.read(part)
-        seen.append(phases.phase)
-    assert seen == [BEFORE, "Trainer", "Trainer", "Trainer", "Report", AFTER]
+        begun.append(phases.read(part))
+    assert begun == [[], ["Trainer"], ["Exporter", "Pusher"], [], ["Report"], [AFTER]]
+    assert phases.phase == AFTER
 
 
 def test_the_log_of_the_new_run_is_read_from_where_the_last_call_ended(tmp_path):
