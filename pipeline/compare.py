@@ -133,7 +133,9 @@ def _named(contexts: Sequence[metadata_store_pb2.Context], name: str) -> metadat
     if len(matches) == 1:
         return matches[0]
     last = ", ".join(context.name for context in (matches or contexts)[-DEFAULT_RUNS:])
-    raise RunNotFound(f"{name}: {'ambiguous, it matches' if matches else 'no such run; the last ones are'}: {last}")
+    if matches:
+        raise RunNotFound(f"{name}: ambiguous, it matches: {last}")
+    raise RunNotFound(f"{name}: no such run; the last ones are: {last}")
 
 
 def read(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:

@@ -102,9 +102,12 @@ class Display(logging.Handler):
 def print_table(table: RenderableType) -> None:
     """Prints tables on the standard output: lines are not cut where it is not a terminal, nor is a cell where it is."""
     console = new_console(sys.stdout, UNLIMITED_WIDTH)
-    for part in table.renderables if isinstance(table, Group) else [table]:
-        fitted = _fitted(part, console) if isinstance(part, Table) else part
-        console.print(fitted, soft_wrap=not isinstance(fitted, Table))  # the words of a cell are wrapped in it
+    with console.capture() if not console.is_terminal else contextlib.nullcontext() as capture:
+        for part in table.renderables if isinstance(table, Group) else [table]:
+            fitted = _fitted(part, console) if isinstance(part, Table) else part
+            console.print(fitted, soft_wrap=not isinstance(fitted, Table))  # the words of a cell are wrapped in it
+    if capture is not None:  # without the spaces that fill the columns up
+        print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _fitted(table: Table, console: Console) -> RenderableType:

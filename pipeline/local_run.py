@@ -65,7 +65,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     # heavy, and verbose when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import database, leftovers, next_steps, runner, sample_data, setting_help, summary
+    from pipeline import database, leftovers, next_steps, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
     if config.feature_extractor.weights != "random":
@@ -104,8 +104,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     display.console.print(summary.table(result))
     print(f"Full summary: {display_path(config.paths.summary)}", file=terminal)
     if cause:
-        details = [f"  {line}" for line in setting_help.help_lines(cause.partition(" failed: ")[2])]
-        print("\n".join([cause, *details, f"Full log: {display_path(paths.log)}"]), file=terminal)
+        print("\n".join([cause, *help_of(cause), f"Full log: {display_path(paths.log)}"]), file=terminal)
     else:
         print("\n".join(["", *next_steps.lines(config, result)]), file=terminal)
     return status
@@ -173,3 +172,10 @@ def describe_cause(failure: Exception, log: str) -> str:
     if (num_omitted := len(lines) - MAX_CAUSE_LINES) > 0:
         lines[MAX_CAUSE_LINES:] = [f"… and {num_omitted} more lines; all of them are in {display_path(log)}"]
     return "\n".join(lines)
+
+
+def help_of(cause: str) -> list[str]:
+    """The lines of help for the settings that the error of a step is about, as the command line prints them."""
+    from pipeline import setting_help
+
+    return [f"  {line}" for line in setting_help.help_lines(cause.partition(" failed: ")[2])]

@@ -14,6 +14,8 @@ from components.shared.progress import LOGGER
 
 # files whose tests train, export or compile for seconds; `make test-unit` leaves them out
 SLOW = (
+    "advice/test_features.py",
+    "advice/test_training.py",
     "components/bleu_evaluator/test_executor.py",
     "components/exporter",
     "components/feature_extractor/backbones",

@@ -1,6 +1,8 @@
 """ML Metadata in memory, with the history that a test gives it."""
 
+import json
 import os
+import pathlib
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -70,6 +72,23 @@ class FakeMlmd:
     def _context(self, type_name: str, name: str) -> mlmd.Context:
         context = self.store.get_context_by_type_and_name(type_name, name)
         return context or mlmd.Context(type_id=self.contexts[type_name], name=name)
+
+
+def write_history(root: pathlib.Path) -> None:
+    """Writes ML Metadata and serving directory of a root with two pushed models, of the runs one and two."""
+    root.mkdir(parents=True, exist_ok=True)
+    on_disk = FakeMlmd(MetadataStore(sqlite_connection(root)))
+    for number, run in ((1, "one"), (2, "two")):
+        model = on_disk.artifact("Model", str(root / "artifacts" / run))
+        on_disk.execute("Exporter", {}, {"model": model}, run, settings=json.dumps({"beam_size": number}))
+        blessing = on_disk.artifact("ModelBlessing", current_model_id=model, blessed=1)
+        evaluation = on_disk.artifact("ModelEvaluation", decision="blessed", candidate_id=model)
+        on_disk.execute("BleuEvaluator", {"model": model}, {"blessing": blessing, "evaluation": evaluation}, run)
+        version = pathlib.Path(Paths(str(root)).serving) / str(number)
+        version.mkdir(parents=True)
+        (version / "saved_model.pb").write_text(run)
+        pushed = on_disk.artifact("PushedModel", pushed_version=str(number), pushed_destination=str(version))
+        on_disk.execute("Pusher", {"model": model, "model_blessing": blessing}, {"pushed_model": pushed}, run)
 
 
 def _set(proto: mlmd.Value, value: int | float | str) -> None:

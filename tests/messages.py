@@ -29,8 +29,9 @@ def messages() -> dict[str, str]:
 
 def _messages_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            for argument in node.exc.args:
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "UserError") or isinstance(node, ast.Raise):
+            call = node.exc if isinstance(node, ast.Raise) else node
+            for argument in call.args if isinstance(call, ast.Call) else ():
                 yield node.lineno, text_of(argument)
         elif isinstance(node, ast.FunctionDef) and node.name in BUILDERS:
             for part in ast.walk(node):
@@ -51,9 +52,8 @@ def text_of(expression: ast.expr) -> str:
 
 def filled_in(message: str, text: str) -> tuple[str, ...]:
     """What stands in the gaps of a message; the text may have more before and after it."""
-    pattern = re.escape(message).replace(GAP, "(.*?)")
-    end = r"(?=$|\s)" if message.endswith(GAP) else ""
-    match = re.search(pattern + end, text, re.DOTALL)
+    end = r"(?=\n|\Z)" if message.endswith(GAP) else ""
+    match = re.search(re.escape(message).replace(GAP, "(.*?)") + end, text, re.DOTALL)
     assert match, f"{text!r} is not {message!r}"
     return match.groups()
 

@@ -216,7 +216,8 @@ class TrainingLoop:
             raise FloatingPointError(
                 f"Non-finite {name} at step {int(self.optimizer.iterations)} (epoch {self.state.epoch + 1}): {loss}, "
                 f"learning rate {float(self.optimizer.last_learning_rate):.3g}; raise trainer.optimizer.warmup_steps, "
-                "lower trainer.optimizer.peak_learning_rate, or set trainer.optimizer.grad_clip_norm=1"
+                # not to clip gradients: the steps of Adam do not depend on their scale
+                "or lower trainer.optimizer.peak_learning_rate"
             )
 
     def _distributed(self, step: Callable, spec: Any) -> Step:

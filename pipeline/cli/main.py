@@ -72,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         _report(error)
         return 2
+    except UnicodeEncodeError as error:
+        if error.encoding != "utf-8":
+            raise
+        _report(UserError(f"the name {error.object!a} is not UTF-8: rename it, or set LC_ALL=C.UTF-8 if it is"))
+        return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130

@@ -182,7 +182,8 @@ def test_a_pipe_gets_no_escape_codes_even_if_colors_are_forced(monkeypatch, caps
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
     console.print_table(wide_table())
-    [_, row] = capsys.readouterr().out.splitlines()
+    [header, row] = capsys.readouterr().out.splitlines()
+    assert header == header.rstrip() and row == row.rstrip()
     assert row.split() == ["MobileNet", "64", "px,", "random", "0123456789abcdef" * 4]
 
 

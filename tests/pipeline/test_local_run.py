@@ -101,3 +101,9 @@ def test_space_is_only_tried(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", mock.Mock(side_effect=OSError(errno.EOPNOTSUPP, "not supported")))
     local_run.check_space(str(path))  # a file system that cannot allocate
     assert not path.exists()
+
+
+def test_a_setting_that_the_error_of_a_step_is_about_is_explained():
+    [line] = local_run.help_of("CaptionIngest failed: data.dir: several caption files in images: a, b")
+    assert line.startswith("  data.dir: Directory with captions") and line.endswith("; see docs/configuration.md#data")
+    assert local_run.help_of("interrupted; completed steps are cached; rerun to resume") == []

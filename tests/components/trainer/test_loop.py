@@ -207,8 +207,7 @@ def test_a_non_finite_loss_stops_the_training(store, tmp_path):
     loop = make_loop(store, tmp_path, optimizer=DIVERGING)
     message = (
         r"Non-finite loss at step 2 \(epoch 1\): (nan|inf), learning rate 7.07e\+29; raise "
-        r"trainer.optimizer.warmup_steps, lower trainer.optimizer.peak_learning_rate, "
-        r"or set trainer.optimizer.grad_clip_norm=1"
+        r"trainer.optimizer.warmup_steps, or lower trainer.optimizer.peak_learning_rate"
     )
     with pytest.raises(FloatingPointError, match=message):
         list(loop.run())

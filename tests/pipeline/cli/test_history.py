@@ -4,27 +4,14 @@ import json
 import pathlib
 
 import pytest
-from ml_metadata import MetadataStore
 
 from pipeline.cli.main import main
-from tests.fake_mlmd import PIPELINE, FakeMlmd, sqlite_connection
+from tests.fake_mlmd import PIPELINE, write_history
 
 
 @pytest.fixture
 def root(tmp_path) -> pathlib.Path:
-    """A root with two pushed models, of the runs one and two."""
-    on_disk = FakeMlmd(MetadataStore(sqlite_connection(tmp_path)))
-    for number, run in ((1, "one"), (2, "two")):
-        model = on_disk.artifact("Model", str(tmp_path / "artifacts" / run))
-        on_disk.execute("Exporter", {}, {"model": model}, run, settings=json.dumps({"beam_size": number}))
-        blessing = on_disk.artifact("ModelBlessing", current_model_id=model, blessed=1)
-        evaluation = on_disk.artifact("ModelEvaluation", decision="blessed", candidate_id=model)
-        on_disk.execute("BleuEvaluator", {"model": model}, {"blessing": blessing, "evaluation": evaluation}, run)
-        version = tmp_path / "serving" / str(number)
-        version.mkdir(parents=True)
-        (version / "saved_model.pb").write_text(run)
-        pushed = on_disk.artifact("PushedModel", pushed_version=str(number), pushed_destination=str(version))
-        on_disk.execute("Pusher", {"model": model, "model_blessing": blessing}, {"pushed_model": pushed}, run)
+    write_history(tmp_path)
     return tmp_path
 
 

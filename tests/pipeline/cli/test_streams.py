@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pipeline.cli import streams
+from pipeline.cli.main import main
 from tests.factories import ROOT
 
 codecs.register_error("readable", streams.replace_unencodable)
@@ -71,3 +72,11 @@ def test_a_reader_that_has_gone_ends_a_command_without_a_traceback():
     run = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
     assert (run.returncode, run.stderr) == (141, b"")
+
+
+def test_a_directory_whose_name_is_not_utf_8_is_refused_in_one_line(tmp_path, capsys):
+    directory = str(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert main(["sample", directory, "--set", "data.sample.num_images=1"]) == 2
+    name = ascii(directory)
+    error = f"the name {name} is not UTF-8: rename it, or set LC_ALL=C.UTF-8 if it is"
+    assert capsys.readouterr().err == f"caption-pipeline: error: {error}\n"

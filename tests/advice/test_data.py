@@ -1,0 +1,366 @@
+"""What errors about data advise, done."""
+
+import hashlib
+import json
+import pathlib
+import re
+
+import pytest
+
+from components.caption_ingest import dataset
+from components.caption_ingest.dataset import CaptionedImage, DataSet
+from components.caption_ingest.examples import write_examples
+from components.caption_ingest.formats import json_files
+from components.caption_ingest.formats.coco import Coco
+from components.caption_ingest.image_file import ImageFile
+from components.caption_ingest.inspection import Inspection
+from components.caption_ingest.layout import find_layout
+from components.caption_ingest.rejects import Reason, check_fraction, reject_image
+from components.caption_ingest.settings import CaptionIngestSettings
+from components.caption_ingest.spans import newest
+from components.caption_ingest.split_lists import SplitLists
+from components.example_validator.validation import Problem, check
+from components.shared import records, scenes
+from components.shared.images import limits
+from components.shared.images.ingested import IngestedImage, read_verified
+from components.shared.images.inspection import inspect
+from pipeline.cli.main import main
+from pipeline.config import check_paths
+from pipeline.config_files import load
+from pipeline.data_survey import survey
+from tests.factories import encode, write_data_set
+from tests.messages import filled_in, refusal
+
+LINE = "a.jpg#0\tA dog\n"
+TABLE = "image,caption\na.jpg,A dog\n"
+COCO = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "caption": "A dog"}]}
+
+
+def read(directory: pathlib.Path, **settings) -> DataSet:
+    return dataset.read(CaptionIngestSettings(dir=str(directory), **settings))
+
+
+@pytest.mark.parametrize("refuse", [lambda path: check_paths(load(None, [f"data.dir={path}"])), find_layout])
+def test_a_directory_that_was_missing_is_created(tmp_path, refuse):
+    path = tmp_path / "data"
+    with refusal("data.dir: … is not a directory") as advice:
+        refuse(str(path))
+    pathlib.Path(advice[0]).mkdir()
+    (path / "captions.csv").write_text(TABLE)
+    refuse(str(path))
+
+
+def test_a_span_is_a_numbered_directory_in_the_last_part(tmp_path):
+    with refusal("data.dir: no data directory"):
+        newest(None)
+    assert newest(str(tmp_path)) == str(tmp_path)
+    with refusal("data.dir: … may contain … only once, in its last part") as advice:
+        newest(f"{tmp_path}/{{SPAN}}/day-{{SPAN}}")
+    pattern = f"{tmp_path}/day-{advice[1]}"
+    with refusal("data.dir: there is no directory … with a number for …") as advice:
+        newest(pattern)
+    pathlib.Path(advice[0].replace(advice[1], "7")).mkdir()
+    assert newest(pattern) == f"{tmp_path}/day-7"
+
+
+def test_captions_like_one_of_the_examples_are_found(tmp_path):
+    with refusal("data.dir: no captions …. Known formats:\n…") as advice:
+        find_layout(str(tmp_path))
+    assert advice[0] == f"in {tmp_path} or one level below it"
+    with pytest.raises(FileNotFoundError) as error:
+        find_layout(str(tmp_path))
+    examples = re.findall(r"lines `(.+?)`", str(error.value))
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        line = example.replace("<TAB>", "\t").replace(" NAME,", ' "a.jpg",').replace("TEXT", '"A dog"')
+        (directory / "captions").write_text(f"{line}\n")
+        assert find_layout(str(directory)).captions
+
+
+def test_a_file_with_an_unknown_format_is_mended_or_not_chosen(tmp_path):
+    (tmp_path / "captions_test.csv").write_text(TABLE)
+    (tmp_path / "captions_train.csv").write_text(f"Captions of Flickr\n{TABLE}")
+    with refusal(
+        "data.dir: … has no captions in a known format, although …; check its first lines, or choose the files with "
+        "data.caption_files=PATTERN"
+    ) as advice:
+        find_layout(str(tmp_path))
+    assert find_layout(str(tmp_path), "captions_test*").captions
+    pathlib.Path(advice[0]).write_text(TABLE)
+    assert len(find_layout(str(tmp_path)).captions) == 2
+
+
+def test_each_of_the_files_in_several_formats_can_be_chosen(tmp_path):
+    (tmp_path / "captions.csv").write_text(TABLE)
+    (tmp_path / "captions.txt").write_text(LINE)
+    with pytest.raises(ValueError) as error:
+        find_layout(str(tmp_path))
+    with refusal("data.dir: captions in several formats in …; choose one with data.caption_files=FILE:…"):
+        find_layout(str(tmp_path))
+    files = re.findall(r"^  (\S+): ", str(error.value), re.MULTILINE)
+    assert len(files) == 2
+    for file in files:
+        assert [each.path.name for each in find_layout(str(tmp_path), file).captions] == [file]
+
+
+def test_one_of_several_files_is_chosen_or_all_are_named_after_their_splits(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text(TABLE)
+    with refusal(
+        "data.dir: several caption files in …: …. Several are only used if each name contains train, val or test; keep "
+        "one, or choose one with data.caption_files=FILE"
+    ) as advice:
+        find_layout(str(tmp_path))
+    for file in advice[1].split(", "):
+        assert find_layout(str(tmp_path), file).captions
+    for file, split in zip(advice[1].split(", "), ("train", "val"), strict=True):
+        (tmp_path / file).rename(tmp_path / f"{split}.csv")
+    assert len(find_layout(str(tmp_path)).captions) == 2
+
+
+def test_one_of_several_lists_is_kept(tmp_path):
+    (tmp_path / "captions.csv").write_text(TABLE)
+    for name in ("train.txt", "trainImages.txt"):
+        (tmp_path / name).write_text("a.jpg\n")
+    with refusal("data.dir: several … split lists in …: …; keep one") as advice:
+        find_layout(str(tmp_path))
+    _, *others = map(pathlib.Path, advice[2].split(", "))
+    for other in others:
+        other.unlink()
+    assert find_layout(str(tmp_path)).lists
+
+
+def test_a_link_is_replaced_by_the_file(tmp_path):
+    (tmp_path / "elsewhere").write_text("a.jpg\n")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "captions.csv").write_text(TABLE)
+    (data / "train.txt").symlink_to("../elsewhere")
+    with refusal("data.dir: … is a link that points outside the data directory") as advice:
+        find_layout(str(data))
+    link = pathlib.Path(advice[0])
+    text = link.read_text()
+    link.unlink()
+    link.write_text(text)
+    assert find_layout(str(data)).lists
+
+
+def test_a_pattern_is_relative_to_the_data_directory(tmp_path):
+    (tmp_path / "captions.csv").write_text(TABLE)
+    with refusal("data.caption_files: … points outside the data directory") as advice:
+        find_layout(str(tmp_path), f"{tmp_path}/captions.csv")
+    assert find_layout(str(tmp_path), str(pathlib.Path(advice[0]).relative_to(tmp_path))).captions
+
+
+def test_a_file_with_a_strange_name_is_renamed(tmp_path):
+    path = tmp_path / "cap\x1btions.csv"
+    path.write_text(TABLE)
+    with refusal("data.caption_files: the name … is not UTF-8 or contains control characters") as advice:
+        find_layout(str(tmp_path), "*.csv")
+    assert advice[0] == ascii(path.name)
+    path.rename(tmp_path / "captions.csv")
+    assert find_layout(str(tmp_path), "*.csv").captions
+
+
+def test_a_large_file_is_divided_into_one_per_split(tmp_path, monkeypatch):
+    both = {key: [*COCO[key], *COCO[key]] for key in COCO}
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps(both))
+    monkeypatch.setattr(json_files, "MAX_JSON_BYTES", len(json.dumps(COCO)))
+    with refusal("…: … bytes; the maximum is …. Divide it into several files, one per split"):
+        list(Coco().read(path))
+    path.unlink()
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.json").write_text(json.dumps(COCO))
+    layout = find_layout(str(tmp_path))
+    assert [file.split for file in layout.captions] == ["test", "train"]
+    assert all(len(list(layout.format.read(file.path))) == 1 for file in layout.captions)
+
+
+BROKEN = {
+    "…:…: not JSON: …, at character …": b'{"images": [\n{"id": 9,}]}',
+    "…: not UTF-8 at byte …": b'{"images": "caf\xe9"}',
+    "…: the JSON can't be read: …": b'{"images": ' + b"[" * 100_000,
+    "…: not a JSON object": b"[]",
+    '…: no list "…"': b'{"images": 3}',
+}
+
+
+def read_broken(path: pathlib.Path, text: bytes, mended: bytes) -> None:
+    path.write_bytes(mended)
+    assert list(Coco().read(path))
+    path.write_bytes(text)
+    list(Coco().read(path))
+
+
+def test_a_broken_document_is_mended_where_the_error_says(tmp_path):
+    path, sound = tmp_path / "captions.json", json.dumps(COCO).encode()
+    with refusal("…:…: not JSON: …, at character …") as advice:
+        read_broken(path, BROKEN["…:…: not JSON: …, at character …"], sound)
+    assert advice[:2] == [str(path), "2"]
+    with refusal("…: not UTF-8 at byte …") as advice:
+        read_broken(path, BROKEN["…: not UTF-8 at byte …"], sound)
+    assert BROKEN["…: not UTF-8 at byte …"][int(advice[1])] == 0xE9
+    with refusal("…: the JSON can't be read: …"):
+        read_broken(path, BROKEN["…: the JSON can't be read: …"], sound)
+    with refusal("…: not a JSON object"):
+        read_broken(path, BROKEN["…: not a JSON object"], sound)
+    with refusal('…: no list "…"') as advice:
+        read_broken(path, BROKEN['…: no list "…"'], sound)
+    assert advice[1] in COCO
+
+
+def read_list(path: pathlib.Path, data: bytes) -> SplitLists:
+    path.write_bytes(data)
+    return SplitLists({"train": path})
+
+
+def test_the_line_of_a_list_that_is_no_name_is_removed(tmp_path):
+    path = tmp_path / "train.txt"
+    with refusal("…:…: not UTF-8") as advice:
+        read_list(path, b"a.jpg\ncaf\xe9.jpg\n")
+    assert advice == [str(path), "2"]
+    with refusal("…:…: the name contains control characters") as advice:
+        read_list(path, b"a.jpg\na\x1b[2J.jpg\n")
+    assert advice == [str(path), "2"]
+    with refusal("…:…: … characters, too long for the name of an image") as advice:
+        read_list(path, b"a.jpg\n" + b"a/" * 600)
+    assert advice[:2] == [str(path), "2"]
+    assert read_list(path, b"a.jpg\n").names == {"a.jpg": "train"}
+
+
+def test_an_image_is_removed_from_one_of_two_lists(tmp_path):
+    lists = {split: tmp_path / f"{split}.txt" for split in ("train", "test")}
+    for path in lists.values():
+        path.write_text("a.jpg\n")
+    with refusal("…:…: … is already in the … split list") as advice:
+        SplitLists(lists)
+    file, line, name, _ = advice
+    pathlib.Path(file).write_text("b.jpg\n")
+    assert (line, SplitLists(lists).names[name]) == ("1", "train")
+
+
+def test_rows_that_disagree_about_a_split_are_corrected(tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    path = tmp_path / "captions.csv"
+    path.write_text("split,image,caption\ntrain,b.jpg,one\ntest,b.jpg,three\n")
+    with refusal("…:…: … is in … here, but in … at …:…") as advice:
+        read(tmp_path)
+    assert advice == ["captions.csv", "3", "b.jpg", "test", "train", "captions.csv", "2"]
+    path.write_text(path.read_text().replace("test,", "train,"))
+    assert [image.split for image in read(tmp_path).images] == ["train"]
+    (tmp_path / "testImages.txt").write_text("b.jpg\n")
+    with refusal("…: … is in … here, but in the … split list") as advice:
+        read(tmp_path)
+    path.write_text(path.read_text().replace("train,", f"{advice[3]},"))
+    assert [image.split for image in read(tmp_path).images] == ["test"]
+
+
+def captioned(number: int, split: str) -> CaptionedImage:
+    return CaptionedImage(f"{number}.jpg", split, ImageFile(f"{number}.jpg", 1, 1), ("A dog",), "captions.csv", 1)
+
+
+def test_more_images_fill_the_empty_split(tmp_path):
+    images = [captioned(1, "train"), captioned(2, "eval")]
+    inspections = {f"{number}.jpg": Inspection("sha", 40, 30) for number in range(4)}
+    with refusal(
+        "no image is left for the … split (… images in total): provide more images, a higher data.max_images, or other "
+        "data.split_fractions"
+    ) as advice:
+        write_examples(str(tmp_path), images, inspections)
+    write_examples(str(tmp_path), [*images, captioned(3, advice[0])], inspections)
+    assert {path.name for path in tmp_path.iterdir()} == {f"Split-{split}" for split in records.SPLITS}
+
+
+def test_the_limit_of_rejects_is_raised_or_the_data_fixed():
+    rejects = [reject_image(captioned(1, "train"), Reason.TRUNCATED, "cut off")]
+    with refusal(
+        "… of … captions (…) can't be used; data.max_reject_fraction allows …. Fix the data, or raise the limit if "
+        "this is intended.…"
+    ) as advice:
+        check_fraction(rejects, 10, 0.01)
+    limit = float(advice[2].removesuffix("%")) / 100
+    check_fraction(rejects, 10, load(None, [f"data.max_reject_fraction={limit}"]).data.max_reject_fraction)
+    check_fraction([], 10, 0.01)
+
+
+def write_images(directory: pathlib.Path, num_images: int) -> None:
+    write_data_set(directory, "".join(f"s{number}.jpg#0\tA dog\n" for number in range(num_images)))
+    for number in range(num_images):
+        (directory / f"s{number}.jpg").write_bytes(scenes.jpeg(0, number))
+
+
+def test_a_first_config_is_written_for_images_with_captions(tmp_path, capsys):
+    data, output = tmp_path / "data", tmp_path / "data.yaml"
+    data.mkdir()
+    with refusal("… is empty; give a directory with images and their captions"):
+        survey(str(data))
+    write_images(data, 1)
+    with refusal("…: no usable image for …"):
+        survey(str(data))
+    write_images(data, 6)
+    assert survey(str(data)).total_images == 6
+    command = ["init", str(data), "--no-probe", "--output"]
+    assert main([*command, str(output)]) == 0
+    assert main([*command, str(output)]) == 2
+    filled_in("… exists; overwrite it with --force, or name another with --output", capsys.readouterr().err)
+    assert main([*command, str(output), "--force"]) == main([*command, f"{tmp_path}/other.yaml"]) == 0
+
+
+def test_drift_only_warns_if_the_setting_says_so_and_mended_data_passes():
+    drift = Problem("train", "width", "High distance", "0.4", None, 10, False)
+    message = "drift or skew exceeds the schema's thresholds (anomalies: …; data.on_drift=warn only warns):\n…"
+    with refusal(message):
+        check([drift], "fail")
+    [setting] = re.findall(r"data\.on_drift=\w+", message)
+    check([drift], load(None, [setting]).data.on_drift)
+    with refusal("the data violates the schema (anomalies: …):\n…"):
+        check([Problem("train", "width", "Out of range", "0", 1, 10, True)], "warn")
+    check([], "fail")
+
+
+def test_an_image_of_another_size_or_format_is_accepted(image, monkeypatch):
+    with refusal("…x… pixels, a side under …") as advice:
+        inspect(encode(image.resize((4, 40))))
+    assert inspect(encode(image.resize((int(advice[2]), 40))))
+    with refusal("not one of …: it begins with …") as advice:
+        inspect(encode(image, "TIFF"))
+    for kind in advice[0].split(", "):
+        assert inspect(encode(image, kind))
+    monkeypatch.setattr(limits, "MAX_PIXELS", 1300)
+    with refusal("…x… pixels, more than …") as advice:
+        inspect(encode(image.resize((80, 60))))
+    with refusal("…, more than …"):
+        inspect(encode(image, "GIF", save_all=True, append_images=[image.rotate(180)]))
+    assert inspect(encode(image, "GIF")) == (40, 30) and int(advice[2]) >= 40 * 30
+    monkeypatch.setattr(limits, "MAX_SIDE", 35)
+    with refusal("…x… pixels, a side over …") as advice:
+        inspect(encode(image))
+    assert inspect(encode(image.resize((int(advice[2]), 30))))
+    monkeypatch.setattr(limits, "MAX_BYTES", len(encode(image.resize((16, 16)))))
+    with refusal("… bytes, more than …"):
+        inspect(encode(image.resize((30, 30))))
+    assert inspect(encode(image.resize((16, 16))))
+
+
+def test_an_image_that_has_changed_is_ingested_by_the_next_run(tmp_path):
+    path = tmp_path / "a.jpg"
+
+    def ingest() -> IngestedImage:
+        return IngestedImage(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+    path.write_bytes(b"before")
+    ingested = ingest()
+    path.write_bytes(b"after")
+    with refusal("… has changed since it was ingested; run again"):
+        read_verified(ingested)
+    assert read_verified(ingest()) == b"after"
+    path.unlink()
+    path.mkdir()
+    with refusal("… cannot be read (…); run again"):
+        read_verified(ingested)
+    path.rmdir()
+    path.write_bytes(b"restored")
+    assert read_verified(ingest()) == b"restored"

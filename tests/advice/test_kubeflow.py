@@ -1,0 +1,148 @@
+"""What errors of the commands for a cluster advise, done as far as no cluster is needed."""
+
+import re
+
+import pytest
+from captions_kubeflow import compiler, cron, database, graph, vertex
+from captions_kubeflow.cluster_paths import on_cluster
+from captions_kubeflow.output import output_file
+from captions_kubeflow.parameters import PARAMETERS, parse_arguments
+
+from pipeline.config_files import load
+from tests.messages import refusal
+
+
+def accepts(*overrides: str) -> bool:
+    return bool(on_cluster(load(None, list(overrides))))
+
+
+def test_a_root_without_a_volume_is_in_a_bucket():
+    settings = ["kubeflow.pvc_name=", "data.dir=/data"]
+    with refusal("…: the steps have no volume (kubeflow.pvc_name); set …=…BUCKET/NAME") as advice:
+        accepts(*settings)
+    key, bucket = advice[0], advice[2]
+    assert accepts(*settings, f"{key}={bucket}captions/mine")
+
+
+def test_paths_are_on_the_volume():
+    with refusal("…: … is not on the steps' volume, which is mounted at …") as advice:
+        accepts("root=/elsewhere/mine", "data.dir=/captions/data")
+    root = f"{advice[0]}={advice[2]}/mine"
+    assert accepts(root, "data.dir=/captions/data")
+    with refusal("root: … is the volume itself; name a directory on it, as …") as advice:
+        accepts("root=/captions", "data.dir=/captions/data")
+    assert accepts(f"root={advice[1]}", "data.dir=/captions/data")
+
+
+def test_paths_in_a_bucket_are_mounted_or_in_the_one_that_is_named():
+    with refusal("…: the steps can't write to …; use …, or mount the bucket on the volume") as advice:
+        accepts("root=s3://bucket/mine", "data.dir=/captions/data")
+    bucket = advice[2]
+    assert accepts(advice[1].replace("s3://", f"root={bucket}"), "data.dir=/captions/data")
+    with refusal("…: the steps read … only from a mounted path; mount the bucket on the volume") as advice:
+        accepts("data.dir=gs://bucket/data")
+    assert accepts(f"{advice[0]}=/captions/bucket/data")
+
+
+def test_vertex_takes_a_root_in_google_cloud_storage_and_a_plain_name(tmp_path):
+    path = str(tmp_path / "p.json")
+    message = "root: Vertex AI's steps only share Google Cloud Storage; set root=gs://BUCKET/NAME"
+    with refusal(message):
+        vertex.compile_to(load(), path)
+    [root] = re.findall(r"set (root=\S+)", message)
+    root = root.replace("BUCKET", "b").replace("NAME", "n")
+    with refusal("Vertex AI can't run it: …"):
+        vertex.compile_to(load(None, [root, "name=My.Captions_2"]), path)
+    vertex.compile_to(load(None, [root, "name=my-captions-2"]), path)
+
+
+def test_an_output_file_has_one_of_the_suffixes_in_a_directory_that_exists(tmp_path):
+    def write(path: str) -> None:
+        with output_file(path, [".yaml", ".json"]) as partial, open(partial, "w") as file:
+            file.write("compiled")
+
+    with refusal("--output …: must end with …") as advice:
+        write(f"{tmp_path}/p.txt")
+    for suffix in advice[1].split(" or "):
+        write(f"{tmp_path}/p{suffix}")
+    with refusal("--output …: … is not a directory") as advice:
+        write(f"{tmp_path}/new/p.yaml")
+    (tmp_path / "new").mkdir()
+    write(advice[0])
+    (tmp_path / "directory.yaml").mkdir()
+    with refusal("--output …: can't be written (…)"):
+        write(f"{tmp_path}/directory.yaml")
+    assert (tmp_path / "new" / "p.yaml").read_text() == "compiled"
+
+
+def test_a_parameter_is_one_of_those_with_a_value_of_its_type():
+    message = "--param …: write KEY=VALUE, as in --param trainer.epochs=3"
+    with refusal(message):
+        parse_arguments(["trainer.epochs"])
+    assert parse_arguments([message.rpartition("--param ")[2]]) == {"trainer_epochs": 3}
+    with refusal("unknown parameter …; the parameters are …") as advice:
+        parse_arguments(["trainer.seed=3"])
+    for name in advice[1].split(", "):
+        assert parse_arguments([f"{name}=1"])
+    assert len(advice[1].split(", ")) == len(PARAMETERS)
+    with refusal("…: … is not of type …") as advice:
+        parse_arguments(["trainer.epochs=many"])
+    assert advice[2] == "int" and parse_arguments([f"{advice[0]}=7"]) == {"trainer_epochs": 7}
+
+
+def test_a_time_that_is_written_differently_is_understood():
+    example = "--cron …: write minute, hour, day of month, month, day of week, as in '0 3 * * *'"
+    with refusal(example):
+        cron.to_six_fields("0 3 * *")
+    assert cron.to_six_fields(example.rpartition("as in ")[2].strip("'")) == "0 0 3 * * *"
+    with refusal("--cron …: KFP's scheduler supports only *, numbers, names, lists, ranges and steps"):
+        cron.to_six_fields("0 3 L * *")
+    for day in ("*", "7", "1,15", "1-7", "*/2"):
+        assert cron.to_six_fields(f"0 3 {day} * *")
+    with refusal("--cron …: KFP's scheduler has no weekday 7 in lists and ranges; Sunday is 0"):
+        cron.to_six_fields("0 3 * * 5-7")
+    assert cron.to_six_fields("0 3 * * 5,6,0")
+    with refusal("--cron …: KFP's scheduler has no ranges that end before they begin; write a list"):
+        cron.to_six_fields("0 22-2 * * *")
+    assert cron.to_six_fields("0 22,23,0,1,2 * * *")
+    with refusal("--cron …: the time never occurs"):
+        cron.next_times("0 3 30 2 *", "UTC")
+    zone = "--time-zone …: unknown time zone; use an IANA name, as in UTC"
+    with refusal(zone):
+        cron.next_times("0 3 28 2 *", "MEZ?")
+    assert cron.next_times("0 3 28 2 *", zone.rpartition(" ")[2])
+
+
+@pytest.mark.slow
+def test_a_step_of_the_list_and_a_quantity_are_accepted(tmp_path):
+    def compile_with(*overrides: str) -> None:
+        compiler.compile_to(load(None, list(overrides)), str(tmp_path / "p.yaml"))
+
+    with refusal("kubeflow.step_resources: unknown step …; the steps are …") as advice:
+        compile_with("kubeflow.step_resources.Traner.cpu=4")
+    assert "Trainer" in advice[1].split(", ")
+    with refusal("kubeflow.…: …") as advice:
+        compile_with("kubeflow.step_resources.Trainer.memory=lots")
+    assert advice[0] == "step_resources.Trainer"
+    compile_with(f"kubeflow.{advice[0]}.memory=8Gi")
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_is_compiled_again_fits_the_code(monkeypatch):
+    ir, _ = compiler.compile_graph(load(None, ["root=/captions/x"]))
+    before = graph.to_text(ir)
+    monkeypatch.setattr(graph, "code_hash", lambda: "other")
+    with refusal(
+        "the pipeline was compiled from code …, but the image contains code …: build the image from the code that you "
+        "compile the pipeline with, or compile and upload the pipeline again"
+    ):
+        graph.from_text(before)
+    assert graph.from_text(graph.to_text(ir)) == ir
+
+
+def test_a_step_has_the_variables_that_the_error_names():
+    environment = {"METADATA_HOST": "db", "METADATA_PORT": "3306"}
+    with refusal("… not set: the step needs the database's address and its Secret") as advice:
+        database.connection_from(environment)
+    environment |= dict.fromkeys(advice[0].split(", "), "captions")
+    assert database.connection_from(environment).mysql.user == "captions"
