@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from components.caption_ingest import dataset
 from components.caption_ingest.dataset import CaptionedImage, DataSet
-from components.caption_ingest.image_checks import drop_faulty
+from components.caption_ingest.image_checks import copies_warning, drop_faulty, reject_copies, served_warning
 from components.caption_ingest.ingest import check_reject_fraction
+from components.caption_ingest.inspection import Inspection
 from components.caption_ingest.inspection_cache import BATCH, BATCH_BYTES, inspect_batch
 from components.caption_ingest.layout import find_layout
 from components.caption_ingest.rejects import Reject, TooManyRejects
@@ -21,6 +22,7 @@ from components.tokenizer.settings import TokenizerSettings
 from pipeline.errors import UserError
 
 MAX_CHECKED = 200  # images that are opened
+MIN_IMAGES = 5  # of a hashed split, where there are at least twelve times as many
 # of few images, hashed splits of a tenth may be empty; those with most images to train on come first
 SPLIT_FRACTIONS = [
     SplitFractions(train / 20, eval / 20, (20 - train - eval) / 20)
@@ -96,14 +98,10 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         layout = find_layout(data_dir, settings.caption_files)
         data = dataset.read(settings)
         checked = _spread(data.images, MAX_CHECKED)
-        usable, faulty = _check(checked, data_dir)
+        inspections = _inspect(checked, data_dir)
     except (OSError, ValueError) as error:
         raise DataError(str(error)) from None
-    bad = {reject.image_id for reject in faulty}
-    images, fractions = [image for image in data.images if image.image_id not in bad], settings.split_fractions
-    if not data.is_official:
-        fractions = fractions_for([image.image_id for image in images], fractions)
-        images = [dataclasses.replace(image, split=hash_split(image.image_id, fractions)) for image in images]
+    images, faulty, fractions, warnings = _as_ingested(data, checked, inspections, settings.split_fractions)
     num_images = {split: sum(image.split == split for image in images) for split in SPLITS}
     if not all(num_images.values()):
         empty = " and ".join(split for split, number in num_images.items() if not number)
@@ -122,19 +120,59 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         num_unique_captions=sum(len(set(image.captions)) for image in train),
         caption_lengths=sorted(map(len, words)),
         word_counts=collections.Counter(word for caption in words for word in caption),
-        example_files=tuple(os.path.join(data_dir, image.file.uri) for image in usable),
+        example_files=tuple(os.path.join(data_dir, file) for file in sorted(_uris(checked) & _uris(images))),
         num_checked=len(checked),
         rejects=(*data.rejects, *faulty),
-        warnings=data.warnings,
+        warnings=tuple(warnings),
         refusal=_refusal(data, faulty, settings.max_reject_fraction),
     )
 
 
+def _as_ingested(
+    data: DataSet,
+    checked: Sequence[CaptionedImage],
+    inspections: Mapping[str, Inspection],
+    preferred: SplitFractions,
+) -> tuple[list[CaptionedImage], list[Reject], SplitFractions, list[str]]:
+    """What the ingest would make of the data, judged by the images that were opened.
+
+    Args:
+      data: the data.
+      checked: the images that were opened.
+      inspections: uri -> inspection; files that could not be read are missing.
+      preferred: the sizes of hashed splits, unless they leave one too small.
+
+    Returns:
+      the images with their splits, the rejects among those that were opened, the sizes of hashed splits, and warnings.
+    """
+    usable, rejects = drop_faulty(checked, inspections)
+    warnings = [*data.warnings, *served_warning(usable, inspections)]
+    if data.is_official:
+        usable, duplicates = reject_copies(usable, inspections)
+        rejects += duplicates
+    rejected = {reject.image_id for reject in rejects}
+    images = [image for image in data.images if image.image_id not in rejected]
+    if data.is_official:
+        return images, rejects, preferred, warnings
+    warnings += copies_warning(usable, inspections)
+    names = _names_of_contents(images, inspections)
+    fractions = fractions_for(sorted(set(names.values())), preferred)
+    images = [dataclasses.replace(image, split=hash_split(names[image.image_id], fractions)) for image in images]
+    return images, rejects, fractions, warnings
+
+
 def fractions_for(image_ids: Sequence[str], preferred: SplitFractions) -> SplitFractions:
-    """The first sizes of hashed splits with which no split is empty; the preferred ones if there are none."""
-    for fractions in (preferred, *SPLIT_FRACTIONS):
-        if len({hash_split(image_id, fractions) for image_id in image_ids}) == len(SPLITS):
-            return fractions
+    """The first sizes of hashed splits with which no split is too small; the preferred ones if there are none.
+
+    Args:
+      image_ids: the images.
+      preferred: the sizes that come before all others.
+    """
+    for min_images in (max(1, min(len(image_ids) // 12, MIN_IMAGES)), 1):
+        for fractions in (preferred, *SPLIT_FRACTIONS):
+            sizes = collections.Counter(hash_split(image_id, fractions) for image_id in image_ids)
+            if all(sizes[split] >= min_images for split in SPLITS):
+                return fractions
     return preferred
 
 
@@ -144,15 +182,30 @@ def _spread(images: Sequence[CaptionedImage], number: int) -> list[CaptionedImag
     return list(images[::step])
 
 
-def _check(images: Sequence[CaptionedImage], data_dir: str) -> tuple[list[CaptionedImage], list[Reject]]:
-    """Opens images as the ingest does; returns those that can be used, and the rejects."""
+def _inspect(images: Sequence[CaptionedImage], data_dir: str) -> dict[str, Inspection]:
+    """Opens images as the ingest does: uri -> inspection; files that cannot be read are missing."""
     files = [image.file for image in images]
     inspections = {}
     for batch in batched_by_size(files, lambda file: file.size, BATCH, BATCH_BYTES):
         for file, inspection in zip(batch, inspect_batch(data_dir, batch), strict=True):
             if inspection is not None:
                 inspections[file.uri] = inspection
-    return drop_faulty(images, inspections)
+    return inspections
+
+
+def _uris(images: Sequence[CaptionedImage]) -> set[str]:
+    return {image.file.uri for image in images}
+
+
+def _names_of_contents(images: Sequence[CaptionedImage], inspections: Mapping[str, Inspection]) -> dict[str, str]:
+    """Image ID -> the ID by which its split is decided: of equal images the first one, see `move_copies`."""
+    first: dict[str, str] = {}
+    names = {}
+    for image in images:  # sorted by ID
+        inspection = inspections.get(image.file.uri)
+        key = inspection.sha256 if inspection else image.image_id
+        names[image.image_id] = first.setdefault(key, image.image_id)
+    return names
 
 
 def _refusal(data: DataSet, faulty: Sequence[Reject], max_fraction: float) -> str:

@@ -106,7 +106,7 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
     if cause:
         print("\n".join([cause, *help_of(cause), f"Full log: {display_path(paths.log)}"]), file=terminal)
     else:
-        print("\n".join(["", *next_steps.lines(config, result)]), file=terminal)
+        print("".join(f"{line}\n" for line in next_steps.lines(config, result)), end="", file=terminal)
     return status
 
 

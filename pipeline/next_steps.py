@@ -29,9 +29,11 @@ def lines(config: Config, summary: Mapping[str, Any]) -> list[str]:
         steps.append(("caption an image", f"{program()} caption --model {shlex.quote(display_path(model))} {image}"))
     if config.data.dir is None:
         steps.append(("use your own data", f"{program()} init DIRECTORY"))
-    else:
+    elif summary["decision"]:
         steps.append(("compare the runs", f"{program()} compare {_pipeline_arguments(config)}"))
-    return ["What to do next:", *(f"  {f'{title}:':<19}{command}" for title, command in steps)]
+    if not steps:
+        return []
+    return ["", "What to do next:", *(f"  {f'{title}:':<19}{command}" for title, command in steps)]
 
 
 def program() -> str:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {warning}")
     header = [f"Settings for {survey.data_dir}, written by {next_steps.PROGRAM} init: change what you like."]
     if not args.no_probe:
-        print("Measuring how fast this machine is …", flush=True)
+        print("Measuring how fast this machine is, for up to a minute …", flush=True)
         with quiet_imports():
             captions = initial_config.captions_of(survey, config)
             speed = probe.measure(config.feature_extractor, config.trainer, survey.example_files, captions)

@@ -49,19 +49,46 @@ def test_an_image_that_cannot_be_decoded_is_a_reject_and_the_run_would_stop(tmp_
     assert found.refusal.startswith("2 of 24 captions (8.3%) can't be used; data.max_reject_fraction allows 1.0%")
 
 
+def test_copies_of_an_image_share_its_split(tmp_path):
+    write_images(tmp_path, 20)
+    for number in range(4, 20):
+        (tmp_path / f"s{number}.jpg").write_bytes(scenes.jpeg(0, 0))
+    found = survey(str(tmp_path))
+    assert found.total_images == 20 and all(found.num_images.values())
+    assert max(found.num_images.values()) >= 17
+    [warning] = found.warnings
+    assert warning.startswith("16 images have the same content as others")
+
+
+def test_a_copy_of_a_test_image_is_a_reject_where_splits_are_official(tmp_path):
+    write_images(tmp_path, 4)
+    (tmp_path / "s1.jpg").write_bytes(scenes.jpeg(0, 3))
+    for split, names in {"train": "s0.jpg\ns1.jpg\n", "dev": "s2.jpg\n", "test": "s3.jpg\n"}.items():
+        (tmp_path / f"{split}Images.txt").write_text(names)
+    found = survey(str(tmp_path))
+    assert found.num_images == {"train": 1, "eval": 1, "test": 1}
+    assert [reject.reason.value for reject in found.rejects] == ["duplicate"]
+
+
 def test_of_many_images_some_are_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(data_survey, "MAX_CHECKED", 5)
     found = survey(str(write_images(tmp_path, 12)))
     assert found.num_checked == 4 and found.total_images == 12
 
 
-@pytest.mark.parametrize("number", [3, 5, 10, 100])
-def test_no_hashed_split_is_empty_and_train_is_the_largest_possible(number):
+@pytest.mark.parametrize("number", [3, 5, 10, 30, 60, 100])
+def test_no_hashed_split_is_too_small(number):
     names = [f"{n}.jpg" for n in range(number)]
     fractions = data_survey.fractions_for(names, SplitFractions())
     splits = [data_survey.hash_split(name, fractions) for name in names]
-    assert len(set(splits)) == 3
-    assert number > 50 or fractions != SplitFractions() or splits.count("train") >= number / 2
+    assert min(splits.count(split) for split in ("train", "eval", "test")) >= max(1, min(number // 12, 5))
+    assert splits.count("train") >= number / 3
+
+
+def test_preferred_splits_are_kept_where_they_are_large_enough():
+    names = [f"{n}.jpg" for n in range(200)]
+    assert data_survey.fractions_for(names, SplitFractions()) == SplitFractions()
+    assert data_survey.fractions_for(["a.jpg", "b.jpg"], SplitFractions()) == SplitFractions()  # no choice helps
 
 
 def test_few_images_are_refused(tmp_path):

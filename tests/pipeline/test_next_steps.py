@@ -8,7 +8,7 @@ import pytest
 from pipeline import next_steps
 from pipeline.config import Config, DataSettings
 
-NOTHING = {"report": None, "candidate_model": None, "example_image": None}
+NOTHING = {"report": None, "candidate_model": None, "example_image": None, "decision": None}
 
 
 @pytest.fixture
@@ -27,8 +27,9 @@ def saved_model(directory: str) -> str:
 
 def test_the_served_model_captions_a_test_image(config):
     saved_model(os.path.join(config.paths.serving, "17"))
-    summary = {"report": "/r/report.html", "candidate_model": "/gone", "example_image": "/data/it's one.jpg"}
+    summary = {**NOTHING, "report": "/r/report.html", "candidate_model": "/gone", "example_image": "/data/it's one.jpg"}
     assert next_steps.lines(config, summary) == [
+        "",
         "What to do next:",
         "  open the report:   /r/report.html",
         "  caption an image:  caption-pipeline caption --model runs/mine/serving '/data/it'\"'\"'s one.jpg'",
@@ -40,14 +41,15 @@ def test_a_model_that_is_not_served_captions_itself(config, tmp_path):
     model = saved_model(str(tmp_path / "artifacts" / "model"))
     summary = {**NOTHING, "candidate_model": model, "example_image": str(tmp_path / "a.jpg")}
     line = "  caption an image:  caption-pipeline caption --model artifacts/model a.jpg"
-    assert next_steps.lines(config, summary)[1] == line
+    assert next_steps.lines(config, summary)[2] == line
 
 
 @pytest.mark.parametrize(("root", "arguments"), [(None, ""), ("/elsewhere", " --root /elsewhere")])
 def test_runs_on_own_data_are_compared(config, root, arguments):
     config = dataclasses.replace(config, root=root, data=DataSettings(dir="/data"))
     line = f"  compare the runs:  caption-pipeline compare --set name=mine{arguments}"
-    assert next_steps.lines(config, NOTHING) == ["What to do next:", line]
+    assert next_steps.lines(config, {**NOTHING, "decision": "rejected"}) == ["", "What to do next:", line]
+    assert next_steps.lines(config, NOTHING) == []  # the run did not reach the evaluation
 
 
 def test_a_program_that_the_shell_does_not_find_is_named_by_its_path(config, tmp_path, monkeypatch):
