@@ -1,4 +1,7 @@
-"""The commands in the shell blocks of README.md and docs/*.md, and those of them that no test executes as they are."""
+"""The commands in the shell blocks of README.md and docs/*.md, and those of them that cannot be executed here.
+
+The others are the program's own; `tests/test_docs.py` parses them. No test carries them out as they are written yet.
+"""
 
 import pathlib
 import re
@@ -96,7 +99,7 @@ def documented_commands() -> list[str]:
     return list(dict.fromkeys(command for page in PAGES for command in commands_in(page)))
 
 
-def executed_commands() -> list[str]:
-    """The commands that the end-to-end test executes: all that are not listed."""
+def executable_commands() -> list[str]:
+    """The commands that need nothing but this machine: all that are not listed."""
     listed = {command for commands in NOT_EXECUTED.values() for command in commands}
     return [command for command in documented_commands() if command not in listed]
