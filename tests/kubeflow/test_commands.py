@@ -67,11 +67,12 @@ def kubeflow(*arguments: str) -> int:
 
 
 def error_of(capsys, *arguments: str) -> str:
-    """The error line of a command that is rejected."""
+    """The error line of a command that is rejected, without the help for the settings that it names."""
     assert kubeflow(*arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    [line] = printed.err.splitlines()
+    line, *help_lines = printed.err.splitlines()
+    assert all(each.startswith("  ") for each in help_lines)
     assert line.startswith("caption-pipeline: error: ")
     return line.removeprefix("caption-pipeline: error: ")
 
@@ -106,7 +107,7 @@ def test_help_names_the_parameters_and_what_deleting_stops(capsys):
             kubeflow(command, "--help")
         out = " ".join(capsys.readouterr().out.split())
         assert [fact for fact in facts if fact not in out] == []
-        assert "port forward into the cluster of the kubeconfig" in out
+        assert "port-forward to the cluster in your kubeconfig" in out
 
 
 @pytest.mark.parametrize(
