@@ -2,11 +2,13 @@
 
 import collections
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
 from typing import Any
 
+import tensorflow as tf
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
@@ -20,6 +22,7 @@ from pipeline.leftovers import SYSTEM
 from pipeline.paths import Paths
 
 RESULTS = ("data", "metrics", "intervals", "baseline", "comparison_models")  # of a summary
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # which TensorFlow stores beside the variables
 SUCCESSFUL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
 
@@ -29,7 +32,7 @@ class EndState:
 
     Attributes:
       results: the parts `RESULTS` of the last summary.
-      model: file of the served model -> SHA-256.
+      model: variable or asset of the served model -> SHA-256.
       num_artifacts: number of artifacts with results per type, and of served versions.
     """
 
@@ -38,7 +41,7 @@ class EndState:
     num_artifacts: dict[str, int]
 
     def differences(self, other: "EndState") -> list[str]:
-        """Names what differs, such as `metrics` or a file of the model; empty if nothing does."""
+        """Names what differs, such as `metrics` or a variable of the model; empty if nothing does."""
         return [
             name
             for mine, theirs in (
@@ -60,9 +63,22 @@ def read(root: str) -> EndState:
         results["baseline"] = None
     versions = [name for name in storage.list_names(paths.serving) if name.isdecimal()]
     model_dir = os.path.join(paths.serving, push.newest_version(paths.serving) or "")
-    model = {name: storage.sha256(os.path.join(model_dir, name)) for name in storage.list_files(model_dir)}
     with open_metadata(paths.metadata) as handle:
-        return EndState(results, model, count_artifacts(handle.store) | {"served versions": len(versions)})
+        return EndState(
+            results, hash_model(model_dir), count_artifacts(handle.store) | {"served versions": len(versions)}
+        )
+
+
+def hash_model(model_dir: str) -> dict[str, str]:
+    """The SHA-256 of each variable and asset of a SavedModel, whose other files are written differently each time."""
+    variables = tf.train.load_checkpoint(os.path.join(model_dir, tf.saved_model.VARIABLES_DIRECTORY, "variables"))
+    hashes = {
+        name: hashlib.sha256(variables.get_tensor(name).tobytes()).hexdigest()
+        for name in variables.get_variable_to_shape_map()
+        if name != OBJECT_GRAPH
+    }
+    assets = [name for name in storage.list_files(model_dir) if name.startswith(tf.saved_model.ASSETS_DIRECTORY)]
+    return hashes | {name: storage.sha256(os.path.join(model_dir, name)) for name in assets}
 
 
 def count_artifacts(store: MetadataStore) -> dict[str, int]:

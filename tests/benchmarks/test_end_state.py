@@ -2,6 +2,7 @@ import json
 import pathlib
 
 import pytest
+import tensorflow as tf
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
@@ -10,6 +11,8 @@ from benchmarks.end_state import EndState
 from components.shared import records
 from pipeline.paths import Paths
 from tests.fake_mlmd import FakeMlmd, sqlite_connection
+
+WEIGHT = "weight/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @pytest.fixture
@@ -32,25 +35,30 @@ def paths(tmp_path) -> Paths:
         pathlib.Path(paths.feature_store) / "0f",
     ):
         directory.mkdir(parents=True)
-        if directory.name.isdecimal():
-            (directory / "saved_model.pb").write_text("model")
+    write_model(pathlib.Path(paths.serving) / "17", weight=1.0)
     return paths
+
+
+def write_model(directory: pathlib.Path, weight: float) -> None:
+    tf.train.Checkpoint(weight=tf.Variable(weight)).write(str(directory / "variables" / "variables"))
+    (directory / "assets").mkdir()
+    (directory / "assets" / "vocabulary.txt").write_text("a")
+    (directory / "saved_model.pb").write_text(f"as it was written at {directory}")
 
 
 def test_equal_roots_have_no_differences(paths):
     state = end_state.read(paths.root)
     assert state.differences(end_state.read(paths.root)) == []
     assert state.num_artifacts == {"Model": 1, "served versions": 1}
-    assert list(state.model) == ["saved_model.pb"]
+    assert state.model.keys() == {WEIGHT, "assets/vocabulary.txt"}
 
 
 def test_what_differs_is_named(paths):
     before = end_state.read(paths.root)
-    (pathlib.Path(paths.serving) / "18").mkdir()
-    (pathlib.Path(paths.serving) / "18" / "saved_model.pb").write_text("another")
+    write_model(pathlib.Path(paths.serving) / "18", weight=2.0)
     summary = json.loads(pathlib.Path(paths.summary).read_text()) | {"metrics": {"bleu_4": 0.4}}
     pathlib.Path(paths.summary).write_text(json.dumps(summary))
-    assert end_state.read(paths.root).differences(before) == ["metrics", "saved_model.pb", "served versions"]
+    assert end_state.read(paths.root).differences(before) == ["metrics", WEIGHT, "served versions"]
 
 
 def test_a_missing_file_differs():
