@@ -84,11 +84,13 @@ def hash_model(model_dir: str) -> dict[str, str]:
 def count_artifacts(store: MetadataStore) -> dict[str, int]:
     """The number of artifacts per type.
 
-    Those that say that nothing was new are left out: a run that goes on after the blessing adds one per step. So are
-    pushed models, which the served versions stand for: what was pushed and not recorded is found, not pushed again.
+    Those that say that nothing was new are left out, and predictions without a file: a run that goes on after the
+    blessing adds one per step. So are pushed models, which the served versions stand for: what was pushed and not
+    recorded is found, not pushed again.
     """
     types = {each.id: each.name for each in store.get_artifact_types()}
-    names = [types[artifact.type_id] for artifact in store.get_artifacts() if has_results(artifact)]
+    artifacts = [artifact for artifact in store.get_artifacts() if has_results(artifact)]
+    names = [types[artifact.type_id] for artifact in artifacts if storage.list_files(artifact.uri)]
     return dict(collections.Counter(name for name in names if name != "PushedModel"))
 
 

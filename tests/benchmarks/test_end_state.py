@@ -19,10 +19,14 @@ WEIGHT = "weight/.ATTRIBUTES/VARIABLE_VALUE"
 def paths(tmp_path) -> Paths:
     """A root in which one step succeeded, and a model was pushed."""
     mlmd = FakeMlmd(MetadataStore(sqlite_connection(tmp_path)))
-    model = mlmd.artifact("Model", decision="blessed")
+    written = tmp_path / "model"
+    written.mkdir()
+    (written / "saved_model.pb").write_text("a")
+    model = mlmd.artifact("Model", str(written), decision="blessed")
     assert mlmd.execute("Exporter", {}, {"model": model}) == 1
     mlmd.artifact("ModelEvaluation", decision=records.UNCHANGED)
-    mlmd.artifact("PushedModel")
+    mlmd.artifact("captions.Predictions", str(tmp_path / "empty"))  # of that evaluation
+    mlmd.artifact("PushedModel", str(written))
     paths = Paths(str(tmp_path))
     summary = dict.fromkeys(end_state.RESULTS) | {"metrics": {"bleu_4": 0.5}, "decision": "blessed"}
     pathlib.Path(paths.summary).write_text(json.dumps(summary))
