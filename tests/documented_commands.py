@@ -1,6 +1,7 @@
 """The commands in the shell blocks of README.md and docs/*.md, and those of them that cannot be executed here.
 
-The others are the program's own; `tests/test_docs.py` parses them. No test carries them out as they are written yet.
+The others are the program's own: `tests/test_docs.py` parses them, `tests/e2e/test_documented_commands.py` executes
+them.
 """
 
 import pathlib
@@ -41,10 +42,6 @@ NOT_EXECUTED = {  # reason -> commands
         "--param trainer.epochs=3",
         "caption-pipeline kubeflow schedule --config my.yaml --name nightly --pause",
     ],
-    "tests/kubeflow compiles, with other names": [
-        "caption-pipeline kubeflow compile --config my.yaml --output captions.yaml",
-        "caption-pipeline kubeflow compile --config my.yaml --target vertex --set root=gs://BUCKET/NAME",
-    ],
     "needs Java and a Spark cluster: tests/spark, make test-spark": [
         "make spark-up",
         "make spark-down",
@@ -61,10 +58,19 @@ NOT_EXECUTED = {  # reason -> commands
         "caption-pipeline run --config my.yaml --set feature_extractor.backbone=ViTBackbone "
         "feature_extractor.weights=vit_base",
     ],
-    "needs certain runs or versions; tests/e2e/test_run.py compares and rolls back": [
-        "caption-pipeline compare --root runs/sample 20261126-10 20261127-09",
+    "needs certain versions; tests/e2e/test_run.py rolls back": [
         "caption-pipeline rollback",
         "caption-pipeline rollback --root runs/sample --to 1764200000",
+    ],
+    "trains, or measures the machine, for minutes on a busy one; tests/e2e carries out the like with other settings": [
+        "caption-pipeline init images/flickr8k --output flickr8k.yaml",
+        "caption-pipeline run",
+        "caption-pipeline run --config flickr8k --set data.dir=DIRECTORY",
+        "caption-pipeline run --config my.yaml --config overlay.yaml --set trainer.epochs=3 trainer.model.num_heads=4",
+        "caption-pipeline run --config my.yaml --set data.max_images=1000 trainer.epochs=3 "
+        "trainer.optimizer.warmup_steps=20",
+        "caption-pipeline run --config pipeline/configs/flickr8k.yaml --set data.dir=images/flickr8k --root runs/mine",
+        "caption-pipeline run --from Trainer --no-cache",
     ],
     "asks before it deletes; tests/pipeline/cli/test_features.py answers": [
         "caption-pipeline features gc --keep-last 5",
