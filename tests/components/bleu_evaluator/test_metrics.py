@@ -177,6 +177,7 @@ def test_meteor_is_the_formula_of_its_paper():
     assert meteor.corpus_score(np.zeros(23)) == 0.0
 
 
+@pytest.mark.slow
 def test_meteor_is_that_of_its_program_where_java_is_installed():
     if shutil.which("java") is None:
         with pytest.raises(MetricUnavailable, match="Java is not installed"):

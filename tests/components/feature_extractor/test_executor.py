@@ -45,6 +45,7 @@ def example(path: pathlib.Path, index: int) -> bytes:
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
+@pytest.mark.slow
 def test_the_features_of_all_splits_are_computed_once_and_listed_in_the_manifest(examples, tmp_path):
     properties = {
         "settings": to_property(SETTINGS, FeatureExtractorSettings, RUNTIME),

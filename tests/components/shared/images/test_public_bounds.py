@@ -56,6 +56,7 @@ def test_a_gif_bomb_is_refused_undecoded(monkeypatch):
         public_bounds.decode_within_bounds(tf.constant(bomb), 16)
 
 
+@pytest.mark.slow
 def test_the_walk_over_a_broken_gif_ends():
     data = gif((16, 16), (20, 30), extensions=True)
     walk = tf.function(public_bounds._gif_decoded_pixels)

@@ -114,6 +114,7 @@ def test_other_images_of_the_batch_change_nothing(model):
             np.testing.assert_allclose(single_log_probs[0], log_probs[image], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_graph_decodes_as_eager_mode_does(model):
     for beam_size in (1, 3):
         settings = DecodingSettings(beam_size=beam_size)

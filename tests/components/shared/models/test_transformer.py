@@ -57,6 +57,7 @@ def test_it_equals_the_reference(changes):
         np.testing.assert_allclose(attention[image, caption, : len(tokens)], weights, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIANTS[1:], ids=str)
 @pytest.mark.parametrize(
     "check",
