@@ -171,12 +171,6 @@ def list_names(directory: str) -> list[str]:
         return []
 
 
-def list_directory(directory: str) -> list[Entry]:
-    """The entries of a directory, sorted by name; none if it does not exist."""
-    entries = (_stat(os.path.join(directory, name)) for name in list_names(directory))
-    return [entry for entry in entries if entry is not None]  # None: removed since it was listed
-
-
 def list_files(directory: str) -> list[str]:
     """The sorted paths of all files below a directory, relative to it; none if it does not exist."""
     return sorted(
