@@ -15,6 +15,7 @@ from benchmarks.measuring import HEIGHT, WIDTH, Result, in_turns, noisy_jpegs, p
 from components.caption_ingest import dataset
 from components.caption_ingest.component import CaptionIngest
 from components.caption_ingest.executor import Executor
+from components.caption_ingest.formats.base import Source
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared.records import Rejects
@@ -72,7 +73,7 @@ def coco_memory() -> Iterator[Result]:
 
 def peak_of_reading(path: str) -> float:
     """Reads COCO captions and keeps them; returns this process's peak memory, TensorFlow included, in GB."""
-    captions = list(Coco().read(pathlib.Path(path)))
+    captions = list(Coco().read(Source(pathlib.Path(path))))
     assert len(captions) == NUM_COCO_CAPTIONS
     return peak_memory()
 

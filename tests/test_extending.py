@@ -37,11 +37,10 @@ def module_of(section: str, monkeypatch) -> types.ModuleType:
 def test_a_caption_format(monkeypatch, tmp_path):
     recipe = module_of("A caption format", monkeypatch)
     monkeypatch.setitem(FORMATS, "arrows", recipe.Arrows())
-    path = tmp_path / "captions.txt"
-    path.write_text("a.jpg -> A dog runs .\nb.jpg A cat .\n")
+    (tmp_path / "captions.txt").write_text("a.jpg -> A dog runs .\nb.jpg A cat .\n")
     layout = find_layout(str(tmp_path))
     assert layout.format.name == "arrows"
-    caption, reject = layout.format.read(path)
+    caption, reject = layout.format.read(layout.captions[0].source)
     assert (caption.image_id, caption.text, caption.line) == ("a.jpg", "A dog runs .", 1)
     assert (reject.reason, reject.line) == (Reason.BAD_LINE, 2)
 

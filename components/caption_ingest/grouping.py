@@ -107,7 +107,7 @@ def group_by_image(layout: Layout, files: Files) -> tuple[list[ImageCaptions], l
     num_captions = 0
     for file in layout.captions:
         by_name: dict[str, ImageCaptions] = {}  # under the names that this file uses
-        for item in layout.format.read(file.path):
+        for item in layout.format.read(file.source):
             if isinstance(item, Reject):
                 num_captions += item.rows
                 rejects.append(dataclasses.replace(item, source=file.name))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS
-from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head
+from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
@@ -28,12 +28,12 @@ class CaptionFile:
     """A file with captions.
 
     Attributes:
-      path: the file.
+      source: the file, and how it is read.
       name: its path below the data directory, with forward slashes.
       split: the split that its name states, if the captions are in several files.
     """
 
-    path: pathlib.Path
+    source: Source
     name: str
     split: str | None = None
 
@@ -50,11 +50,14 @@ class Layout:
 
     format: Format
     captions: tuple[CaptionFile, ...]
-    lists: dict[str, pathlib.Path]
+    lists: dict[str, Source]
 
     def files(self) -> list[pathlib.Path]:
         """Lists every file that is read, in a fixed order."""
-        return [*(file.path for file in self.captions), *(self.lists[split] for split in sorted(self.lists))]
+        return [
+            *(file.source.path for file in self.captions),
+            *(self.lists[split].path for split in sorted(self.lists)),
+        ]
 
 
 def find_layout(data_dir: str, caption_files: str | None = None) -> Layout:
@@ -76,7 +79,7 @@ def find_layout(data_dir: str, caption_files: str | None = None) -> Layout:
         candidates = _match_pattern(root, caption_files)
     else:
         candidates = [path for path in text_files if _is_inside(path, root)]
-    formats = {path: detect_format(path) for path in candidates}
+    formats = {path: detect_format(Source(path)) for path in candidates}
     captions = {path: format for path, format in formats.items() if format}
     if not captions:
         raise FileNotFoundError(_no_captions(data_dir, caption_files))
@@ -93,10 +96,10 @@ def find_layout(data_dir: str, caption_files: str | None = None) -> Layout:
     return layout
 
 
-def detect_format(path: pathlib.Path) -> Format | None:
+def detect_format(source: Source) -> Format | None:
     """Detects the format of a file by its content; None if it contains no captions."""
-    head = Head.of(path)
-    return next((format for format in FORMATS.values() if format.matches(path, head)), None)
+    head = Head.of(source)
+    return next((format for format in FORMATS.values() if format.matches(source, head)), None)
 
 
 def _no_captions(data_dir: str, caption_files: str | None) -> str:
@@ -176,7 +179,7 @@ def _assign_file_splits(root: pathlib.Path, paths: Collection[pathlib.Path]) -> 
     """Assigns each file the split that its name or its directory states, if there are several files."""
     names = {path: path.relative_to(root).as_posix() for path in paths}
     if len(names) == 1:
-        return tuple(CaptionFile(path, name) for path, name in names.items())
+        return tuple(CaptionFile(Source(path), name) for path, name in names.items())
     files = []
     for path, name in names.items():
         stated = _SPLIT_IN_PATH.findall(name)
@@ -185,18 +188,18 @@ def _assign_file_splits(root: pathlib.Path, paths: Collection[pathlib.Path]) -> 
                 f"data.dir: several caption files in {root}: {', '.join(names.values())}. Several are only used if "
                 "each name contains train, val or test; keep one, or choose one with data.caption_files=FILE"
             )
-        files.append(CaptionFile(path, name, SPLIT_NAMES[stated[-1].lower()]))
+        files.append(CaptionFile(Source(path), name, SPLIT_NAMES[stated[-1].lower()]))
     return tuple(files)
 
 
 def _find_lists(
     root: pathlib.Path, text_files: Sequence[pathlib.Path], captions: Collection[pathlib.Path]
-) -> dict[str, pathlib.Path]:
-    lists: dict[str, pathlib.Path] = {}
+) -> dict[str, Source]:
+    lists: dict[str, Source] = {}
     for split, pattern in _LIST_NAMES.items():
         paths = [path for path in text_files if path not in captions and pattern.search(path.name)]
         if len(paths) > 1:
             raise ValueError(f"data.dir: several {split} split lists in {root}: {', '.join(map(str, paths))}; keep one")
         if paths:
-            lists[split] = paths[0]
+            lists[split] = Source(paths[0])
     return lists

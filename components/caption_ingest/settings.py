@@ -21,6 +21,16 @@ class SplitFractions:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Columns:
+    """Which columns of a table, or keys of JSON records, hold images and captions."""
+
+    image: str | None = None
+    """Column with the names of the images, as the header spells it; null finds it by its name."""
+    caption: str | None = None
+    """Column with the captions, or a pattern such as `caption_*` for several; null finds them by their names."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class CaptionIngestSettings:
     """Input images and captions."""
 

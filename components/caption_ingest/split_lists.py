@@ -3,12 +3,11 @@
 import collections
 import dataclasses
 import itertools
-import pathlib
 import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from components.caption_ingest.files import is_printable
-from components.caption_ingest.formats.base import MAX_NAME_LENGTH, numbered_lines
+from components.caption_ingest.formats.base import MAX_NAME_LENGTH, Source, numbered_lines
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.names import comparison_form, compose
 from components.shared.records import TRAIN
@@ -40,21 +39,21 @@ class SplitLists:
       names: listed name -> split.
     """
 
-    def __init__(self, lists: Mapping[str, pathlib.Path]):
+    def __init__(self, lists: Mapping[str, Source]):
         """Reads the lists.
 
         Args:
-          lists: split -> file of its list.
+          lists: split -> its list.
 
         Raises:
           ValueError: an image is in two lists, a list is not UTF-8, or a line is no image name.
         """
         self._lists = lists
         self.names: dict[str, str] = {}
-        for split, path in lists.items():
-            for number, name in _read_names(path):
+        for split, source in lists.items():
+            for number, name in _read_names(source):
                 if self.names.setdefault(name, split) != split:
-                    raise ValueError(f"{path}:{number}: {name} is already in the {self.names[name]} split list")
+                    raise ValueError(f"{source.path}:{number}: {name} is already in the {self.names[name]} split list")
 
     @property
     def splits(self) -> Collection[str]:
@@ -110,10 +109,10 @@ class SplitLists:
             names = [name for name, other in unmatched.items() if other == split]
             if names:
                 examples = ", ".join(repr(name[:80]) for name in names[:MAX_EXAMPLES])
+                more = ", …" if len(names) > MAX_EXAMPLES else ""
                 warnings.append(
-                    f"{self._lists[split].name} names {size} images, and the captions contain {size - len(names)} of "
-                    f"them, not {examples}{', …' if len(names) > MAX_EXAMPLES else ''}; the captions have names like "
-                    f"{example[:80]!r}"
+                    f"{self._lists[split].path.name} names {size} images, and the captions contain "
+                    f"{size - len(names)} of them, not {examples}{more}; the captions have names like {example[:80]!r}"
                 )
         return warnings
 
@@ -162,17 +161,17 @@ class _NameIndex:
         return unclear
 
 
-def _read_names(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+def _read_names(source: Source) -> Iterator[tuple[int, str]]:
     """Yields the numbered names in a list."""
-    for number, raw in numbered_lines(path):
+    for number, raw in numbered_lines(source):
         try:
             name = compose(raw.decode().strip().replace("\\", "/").removeprefix("./"))
         except UnicodeDecodeError:
-            raise ValueError(f"{path}:{number}: not UTF-8") from None
+            raise ValueError(f"{source.path}:{number}: not UTF-8") from None
         if len(name) > MAX_NAME_LENGTH:
-            raise ValueError(f"{path}:{number}: {len(name)} characters, too long for the name of an image")
+            raise ValueError(f"{source.path}:{number}: {len(name)} characters, too long for the name of an image")
         if not is_printable(name):
-            raise ValueError(f"{path}:{number}: the name contains control characters")
+            raise ValueError(f"{source.path}:{number}: the name contains control characters")
         if name:
             yield number, name
 

@@ -11,6 +11,7 @@ from components.caption_ingest import dataset
 from components.caption_ingest.dataset import CaptionedImage, DataSet
 from components.caption_ingest.examples import write_examples
 from components.caption_ingest.formats import json_files
+from components.caption_ingest.formats.base import Source
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.inspection import Inspection
@@ -102,7 +103,7 @@ def test_each_of_the_files_in_several_formats_can_be_chosen(tmp_path):
     files = re.findall(r"^  (\S+): ", str(error.value), re.MULTILINE)
     assert len(files) == 2
     for file in files:
-        assert [each.path.name for each in find_layout(str(tmp_path), file).captions] == [file]
+        assert [each.source.path.name for each in find_layout(str(tmp_path), file).captions] == [file]
 
 
 def test_one_of_several_files_is_chosen_or_all_are_named_after_their_splits(tmp_path):
@@ -170,13 +171,13 @@ def test_a_large_file_is_divided_into_one_per_split(tmp_path, monkeypatch):
     path.write_text(json.dumps(both))
     monkeypatch.setattr(json_files, "MAX_JSON_BYTES", len(json.dumps(COCO)))
     with refusal("…: … bytes; the maximum is …. Divide it into several files, one per split"):
-        list(Coco().read(path))
+        list(Coco().read(Source(path)))
     path.unlink()
     for split in ("train", "test"):
         (tmp_path / f"{split}.json").write_text(json.dumps(COCO))
     layout = find_layout(str(tmp_path))
     assert [file.split for file in layout.captions] == ["test", "train"]
-    assert all(len(list(layout.format.read(file.path))) == 1 for file in layout.captions)
+    assert all(len(list(layout.format.read(file.source))) == 1 for file in layout.captions)
 
 
 BROKEN = {
@@ -190,9 +191,9 @@ BROKEN = {
 
 def read_broken(path: pathlib.Path, text: bytes, mended: bytes) -> None:
     path.write_bytes(mended)
-    assert list(Coco().read(path))
+    assert list(Coco().read(Source(path)))
     path.write_bytes(text)
-    list(Coco().read(path))
+    list(Coco().read(Source(path)))
 
 
 def test_a_broken_document_is_mended_where_the_error_says(tmp_path):
@@ -214,7 +215,7 @@ def test_a_broken_document_is_mended_where_the_error_says(tmp_path):
 
 def read_list(path: pathlib.Path, data: bytes) -> SplitLists:
     path.write_bytes(data)
-    return SplitLists({"train": path})
+    return SplitLists({"train": Source(path)})
 
 
 def test_the_line_of_a_list_that_is_no_name_is_removed(tmp_path):
@@ -232,9 +233,9 @@ def test_the_line_of_a_list_that_is_no_name_is_removed(tmp_path):
 
 
 def test_an_image_is_removed_from_one_of_two_lists(tmp_path):
-    lists = {split: tmp_path / f"{split}.txt" for split in ("train", "test")}
-    for path in lists.values():
-        path.write_text("a.jpg\n")
+    lists = {split: Source(tmp_path / f"{split}.txt") for split in ("train", "test")}
+    for source in lists.values():
+        source.path.write_text("a.jpg\n")
     with refusal("…:…: … is already in the … split list") as advice:
         SplitLists(lists)
     file, line, name, _ = advice

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from components.caption_ingest.files import is_printable
 from components.caption_ingest.rejects import Reason, Reject
+from components.caption_ingest.settings import Columns
 from components.shared.records import EVAL, TEST, TRAIN
 from components.shared.words import compose
 
@@ -31,6 +32,21 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # with line ends; 
 
 class UnreadableFileError(ValueError):
     """A file of which nothing can be read; the message says where it is broken."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A caption file or a split list, and how it is read.
+
+    Attributes:
+      path: the file.
+      encoding: its text encoding, as Python names it.
+      columns: the columns or keys to take, where their names alone do not tell.
+    """
+
+    path: pathlib.Path
+    encoding: str = "utf-8"
+    columns: Columns = dataclasses.field(default_factory=Columns)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,11 +77,11 @@ class Head:
     lines: tuple[str, ...]
 
     @classmethod
-    def of(cls, path: pathlib.Path) -> "Head":
+    def of(cls, source: Source) -> "Head":
         """Reads the head of a file."""
-        with path.open("rb") as file:
+        with source.path.open("rb") as file:
             data = file.read(HEAD_BYTES)
-        text = codecs.getincrementaldecoder("utf-8-sig")("replace").decode(data)
+        text = codecs.getincrementaldecoder(source.encoding)("replace").decode(data).removeprefix("\ufeff")
         if "\0" in text and "\ufffd" in text:  # either alone also occurs in text
             return cls(())
         # lines as `numbered_lines` counts them: Unicode knows more line ends, which may be part of a text
@@ -90,16 +106,16 @@ class Format(abc.ABC):
     example: ClassVar[str]
 
     @abc.abstractmethod
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
+    def matches(self, source: Source, head: Head) -> bool:
         """Whether a file has this format.
 
         Args:
-          path: the file, in case its head is not enough to tell.
+          source: the file, in case its head is not enough to tell.
           head: the beginning of the file.
         """
 
     @abc.abstractmethod
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
         """Yields the captions of a file in its order, and a reject for every line or element that is no caption.
 
         Raises:
@@ -107,14 +123,14 @@ class Format(abc.ABC):
         """
 
 
-def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(source: Source) -> Iterator[tuple[int, bytes]]:
     """Yields the numbered lines of a file, without line ends and byte-order mark; very long lines are cut.
 
     Raises:
       UnreadableFileError: the file is too large.
     """
-    check_size(path, MAX_TEXT_BYTES)
-    with path.open("rb") as file:
+    check_size(source.path, MAX_TEXT_BYTES)
+    with source.path.open("rb") as file:
         number = 0
         while raw := file.readline(MAX_CHUNK):
             number += 1
@@ -124,9 +140,9 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
             yield number, (raw.removeprefix(_BOM) if number == 1 else raw).rstrip(b"\r\n")
 
 
-def text_lines(path: pathlib.Path) -> Iterator[tuple[int, str | Reject]]:
+def text_lines(source: Source) -> Iterator[tuple[int, str | Reject]]:
     """Yields the numbered lines that are not blank, as text, or as a reject if they are too long or not UTF-8."""
-    for number, raw in numbered_lines(path):
+    for number, raw in numbered_lines(source):
         if not raw.strip():
             continue
         if len(raw) > MAX_LINE_BYTES:

@@ -1,10 +1,9 @@
 """COCO's caption annotations."""
 
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from components.caption_ingest.formats.base import Caption, Format, Head, checked_caption
+from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption
 from components.caption_ingest.formats.json_files import is_document_with, read_document, take_members
 from components.caption_ingest.rejects import Reason, Reject
 
@@ -18,20 +17,20 @@ class Coco(Format):
     name = "COCO captions"
     example = '`{"images": …, "annotations": [{"image_id": …, "caption": …}]}`'
 
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
-        return is_document_with((b"annotations", b"caption"), path, head)
+    def matches(self, source: Source, head: Head) -> bool:
+        return is_document_with((b"annotations", b"caption"), source, head)
 
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
-        document = read_document(path)
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
+        document = read_document(source)
         names: dict[str, Any] = {}
         without_caption: dict[str, int] = {}  # ID -> number of the image
-        for number, image in enumerate(take_members(path, document, "images"), start=1):
+        for number, image in enumerate(take_members(source.path, document, "images"), start=1):
             image_id, name = str(image.get("id")), image.get("file_name")
             if names.setdefault(image_id, name) != name:
                 detail = f"its id is also the id of {str(names[image_id])[:80]}"
                 yield Reject(str(name)[:80], number, Reason.BAD_LINE, detail)
             without_caption[image_id] = number
-        for number, annotation in enumerate(take_members(path, document, "annotations"), start=1):
+        for number, annotation in enumerate(take_members(source.path, document, "annotations"), start=1):
             image_id = str(annotation.get("image_id"))
             without_caption.pop(image_id, None)
             if image_id not in names:

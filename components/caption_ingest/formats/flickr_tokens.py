@@ -1,10 +1,9 @@
 """Flickr8k's and Flickr30k's own caption files."""
 
-import pathlib
 import re
 from collections.abc import Iterator
 
-from components.caption_ingest.formats.base import Caption, Format, Head, checked_caption, text_lines
+from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption, text_lines
 from components.caption_ingest.rejects import Reason, Reject
 
 _LINE = re.compile(r"[^\t]+#\d+ *\t")
@@ -20,11 +19,11 @@ class FlickrTokens(Format):
     name = "Flickr tokens"
     example = "lines `NAME.jpg#0<TAB>sentence`"
 
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
+    def matches(self, source: Source, head: Head) -> bool:
         return not head.is_json and any(map(_LINE.match, head.lines))
 
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
-        for number, line in text_lines(path):
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
+        for number, line in text_lines(source):
             yield line if isinstance(line, Reject) else _caption(number, line)
 
 

@@ -5,7 +5,7 @@ import mmap
 import pathlib
 from collections.abc import Iterator
 
-from components.caption_ingest.formats.base import IMAGE_COLUMNS, Head, UnreadableFileError, check_size
+from components.caption_ingest.formats.base import IMAGE_COLUMNS, Head, Source, UnreadableFileError, check_size
 
 MAX_JSON_BYTES = 512 * 2**20  # per document; parsing takes ten times the memory, and COCO's largest has 91 MB
 
@@ -20,23 +20,24 @@ def is_record(line: str) -> bool:
     return isinstance(record, dict) and any(name in record for name in IMAGE_COLUMNS) and "images" not in record
 
 
-def is_document_with(keys: tuple[bytes, ...], path: pathlib.Path, head: Head) -> bool:
+def is_document_with(keys: tuple[bytes, ...], source: Source, head: Head) -> bool:
     """Whether a file is one JSON document that contains some keys.
 
     The document is searched and not parsed: COCO's other annotations are large.
     """
     if not head.is_json or is_record(head.lines[0]):
         return False
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+    with source.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         return all(text.find(b'"' + key + b'"') >= 0 for key in keys)
 
 
-def read_document(path: pathlib.Path) -> dict:
+def read_document(source: Source) -> dict:
     """Reads a file that is one JSON object.
 
     Raises:
       UnreadableFileError: the file is not a JSON object, or too large.
     """
+    path = source.path
     check_size(path, MAX_JSON_BYTES)
     try:
         with path.open(encoding="utf-8-sig") as file:

@@ -1,7 +1,6 @@
 """One JSON object per line, such as Hugging Face's `metadata.jsonl`."""
 
 import json
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from components.caption_ingest.formats.base import (
     Caption,
     Format,
     Head,
+    Source,
     checked_caption,
     text_lines,
 )
@@ -27,11 +27,11 @@ class JsonLines(Format):
     name = "JSON lines"
     example = 'lines `{"image": NAME, "caption": TEXT}`'
 
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
+    def matches(self, source: Source, head: Head) -> bool:
         return head.is_json and any(map(is_record, head.lines))  # the first line may be broken
 
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
-        for number, line in text_lines(path):
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
+        for number, line in text_lines(source):
             if isinstance(line, Reject):
                 yield line
             else:

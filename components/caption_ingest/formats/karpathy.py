@@ -1,9 +1,8 @@
 """Karpathy's `dataset_*.json`, with splits of Flickr8k, Flickr30k and COCO."""
 
-import pathlib
 from collections.abc import Iterator
 
-from components.caption_ingest.formats.base import Caption, Format, Head, checked_caption
+from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption
 from components.caption_ingest.formats.json_files import is_document_with, read_document, take_members
 from components.caption_ingest.rejects import Reason, Reject
 
@@ -17,11 +16,11 @@ class Karpathy(Format):
     name = "Karpathy's JSON"
     example = '`{"images": [{"filename": …, "sentences": …, "split": …}]}`'
 
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
-        return is_document_with((b"sentences",), path, head)
+    def matches(self, source: Source, head: Head) -> bool:
+        return is_document_with((b"sentences",), source, head)
 
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
-        for number, image in enumerate(take_members(path, read_document(path), "images"), start=1):
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
+        for number, image in enumerate(take_members(source.path, read_document(source), "images"), start=1):
             sentences = image.get("sentences")
             if not isinstance(sentences, list):
                 yield Reject(str(image.get("filename"))[:80], number, Reason.BAD_LINE, "no list of sentences")

@@ -1,7 +1,6 @@
 """Tables with a header, such as Kaggle's `captions.txt` and `results.csv`."""
 
 import csv
-import pathlib
 import re
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ from components.caption_ingest.formats.base import (
     Caption,
     Format,
     Head,
+    Source,
     UnreadableFileError,
     checked_caption,
     text_lines,
@@ -36,13 +36,13 @@ class Table(Format):
     name = "table"
     example = "a header `image,caption` and rows, delimited by commas, bars, tabs or semicolons"
 
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
+    def matches(self, source: Source, head: Head) -> bool:
         if not head.lines or head.is_json:
             return False
         return len(head.lines[0]) < MAX_HEADER_LENGTH and parse_header(head.lines[0]) is not None
 
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
-        lines = text_lines(path)
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
+        lines = text_lines(source)
         header = None
         for number, line in lines:
             if isinstance(line, Reject):
@@ -51,7 +51,7 @@ class Table(Format):
                 header = parse_header(line)
                 if header is None:
                     detail = f"no header with an image and a caption column: {line[:80]!r}"
-                    raise UnreadableFileError(f"{path}:{number}: {detail}")
+                    raise UnreadableFileError(f"{source.path}:{number}: {detail}")
             else:
                 yield _parse_row(number, line, lines, *header)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from components.caption_ingest.formats import FORMATS
-from components.caption_ingest.formats.base import Caption, Format, Head, checked_caption, text_lines
+from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption, text_lines
 from components.caption_ingest.rejects import Reason, Reject
 
 
@@ -16,11 +16,11 @@ class Arrows(Format):
     name = "arrows"
     example = "lines `sentence -> NAME`"
 
-    def matches(self, path: pathlib.Path, head: Head) -> bool:
+    def matches(self, source: Source, head: Head) -> bool:
         return bool(head.lines) and all(" -> " in line for line in head.lines)
 
-    def read(self, path: pathlib.Path) -> Iterator[Caption | Reject]:
-        for number, line in text_lines(path):
+    def read(self, source: Source) -> Iterator[Caption | Reject]:
+        for number, line in text_lines(source):
             if isinstance(line, Reject):
                 yield line
             else:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies
 
 from components.caption_ingest.formats import FORMATS, base, json_files, table
-from components.caption_ingest.formats.base import Caption, UnreadableFileError
+from components.caption_ingest.formats.base import Caption, Source, UnreadableFileError
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.formats.flickr_tokens import FlickrTokens
 from components.caption_ingest.formats.json_lines import JsonLines
@@ -19,10 +19,10 @@ from components.caption_ingest.rejects import Reason, Reject
 from components.shared.records import SPLITS
 
 
-def write_file(directory: pathlib.Path, text: str | bytes) -> pathlib.Path:
+def write_file(directory: pathlib.Path, text: str | bytes) -> Source:
     path = directory / "captions"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
+    return Source(path)
 
 
 def rejected(items) -> list[tuple[int, Reason]]:
@@ -31,11 +31,11 @@ def rejected(items) -> list[tuple[int, Reason]]:
 
 
 def test_flickr_tokens(tmp_path):
-    path = write_file(
+    source = write_file(
         tmp_path, b"\xef\xbb\xbfa.jpg#0\tA dog .\r\n\r\nb.jpg#1\tTwo\tcats\n\xc3\xbc.png#12\t\xe7\x8b\x97"
     )
-    assert isinstance(detect_format(path), FlickrTokens)
-    assert list(FlickrTokens().read(path)) == [
+    assert isinstance(detect_format(source), FlickrTokens)
+    assert list(FlickrTokens().read(source)) == [
         Caption("a.jpg", "A dog .", None, 1),
         Caption("b.jpg", "Two cats", None, 3),
         Caption("ü.png", "狗", None, 4),
@@ -54,24 +54,24 @@ def test_flickr_tokens(tmp_path):
     ],
 )
 def test_control_characters_become_spaces(tmp_path, text, expected):
-    path = write_file(tmp_path, json.dumps({"image": "a.jpg", "caption": text}))
-    assert [item.text for item in JsonLines().read(path)] == [expected]
+    source = write_file(tmp_path, json.dumps({"image": "a.jpg", "caption": text}))
+    assert [item.text for item in JsonLines().read(source)] == [expected]
 
 
 def test_a_name_may_contain_a_hash_sign(tmp_path):
-    path = write_file(tmp_path, "a#1.jpg#0\tA dog\n")
-    assert isinstance(detect_format(path), FlickrTokens)
-    assert list(FlickrTokens().read(path)) == [Caption("a#1.jpg", "A dog", None, 1)]
+    source = write_file(tmp_path, "a#1.jpg#0\tA dog\n")
+    assert isinstance(detect_format(source), FlickrTokens)
+    assert list(FlickrTokens().read(source)) == [Caption("a#1.jpg", "A dog", None, 1)]
 
 
 def test_a_caption_is_in_unicodes_composed_form(tmp_path):
-    path = write_file(tmp_path, "a.jpg#0\tA cafe\u0301\na.jpg#1\tA caf\u00e9\n")
-    assert [caption.text for caption in FlickrTokens().read(path)] == ["A caf\u00e9"] * 2
+    source = write_file(tmp_path, "a.jpg#0\tA cafe\u0301\na.jpg#1\tA caf\u00e9\n")
+    assert [caption.text for caption in FlickrTokens().read(source)] == ["A caf\u00e9"] * 2
 
 
 def test_flickr8ks_odd_name_is_corrected(tmp_path):
-    path = write_file(tmp_path, "2258277193_586949ec62.jpg.1#0\tpeople\n")
-    assert list(FlickrTokens().read(path)) == [Caption("2258277193_586949ec62.jpg", "people", None, 1)]
+    source = write_file(tmp_path, "2258277193_586949ec62.jpg.1#0\tpeople\n")
+    assert list(FlickrTokens().read(source)) == [Caption("2258277193_586949ec62.jpg", "people", None, 1)]
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_a_bad_line_is_rejected_with_its_number(tmp_path, line, reason):
 
 def test_kaggles_table_of_flickr8k(tmp_path):
     rows = ["image,caption", 'a.jpg,"A dog , and ""Rex"" on it ."', "a.jpg,A cat .", "b.jpg,one , two unquoted"]
-    path = write_file(tmp_path, "\r\n".join(rows))
-    assert isinstance(detect_format(path), Table)
-    assert list(Table().read(path)) == [
+    source = write_file(tmp_path, "\r\n".join(rows))
+    assert isinstance(detect_format(source), Table)
+    assert list(Table().read(source)) == [
         Caption("a.jpg", 'A dog , and "Rex" on it .', None, 2),
         Caption("a.jpg", "A cat .", None, 3),
         Caption("b.jpg", "one , two unquoted", None, 4),
@@ -131,16 +131,16 @@ def test_unquoted_commas_belong_to_the_caption(tmp_path, row, text):
 def test_kaggles_table_of_flickr30k(tmp_path, header):
     # the real file lacks a bar in line 19,999
     rows = [header, 'a.jpg| 0| A "dog', "2199200615.jpg| 4   A dog runs .", "b.jpg| 1| a | b"]
-    path = write_file(tmp_path, "\n".join(rows))
-    assert isinstance(detect_format(path), Table)
-    first, bad, last = Table().read(path)
+    source = write_file(tmp_path, "\n".join(rows))
+    assert isinstance(detect_format(source), Table)
+    first, bad, last = Table().read(source)
     assert (first, last) == (Caption("a.jpg", 'A "dog', None, 2), Caption("b.jpg", "a | b", None, 4))
     assert rejected([bad]) == [(3, Reason.BAD_LINE)]
 
 
 def test_a_table_may_have_splits_and_text_with_line_ends(tmp_path):
-    path = write_file(tmp_path, 'split,file_name,text\nval,a.jpg,"A dog\nin two lines"\ntest,b.jpg,A cat\n')
-    assert list(Table().read(path)) == [
+    source = write_file(tmp_path, 'split,file_name,text\nval,a.jpg,"A dog\nin two lines"\ntest,b.jpg,A cat\n')
+    assert list(Table().read(source)) == [
         Caption("a.jpg", "A dog in two lines", "eval", 2),
         Caption("b.jpg", "A cat", "test", 4),
     ]
@@ -197,22 +197,22 @@ LINE_ENDS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
 @pytest.mark.parametrize("end", LINE_ENDS)
 def test_recognizer_and_reader_agree_what_a_line_is(tmp_path, end):
     records = [{"image": "a.jpg", "caption": f"A dog{end}runs"}, {"image": "b.jpg", "caption": "A cat"}]
-    path = write_file(tmp_path, "\r\n".join(json.dumps(record, ensure_ascii=False) for record in records))
-    assert isinstance(detect_format(path), JsonLines)
-    texts = [item.text for item in JsonLines().read(path) if isinstance(item, Caption)]
+    source = write_file(tmp_path, "\r\n".join(json.dumps(record, ensure_ascii=False) for record in records))
+    assert isinstance(detect_format(source), JsonLines)
+    texts = [item.text for item in JsonLines().read(source) if isinstance(item, Caption)]
     assert texts == ["A dog runs", "A cat"]
-    path = write_file(tmp_path, f"a.jpg#0\tA dog{end}runs\nb.jpg#0\tA cat\n")
-    assert isinstance(detect_format(path), FlickrTokens)
-    assert [item.text for item in FlickrTokens().read(path)] == ["A dog runs", "A cat"]
-    path = write_file(tmp_path, f"image,caption\na.jpg,A dog{end}runs\n")
-    assert isinstance(detect_format(path), Table)
-    assert [item.text for item in Table().read(path)] == ["A dog runs"]
+    source = write_file(tmp_path, f"a.jpg#0\tA dog{end}runs\nb.jpg#0\tA cat\n")
+    assert isinstance(detect_format(source), FlickrTokens)
+    assert [item.text for item in FlickrTokens().read(source)] == ["A dog runs", "A cat"]
+    source = write_file(tmp_path, f"image,caption\na.jpg,A dog{end}runs\n")
+    assert isinstance(detect_format(source), Table)
+    assert [item.text for item in Table().read(source)] == ["A dog runs"]
 
 
 @pytest.mark.parametrize("line", ["7", "true", "null", '"image"', '["image"]'])
 def test_an_indented_document_of_anything_else_is_no_captions(tmp_path, line):
-    path = write_file(tmp_path, f"{{\n{line}\n}}")  # as a `dataset_info.json` has them
-    assert detect_format(path) is None
+    source = write_file(tmp_path, f"{{\n{line}\n}}")  # as a `dataset_info.json` has them
+    assert detect_format(source) is None
 
 
 def test_json_lines(tmp_path):
@@ -221,9 +221,9 @@ def test_json_lines(tmp_path):
         {"file_name": "b.jpg", "text": "A cat"},
         {"image_id": 7, "captions": ["One", "Two\n"], "split": "validation"},
     ]
-    path = write_file(tmp_path, "\n".join(map(json.dumps, records)))
-    assert isinstance(detect_format(path), JsonLines)
-    assert list(JsonLines().read(path)) == [
+    source = write_file(tmp_path, "\n".join(map(json.dumps, records)))
+    assert isinstance(detect_format(source), JsonLines)
+    assert list(JsonLines().read(source)) == [
         Caption("a.jpg", "A dog", "train", 1),
         Caption("b.jpg", "A cat", None, 2),
         Caption("7", "One", "eval", 3),
@@ -248,8 +248,8 @@ def test_json_lines(tmp_path):
     ],
 )
 def test_a_bad_record_is_rejected(tmp_path, line, reason):
-    path = write_file(tmp_path, f'{{"image": "a.jpg", "caption": "A dog"}}\n{line}\n')
-    assert rejected(list(JsonLines().read(path))) == [(2, reason)]
+    source = write_file(tmp_path, f'{{"image": "a.jpg", "caption": "A dog"}}\n{line}\n')
+    assert rejected(list(JsonLines().read(source))) == [(2, reason)]
 
 
 def test_karpathys_json(tmp_path):
@@ -261,9 +261,9 @@ def test_karpathys_json(tmp_path):
         {"filename": "e.jpg", "split": "test", "sentences": []},
         3,
     ]
-    path = write_file(tmp_path, json.dumps({"images": images, "dataset": "coco"}))
-    assert isinstance(detect_format(path), Karpathy)
-    a, b, empty, c, d, e, none = Karpathy().read(path)
+    source = write_file(tmp_path, json.dumps({"images": images, "dataset": "coco"}))
+    assert isinstance(detect_format(source), Karpathy)
+    a, b, empty, c, d, e, none = Karpathy().read(source)
     assert (a, b) == (Caption("a.jpg", "A dog.", "train", 1), Caption("val2014/b.jpg", "Two", "train", 2))
     assert c == Caption("c.jpg", "A cat", "eval", 3)
     expected = [(2, Reason.EMPTY_CAPTION), (4, Reason.BAD_LINE), (5, Reason.EMPTY_CAPTION), (6, Reason.BAD_LINE)]
@@ -281,9 +281,9 @@ def test_coco(tmp_path):
             {"image_id": 9, "id": 4},
         ],
     }
-    path = write_file(tmp_path, json.dumps(document))
-    assert isinstance(detect_format(path), Coco)
-    good, *bad = Coco().read(path)
+    source = write_file(tmp_path, json.dumps(document))
+    assert isinstance(detect_format(source), Coco)
+    good, *bad = Coco().read(source)
     assert good == Caption("COCO_val2014_000000000009.jpg", "A dog.", None, 1)
     assert rejected(bad) == [(2, Reason.BAD_LINE), (3, Reason.BAD_LINE), (4, Reason.BAD_LINE)]
 
@@ -362,13 +362,13 @@ ANYTHING = strategies.one_of(
 @example(b"image,caption\n" + b'"' * 99)
 @example(b'{"images": [{}], "annotations": [{"image_id": null, "caption": "x"}]}')
 def test_no_input_crashes_a_format(tmp_path, data):
-    path = write_file(tmp_path, data)
-    detect_format(path)
+    source = write_file(tmp_path, data)
+    detect_format(source)
     for format in FORMATS.values():
         try:
-            items = list(format.read(path))
+            items = list(format.read(source))
         except UnreadableFileError as error:
-            assert str(path) in str(error)
+            assert str(source.path) in str(error)
             continue
         for item in items:
             assert item.line >= 1

@@ -15,7 +15,7 @@ COCO = json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [
 
 
 def names(layout: Layout) -> list[tuple[str, str | None]]:
-    return [(file.path.name, file.split) for file in layout.captions]
+    return [(file.source.path.name, file.split) for file in layout.captions]
 
 
 def test_flickr8ks_own_layout_is_found(tmp_path):
@@ -29,7 +29,7 @@ def test_flickr8ks_own_layout_is_found(tmp_path):
         (text / f"Flickr_8k.{name}Images.txt").write_text(f"{name}.jpg\n")
     layout = find_layout(str(tmp_path))
     assert (layout.format.name, names(layout)) == (FlickrTokens.name, [("Flickr8k.token.txt", None)])
-    assert {split: path.name for split, path in layout.lists.items()} == {
+    assert {split: source.path.name for split, source in layout.lists.items()} == {
         "train": "Flickr_8k.trainImages.txt",
         "eval": "Flickr_8k.devImages.txt",
         "test": "Flickr_8k.testImages.txt",
@@ -117,7 +117,7 @@ def test_lists_are_found_by_the_usual_names(tmp_path, train, val, test):
     (tmp_path / "captions.csv").write_text(TABLE)
     for name in (train, val, test):
         (tmp_path / name).write_text("a.jpg\n")
-    lists = {split: path.name for split, path in find_layout(str(tmp_path)).lists.items()}
+    lists = {split: source.path.name for split, source in find_layout(str(tmp_path)).lists.items()}
     assert lists == {"train": train, "eval": val, "test": test}
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from components.caption_ingest.files import NameMatch
-from components.caption_ingest.formats.base import Caption
+from components.caption_ingest.formats.base import Caption, Source
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.split_lists import Listing, SplitLists
@@ -29,7 +29,7 @@ def lists(tmp_path) -> Callable[..., SplitLists]:
         for split, of_split in names.items():
             paths[split] = tmp_path / f"{split}Images.txt"
             paths[split].write_text("".join(f"{name}\n" for name in of_split))
-        return SplitLists(paths)
+        return SplitLists({split: Source(path) for split, path in paths.items()})
 
     return write
 
@@ -91,12 +91,12 @@ def test_an_image_in_two_lists_is_an_error_with_file_and_line(lists):
 def test_a_file_that_is_no_list_is_an_error_with_file_and_line(tmp_path, data, message):
     (tmp_path / "list.txt").write_bytes(data)
     with pytest.raises(ValueError, match=f"list.txt{message}"):
-        SplitLists({"train": tmp_path / "list.txt"})
+        SplitLists({"train": Source(tmp_path / "list.txt")})
 
 
 def test_a_list_may_come_from_windows(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa.jpg\r\n\r\nimages\\b.jpg\r\n")
-    windows = SplitLists({"test": tmp_path / "list.txt"})
+    windows = SplitLists({"test": Source(tmp_path / "list.txt")})
     assert [split_of(windows, name) for name in ("a.jpg", "b.jpg", "c.jpg")] == ["test", "test", None]
 
 
