@@ -14,9 +14,10 @@ from benchmarks.measuring import HEIGHT, WIDTH, Result, in_turns, peak_memory, p
 from components.feature_extractor import executor
 from components.feature_extractor.component import FeatureExtractor
 from components.feature_extractor.settings import FeatureExtractorSettings
+from components.shared.artifact_types import Features
 from components.shared.features import Backbone
 from components.shared.images import decoding
-from components.shared.records import DATA_ROOT, Features
+from components.shared.records import DATA_ROOT
 from pipeline.pipeline import LOCAL_BEAM
 
 NUM_IMAGES, NUM_NEW, BATCH_SIZE = 300, 30, 32

@@ -18,7 +18,7 @@ from components.caption_ingest.executor import Executor
 from components.caption_ingest.formats.base import Source
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.settings import CaptionIngestSettings
-from components.shared.records import Rejects
+from components.shared.artifact_types import Rejects
 from pipeline.pipeline import LOCAL_BEAM
 
 NUM_IMAGES, NUM_SCENES = 10_000, 50

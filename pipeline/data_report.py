@@ -15,7 +15,7 @@ from tensorflow_data_validation.utils.display_util import get_statistics_html
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.orchestration import metadata
 
-from components.shared import records, storage
+from components.shared import record_files, records, storage
 from components.shared.mlmd.runs import last_run_with, run_outputs
 from components.shared.words import split_words
 from components.tokenizer.settings import TokenizerSettings
@@ -71,8 +71,10 @@ def write(handle: metadata.Metadata, config: Config, path: str) -> Group:
     outputs = run_outputs(handle, config.name, run_id, STEPS)
     captions, num_images = {}, {}
     for split in records.SPLITS:
-        files = records.split_files(outputs["CaptionIngest"]["examples"], split)
-        batches = list(records.read_examples(files, {records.CAPTIONS: records.EXAMPLE_SPEC[records.CAPTIONS]}))
+        files = record_files.split_files(outputs["CaptionIngest"]["examples"], split)
+        batches = list(
+            record_files.read_examples(files, {records.CAPTIONS: record_files.EXAMPLE_SPEC[records.CAPTIONS]})
+        )
         captions[split] = [text.decode() for batch in batches for text in batch[records.CAPTIONS].flat_values.numpy()]
         num_images[split] = sum(int(batch[records.CAPTIONS].nrows()) for batch in batches)
     tables = describe(captions, num_images, tokenizer_settings(config, run_id))

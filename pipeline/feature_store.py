@@ -13,7 +13,7 @@ from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 
 from components.feature_extractor.store import GENERATION, FeatureStore
-from components.shared import records, storage
+from components.shared import record_files, records, storage
 from components.shared.backbone_description import BACKBONE, BackboneDescription
 from components.shared.features import MANIFEST
 from components.shared.mlmd.executions import inputs_and_outputs
@@ -267,7 +267,7 @@ def _images_in_extraction(
     examples = [artifact for artifacts in inputs for values in artifacts.values() for artifact in values]
     files = [os.path.join(each.uri, name) for each in examples for name in storage.list_files(each.uri)]
     files = [file for file in files if os.path.basename(os.path.dirname(file)).startswith("Split-")]
-    batches = records.read_examples(files, {records.SHA256: records.EXAMPLE_SPEC[records.SHA256]})
+    batches = record_files.read_examples(files, {records.SHA256: record_files.EXAMPLE_SPEC[records.SHA256]})
     return frozenset(sha256.decode() for batch in batches for sha256 in batch[records.SHA256].numpy())
 
 

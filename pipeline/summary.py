@@ -11,7 +11,7 @@ from rich.text import Text
 from tfx.orchestration import metadata
 from tfx.types.artifact import Artifact
 
-from components.shared import evaluations, records
+from components.shared import evaluations, record_files, records
 from components.shared.mlmd.results import evaluation_with_results, report_with_results
 from components.shared.mlmd.runs import run_outputs
 from pipeline.step_states import Step
@@ -55,9 +55,9 @@ def _example_image(examples: Artifact | None) -> str | None:
     """The file of the first test image; None if the run did not reach the ingest, or what it wrote is gone."""
     if examples is None:
         return None
-    spec = {records.IMAGE_URI: records.EXAMPLE_SPEC[records.IMAGE_URI]}
+    spec = {records.IMAGE_URI: record_files.EXAMPLE_SPEC[records.IMAGE_URI]}
     try:
-        batch = next(iter(records.read_examples(records.split_files(examples, records.TEST), spec)))
+        batch = next(iter(record_files.read_examples(record_files.split_files(examples, records.TEST), spec)))
     except (OSError, tf.errors.OpError, StopIteration):
         return None
     uri = batch[records.IMAGE_URI].numpy()[0].decode()

@@ -9,8 +9,8 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from components.bleu_evaluator import driver, executor
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import step
+from components.shared.artifact_types import Features, Predictions
 from components.shared.code_identity import code_identity
-from components.shared.records import Features, Predictions
 from components.shared.settings import to_property
 
 RUNTIME: dict[str, type] = {"min_bleu_4": float, "min_bleu_4_improvement": float}

@@ -14,7 +14,7 @@ from components.bleu_evaluator import captioning, run_evaluation, test_set
 from components.bleu_evaluator.baseline import hash_of_files
 from components.bleu_evaluator.evaluation import Evaluation
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
-from components.shared import records
+from components.shared import record_files, records
 from components.shared.evaluations import BASELINE, CANDIDATE
 from components.shared.features import Manifest
 from components.shared.step import Artifacts, StepExecutor, check_unchanged
@@ -83,9 +83,9 @@ def _evaluate(
     # where the dataset has no official splits, copies of an image may be in one
     merge_copies = examples.get_string_custom_property(records.SPLITS_FROM) == records.HASHED
     data_root = examples.get_string_custom_property(records.DATA_ROOT)
-    images = test_set.read(records.split_files(examples, records.TEST), data_root, merge_copies)
+    images = test_set.read(record_files.split_files(examples, records.TEST), data_root, merge_copies)
     manifest = Manifest.load(inputs["features"].uri)
-    train_captions = test_set.train_captions(records.split_files(examples, records.TRAIN), keep_digits)
+    train_captions = test_set.train_captions(record_files.split_files(examples, records.TRAIN), keep_digits)
     evaluation = Evaluation(images, train_captions, settings, keep_digits)
     if images.num_copies:
         evaluation.notes.append(f"{images.num_copies} test images duplicate others; each group counts once")

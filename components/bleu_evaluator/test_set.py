@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from components.bleu_evaluator.measurement import tokenized
 from components.bleu_evaluator.slices import Record
-from components.shared import records
+from components.shared import record_files, records
 from components.shared.datasets import without_autotuning
 from components.shared.images.ingested import IngestedImage
 
@@ -91,8 +91,8 @@ def _merge_copies(all_fields: Iterable[Record]) -> list[Record]:
 
 def train_captions(files: Sequence[str], keep_digits: bool) -> frozenset[str]:
     """Reads the captions of the train split from its GZIP TFRecords, see `measurement.tokenized`."""
-    spec = {records.CAPTIONS: records.EXAMPLE_SPEC[records.CAPTIONS]}
-    batches = records.read_examples(files, spec)
+    spec = {records.CAPTIONS: record_files.EXAMPLE_SPEC[records.CAPTIONS]}
+    batches = record_files.read_examples(files, spec)
     return tokenized({text.decode() for batch in batches for text in _texts(batch)}, keep_digits)
 
 

@@ -10,8 +10,8 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from components.caption_ingest import driver, executor, inspection
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared import step
+from components.shared.artifact_types import Rejects
 from components.shared.code_identity import code_identity
-from components.shared.records import Rejects
 from components.shared.settings import to_property
 
 RUNTIME: dict[str, type] = {"dir": str, "max_images": int, "max_reject_fraction": float}

@@ -14,6 +14,7 @@ The stages of both halves, in order, each in the module that decides about it:
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 
 import apache_beam as beam
@@ -31,8 +32,10 @@ from components.caption_ingest.image_checks import (
     served_warning,
 )
 from components.caption_ingest.inspection_cache import inspect_files
-from components.caption_ingest.rejects import Reject, check_fraction, write_rejects
+from components.caption_ingest.rejects import Reject, check_fraction
 from components.caption_ingest.settings import CaptionIngestSettings
+from components.shared.records import REJECTS_FILE
+from components.shared.storage import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +111,8 @@ def ingest(
     check_reject_fraction(data, rejected_images, settings.max_reject_fraction)
 
     write_examples(directories.examples, images, inspections)
-    write_rejects(directories.rejects, all_rejects)
+    lines = [f"{reject.to_json()}\n" for reject in all_rejects]
+    write_text(os.path.join(directories.rejects, REJECTS_FILE), "".join(lines))
     return Result(data.data_dir, images, all_rejects, warnings, data.is_official, unread)
 
 

@@ -4,12 +4,8 @@ import collections
 import dataclasses
 import enum
 import json
-import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
-
-from components.shared.records import REJECTS_FILE
-from components.shared.storage import write_text
 
 
 class Reason(str, enum.Enum):
@@ -127,8 +123,3 @@ def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: f
         f"data.max_reject_fraction allows {max_fraction:.1%}. Fix the data, or raise the limit if this is intended."
         + "".join(f"\n{line}" for line in lines)
     )
-
-
-def write_rejects(uri: str, rejects: Iterable[Reject]) -> None:
-    """Writes the rejects as JSON lines into the directory of the `rejects` artifact."""
-    write_text(os.path.join(uri, REJECTS_FILE), "".join(f"{reject.to_json()}\n" for reject in rejects))

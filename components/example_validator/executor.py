@@ -14,7 +14,8 @@ from tfx.utils import io_utils
 from components.example_validator import counting, validation
 from components.example_validator.settings import ExampleValidatorSettings
 from components.shared import storage
-from components.shared.records import SPLITS, TRAIN, WARNINGS, split_files
+from components.shared.record_files import split_files
+from components.shared.records import SPLITS, TRAIN, WARNINGS
 from components.shared.step import Artifacts, StepExecutor
 
 PREVIOUS = "previous_statistics"  # execution property that the driver sets: a uri; "" if there are none

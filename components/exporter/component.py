@@ -7,9 +7,9 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from components.exporter import executor
 from components.exporter.settings import DecodingSettings
 from components.shared import step
+from components.shared.artifact_types import Features, Weights
 from components.shared.code_identity import code_identity
 from components.shared.models import registry
-from components.shared.records import Features, Weights
 from components.shared.settings import to_property
 
 

@@ -9,8 +9,8 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from components.feature_extractor import driver, executor
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.shared import step
+from components.shared.artifact_types import Features
 from components.shared.code_identity import code_identity
-from components.shared.records import Features
 from components.shared.settings import to_property
 
 RUNTIME: dict[str, type] = {"backbone": str, "weights": str}

@@ -11,7 +11,7 @@ from components.feature_extractor import extract
 from components.feature_extractor.identity import fingerprint
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
-from components.shared import records
+from components.shared import record_files, records
 from components.shared.features import Manifest
 from components.shared.step import Artifacts, BeamStepExecutor, check_unchanged
 
@@ -57,8 +57,8 @@ def check_weights(settings: FeatureExtractorSettings, store: FeatureStore) -> No
 def _identities(examples: Artifact) -> Iterator[tuple[str, str, str]]:
     """Yields (image ID, uri, sha256) of every image."""
     names = (records.IMAGE_ID, records.IMAGE_URI, records.SHA256)
-    spec = {name: records.EXAMPLE_SPEC[name] for name in names}
+    spec = {name: record_files.EXAMPLE_SPEC[name] for name in names}
     for split in records.SPLITS:
-        for batch in records.read_examples(records.split_files(examples, split), spec):
+        for batch in record_files.read_examples(record_files.split_files(examples, split), spec):
             columns = [[value.decode() for value in batch[name].numpy()] for name in names]
             yield from zip(*columns, strict=True)

@@ -5,7 +5,7 @@ from tfx.types import BaseChannel, channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from components.report import driver, executor
-from components.shared import records, step
+from components.shared import artifact_types, step
 from components.shared.code_identity import code_identity
 
 
@@ -15,14 +15,14 @@ class ReportSpec(ComponentSpec):
     PARAMETERS = step.parameters()
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "rejects": ChannelParameter(type=records.Rejects),
-        "features": ChannelParameter(type=records.Features),
+        "rejects": ChannelParameter(type=artifact_types.Rejects),
+        "features": ChannelParameter(type=artifact_types.Features),
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
         "comparison_model_runs": ChannelParameter(type=standard_artifacts.ModelRun, optional=True),
         "evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation),
     }
-    OUTPUTS = {"report": ChannelParameter(type=records.Report)}
+    OUTPUTS = {"report": ChannelParameter(type=artifact_types.Report)}
 
 
 class Report(base_component.BaseComponent):
@@ -67,6 +67,6 @@ class Report(base_component.BaseComponent):
             model_run=model_run,
             evaluation=evaluation,
             comparison_model_runs=comparison_model_runs,
-            report=channel_utils.as_channel([records.Report()]),
+            report=channel_utils.as_channel([artifact_types.Report()]),
         )
         super().__init__(spec=spec)

@@ -9,7 +9,7 @@ from tfx.orchestration.portable import data_types
 from tfx.types.artifact import Artifact
 
 from components.report import executor, page
-from components.shared import records
+from components.shared import artifact_types, records
 from components.shared.driver import ObservingDriver
 from components.shared.mlmd.ancestry import ancestry
 from components.shared.mlmd.incomplete import is_incomplete, last_incomplete
@@ -25,7 +25,7 @@ class Driver(ObservingDriver):
             source = _evaluation_to_report(handle.store, evaluation)
             lineage = ancestry(handle.store, [source.id], page.MAX_STEPS) if source else []
             model_id = evaluation.get_int_custom_property(records.CANDIDATE_ID)
-            incomplete = last_incomplete(handle.store, records.Report.TYPE_NAME, records.CANDIDATE_ID, model_id)
+            incomplete = last_incomplete(handle.store, artifact_types.Report.TYPE_NAME, records.CANDIDATE_ID, model_id)
         return {
             executor.EVALUATION_URI: source.uri if source else "",
             executor.LINEAGE: json.dumps(lineage),

@@ -12,7 +12,7 @@ from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
 from components.report import attention, curves, page, thumbnails
-from components.shared import evaluations, records, storage
+from components.shared import evaluations, record_files, records, storage
 from components.shared.features import Manifest
 from components.shared.mlmd.results import has_results
 from components.shared.progress import LOGGER, Progress
@@ -66,7 +66,7 @@ def gather(inputs: Artifacts, evaluation_uri: str, lineage: Sequence[Mapping[str
         grid=manifest.grid,
         charts=curves.charts(curves.read(_logs(inputs["model_run"], inputs.all("comparison_model_runs")))),
         counts=json.loads(inputs["examples"].get_string_custom_property(records.COUNTS)),
-        rejects=records.read_rejects(inputs["rejects"].uri),
+        rejects=record_files.read_rejects(inputs["rejects"].uri),
         lineage=lineage,
     )
 

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from components.shared import records, storage
+from components.shared import record_files, records, storage
 from components.shared.backbone_description import BackboneDescription
 from components.shared.datasets import without_autotuning
 from components.shared.shard_format import is_intact, read_at, read_offsets
@@ -90,7 +90,7 @@ class Manifest:
 
     def parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Parses one record of a shard: string [] -> (sha256: string [], feature: float16 [positions, channels])."""
-        fields = tf.io.parse_single_example(serialized, records.FEATURE_SPEC)
+        fields = tf.io.parse_single_example(serialized, record_files.FEATURE_SPEC)
         feature = tf.io.decode_raw(fields[records.FEATURE], tf.float16)
         return fields[records.SHA256], tf.reshape(feature, (self.num_positions, self.channels))
 

@@ -1,23 +1,14 @@
-"""The records that flow between the steps: names, dtypes, shapes, and the project's own artifact types.
+"""The records that flow between the steps, and the names of their fields, files and properties.
 
-caption_ingest  -> examples              one tf.Example per image, see EXAMPLE_SPEC
+caption_ingest  -> examples              one tf.Example per image, see `record_files.EXAMPLE_SPEC`
                 -> rejects               JSON lines of {image_id, line, reason, detail, rows, source}
 tokenizer       -> transformed_examples  one tf.Example per image: image_id, ids, references
-feature store   -> shards                one tf.Example per image content, see FEATURE_SPEC
+feature store   -> shards                one tf.Example per image content, see `record_files.FEATURE_SPEC`
 bleu_evaluator  -> predictions           COCO results format, [{"image_id", "caption"}]
 report          -> report                one HTML file
+
+Nothing heavy is imported: data is looked at before TensorFlow is loaded.
 """
-
-import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-import tensorflow as tf
-from tfx.types.artifact import Artifact
-
-from components.shared import storage
-from components.shared.datasets import without_autotuning
 
 # splits; BLEU is reported on TEST, checkpoints are chosen on EVAL
 TRAIN, EVAL, TEST = "train", "eval", "test"
@@ -31,16 +22,6 @@ WIDTH, HEIGHT = "width", "height"  # pixels
 CAPTIONS = "captions"  # [n] raw sentences
 CAPTION_WORDS = "caption_words"  # [n] words of each, between blanks
 
-EXAMPLE_SPEC = {
-    IMAGE_ID: tf.io.FixedLenFeature([], tf.string),
-    IMAGE_URI: tf.io.FixedLenFeature([], tf.string),
-    SHA256: tf.io.FixedLenFeature([], tf.string),
-    WIDTH: tf.io.FixedLenFeature([], tf.int64),
-    HEIGHT: tf.io.FixedLenFeature([], tf.int64),
-    CAPTIONS: tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64),
-    CAPTION_WORDS: tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64),
-}
-
 # fields of `transformed_examples`, beside IMAGE_ID
 IDS = "ids"  # int64 [n, T]: <start> words <end>, padded with PAD_ID
 REFERENCES = "references"  # [n] cleaned sentences, words between single spaces, nothing mapped to <unk>
@@ -53,10 +34,6 @@ VOCABULARY = "vocabulary"  # the name of the vocabulary in the transform graph
 
 # fields of a feature store's shards, beside SHA256
 FEATURE = "feature"  # raw little-endian float16 [positions, channels]
-FEATURE_SPEC = {
-    SHA256: tf.io.FixedLenFeature([], tf.string),
-    FEATURE: tf.io.FixedLenFeature([], tf.string),
-}
 
 # custom properties of artifacts
 DATA_ROOT = "data_root"  # of `examples`: the directory that IMAGE_URI is relative to
@@ -82,60 +59,3 @@ EVALUATION_FILE = "evaluation.json"  # decision, rules, metrics with their inter
 IMAGES_FILE = "images.json"  # each test image with its references, captions and their scores
 REPORT_FILE = "report.html"  # of `report`
 REJECTS_FILE = "rejects.jsonl"  # of `rejects`
-
-
-class Weights(Artifact):
-    """A trained captioning model: see `components.shared.models.weights`."""
-
-    TYPE_NAME = "captions.Weights"
-
-
-class Features(Artifact):
-    """The manifest of the images' features: see `components.shared.features`."""
-
-    TYPE_NAME = "captions.Features"
-
-
-class Rejects(Artifact):
-    """What the ingest did not take, with the reasons, as JSON lines."""
-
-    TYPE_NAME = "captions.Rejects"
-
-
-class Predictions(Artifact):
-    """Captions of the test images in COCO's results format."""
-
-    TYPE_NAME = "captions.Predictions"
-
-
-class Report(Artifact):
-    """A run's report for people: one HTML file."""
-
-    TYPE_NAME = "captions.Report"
-
-
-def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> Iterator[dict[str, tf.Tensor]]:
-    """Reads GZIP TFRecords of tf.Examples in batches.
-
-    Args:
-      files: their paths; they are read in this order.
-      spec: what to parse, see `tf.io.parse_example`.
-      batch_size: number of examples per batch.
-
-    Yields:
-      parsed batches: name -> tensor whose first dimension is the batch.
-    """
-    dataset = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(batch_size)
-    for serialized in without_autotuning(dataset):
-        yield tf.io.parse_example(serialized, spec)
-
-
-def split_files(examples: Artifact, split: str) -> list[str]:
-    """The record files of one split of an `examples` or `transformed_examples` artifact, in order."""
-    return sorted(tf.io.gfile.glob(f"{examples.uri}/Split-{split}/*"))
-
-
-def read_rejects(uri: str) -> list[Mapping[str, Any]]:
-    """Reads a `rejects` artifact: {image_id, line, reason, detail, rows, source} per reject."""
-    lines = storage.read_text(os.path.join(uri, REJECTS_FILE)).split("\n")
-    return [json.loads(line) for line in lines if line]

@@ -7,9 +7,9 @@ from tfx.types import BaseChannel, channel_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from components.shared import step
+from components.shared.artifact_types import Features, Weights
 from components.shared.code_identity import code_identity
 from components.shared.models import registry
-from components.shared.records import Features, Weights
 from components.shared.settings import to_property
 from components.trainer import executor
 from components.trainer.settings import TrainerSettings

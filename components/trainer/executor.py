@@ -6,7 +6,7 @@ from typing import Any
 
 from tfx.utils import path_utils
 
-from components.shared import records, step
+from components.shared import record_files, records, step
 from components.shared.features import Manifest
 from components.shared.models import weights
 from components.shared.step import Artifacts, StepExecutor
@@ -30,7 +30,9 @@ class Executor(StepExecutor):
         base_model = path_utils.serving_model_dir(inputs["base_model"].uri) if "base_model" in inputs else None
         manifest = Manifest.load(inputs["features"].uri)
         with manifest.deleting_corrupt_shards():
-            files = {split: records.split_files(inputs["examples"], split) for split in (records.TRAIN, records.EVAL)}
+            files = {
+                split: record_files.split_files(inputs["examples"], split) for split in (records.TRAIN, records.EVAL)
+            }
             data = TrainingData.load(files, inputs["transform_graph"].uri, manifest)
             key = training.training_key(settings, label, exec_properties[step.CODE], base_model, data)
             log_dir = os.path.join(outputs["model_run"].uri, LOGS)

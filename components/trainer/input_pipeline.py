@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from components.shared import records
+from components.shared import record_files, records
 from components.shared.datasets import without_autotuning
 from components.shared.features import Manifest
 
@@ -29,7 +29,7 @@ def load_ids(files: Sequence[str], feature_spec: Mapping) -> dict[str, np.ndarra
     """
     spec = {name: feature_spec[name] for name in (records.IMAGE_ID, records.IDS)}
     ids: dict[str, np.ndarray] = {}
-    for batch in records.read_examples(files, spec):
+    for batch in record_files.read_examples(files, spec):
         for image_id, rows in zip(batch[records.IMAGE_ID].numpy(), batch[records.IDS], strict=True):
             ids[image_id.decode()] = rows.to_tensor().numpy().astype(np.int32)
     return ids

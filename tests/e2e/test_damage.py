@@ -5,7 +5,7 @@ Each kind of file has a fast test of its own with each kind of damage; here seve
 
 import pathlib
 
-from components.shared import records
+from components.shared import artifact_types, records
 from pipeline import sample_data
 from pipeline.database import open_metadata
 from tests.e2e.sandbox import Sandbox, done, states
@@ -56,7 +56,7 @@ def test_a_damaged_model_is_exported_evaluated_pushed_and_reported_again(sandbox
 
 def test_damaged_data_features_and_checkpoints_are_made_again(sandbox, first):
     with open_metadata(sandbox.paths.metadata) as handle:
-        [weights] = handle.store.get_artifacts_by_type(records.Weights.TYPE_NAME)
+        [weights] = handle.store.get_artifacts_by_type(artifact_types.Weights.TYPE_NAME)
     checkpoints = pathlib.Path(weights.custom_properties[records.CHECKPOINT_DIR].string_value)
     checkpoints.mkdir()
     (checkpoints / "state.npz").write_bytes(b"PK\x03\x04" + bytes(100))

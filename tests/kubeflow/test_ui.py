@@ -8,7 +8,8 @@ from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import standard_artifacts
 
-from components.shared.records import BLESSED, CANDIDATE_ID, DECISION, EVALUATION_FILE, UNCHANGED, Report
+from components.shared.artifact_types import Report
+from components.shared.records import BLESSED, CANDIDATE_ID, DECISION, EVALUATION_FILE, UNCHANGED
 from tests.fake_mlmd import memory_connection
 
 BLEU = {"bleu_1": 0.8, "bleu_2": 0.6, "bleu_3": 0.5, "bleu_4": 0.4}

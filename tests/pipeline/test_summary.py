@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 from tfx.types import standard_artifacts
 
-from components.shared.records import Rejects
+from components.shared.artifact_types import Rejects
 from pipeline import summary
 
 BLEU = {"bleu_1": 0.8, "bleu_2": 0.7, "bleu_3": 0.6, "bleu_4": 0.5}

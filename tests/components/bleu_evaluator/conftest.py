@@ -11,7 +11,7 @@ from tfx.types.artifact import Artifact
 
 from components.bleu_evaluator.executor import KEEP_DIGITS, Executor
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
-from components.shared import records
+from components.shared import artifact_types, records
 from components.shared.features import Manifest
 from components.shared.settings import to_property
 from components.shared.shard_format import write_shard
@@ -40,7 +40,7 @@ def data_inputs(tmp_path):
     examples.set_string_custom_property(records.DATA_ROOT, str(tmp_path / "data"))
     write_split(tmp_path / "examples", "test", TEST_IMAGES)
     write_split(tmp_path / "examples", "train", {"t.jpg": ["A dog runs in the snow!"]})
-    features = artifact(records.Features, tmp_path / "features")
+    features = artifact(artifact_types.Features, tmp_path / "features")
     Manifest(FINGERPRINT, str(store), (1, 1), 1, {shard: contents}).save(features.uri)
     return {"examples": [examples], "features": [features]}
 
@@ -59,7 +59,7 @@ def evaluate(data_inputs, tmp_path):
     ):
         out = tmp_path / "out"
         outputs = {
-            "predictions": [artifact(records.Predictions, out / "predictions")],
+            "predictions": [artifact(artifact_types.Predictions, out / "predictions")],
             "evaluation": [artifact(standard_artifacts.ModelEvaluation, out / "evaluation")],
             "blessing": [artifact(standard_artifacts.ModelBlessing, out / "blessing")],
         }

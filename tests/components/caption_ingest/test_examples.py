@@ -6,7 +6,7 @@ from components.caption_ingest.examples import write_examples
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.inspection import Inspection
 from components.caption_ingest.rejects import Reason
-from components.shared import records
+from components.shared import record_files, records
 from components.shared.images.limits import ImageFault
 
 
@@ -24,7 +24,7 @@ INSPECTIONS = {image.file.uri: Inspection(f"sha of {image.image_id}", 40, 30) fo
 def test_an_image_is_one_example(tmp_path):
     write_examples(str(tmp_path), IMAGES, INSPECTIONS)
     files = sorted(map(str, tmp_path.glob("Split-train/*")))
-    [batch] = records.read_examples(files, records.EXAMPLE_SPEC)
+    [batch] = record_files.read_examples(files, record_files.EXAMPLE_SPEC)
     assert batch[records.IMAGE_ID].numpy().tolist() == [b"a.jpg", b"b.jpg"]
     assert batch[records.IMAGE_URI].numpy()[1] == b"images/b.jpg"
     assert batch[records.SHA256].numpy()[1] == b"sha of b.jpg"

@@ -14,7 +14,7 @@ from components.caption_ingest.component import CaptionIngest
 from components.caption_ingest.executor import Executor
 from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
 from components.caption_ingest.splits import hash_split
-from components.shared import records, storage
+from components.shared import artifact_types, records, storage
 from components.shared.step import ChangedDuringStepError
 from pipeline.pipeline import LOCAL_BEAM
 from tests.factories import encode, write_data_set
@@ -31,11 +31,11 @@ def component_of(data: pathlib.Path, tmp_path: pathlib.Path, max_reject_fraction
 
 
 @pytest.fixture
-def ingest(tmp_path) -> Callable[..., tuple[standard_artifacts.Examples, records.Rejects]]:
+def ingest(tmp_path) -> Callable[..., tuple[standard_artifacts.Examples, artifact_types.Rejects]]:
     """Runs the executor on a data directory with some settings; returns both outputs."""
 
     def run(data: pathlib.Path, max_reject_fraction: float = 0.01, observed: str | None = None, **settings):
-        examples, rejects = standard_artifacts.Examples(), records.Rejects()
+        examples, rejects = standard_artifacts.Examples(), artifact_types.Rejects()
         examples.uri, rejects.uri = str(tmp_path / "examples"), str(tmp_path / "rejects")
         component = component_of(data, tmp_path, max_reject_fraction, **settings)
         properties = dict(component.exec_properties) | ({} if observed is None else {records.FINGERPRINT: observed})

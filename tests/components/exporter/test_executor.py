@@ -8,7 +8,7 @@ from tfx.types.artifact import Artifact
 
 from components.exporter.executor import Executor
 from components.exporter.settings import DecodingSettings
-from components.shared import records
+from components.shared import artifact_types, records
 from components.shared.features import Manifest
 from components.shared.models import decoding, description, registry, weights
 from components.shared.models.description import ModelFileError
@@ -40,8 +40,8 @@ class Export:
 
     def __init__(self, directory: pathlib.Path):
         self.directory = directory
-        self.weights = self._artifact(records.Weights, "weights")
-        self.features = self._artifact(records.Features, "features")
+        self.weights = self._artifact(artifact_types.Weights, "weights")
+        self.features = self._artifact(artifact_types.Features, "features")
         self.transform_graph = self._artifact(standard_artifacts.TransformGraph, "transform_graph")
         self.model = self._artifact(standard_artifacts.Model, "model")
         self.serving = directory / "model" / "Format-Serving"

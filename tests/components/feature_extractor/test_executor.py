@@ -8,7 +8,7 @@ from tfx.types import standard_artifacts
 from components.feature_extractor import executor, export
 from components.feature_extractor.executor import Executor, store_of
 from components.feature_extractor.settings import FeatureExtractorSettings
-from components.shared import records, scenes
+from components.shared import artifact_types, records, scenes
 from components.shared.features import Manifest
 from components.shared.settings import to_property
 from components.shared.step import ChangedDuringStepError
@@ -56,7 +56,7 @@ def test_the_features_of_all_splits_are_computed_once_and_listed_in_the_manifest
     context = Executor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=str(tmp_path), unique_id="1")
     manifests = []
     for run, num_computed in enumerate((4, 0)):
-        features = records.Features()
+        features = artifact_types.Features()
         features.uri = str(tmp_path / "features" / str(run))
         Executor(context).Do({"examples": [examples]}, {"features": [features]}, properties)
         assert features.get_int_custom_property(records.COMPUTED) == num_computed
@@ -76,7 +76,7 @@ def test_weights_that_change_while_the_step_runs_get_no_features_under_the_old_n
         records.FINGERPRINT: f"{store_of(SETTINGS, str(tmp_path / 'store')).directory} generation",
     }
     context = Executor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=str(tmp_path), unique_id="1")
-    outputs = {"features": [records.Features()]}
+    outputs = {"features": [artifact_types.Features()]}
     saved = export.export
 
     def export_and_change(settings, directory):

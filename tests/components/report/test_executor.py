@@ -10,7 +10,7 @@ from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 
 from components.report import driver, executor, page
-from components.shared import records, storage
+from components.shared import artifact_types, records, storage
 from components.shared.features import Manifest
 from tests.components.report.factories import evaluation, image, jpeg, report_data
 from tests.fake_mlmd import FakeMlmd
@@ -28,8 +28,8 @@ def inputs(tmp_path) -> dict:
     """The outputs of the steps before, for three images."""
     artifacts = {
         "examples": artifact(standard_artifacts.Examples, tmp_path / "examples"),
-        "rejects": artifact(records.Rejects, tmp_path / "rejects"),
-        "features": artifact(records.Features, tmp_path / "features"),
+        "rejects": artifact(artifact_types.Rejects, tmp_path / "rejects"),
+        "features": artifact(artifact_types.Features, tmp_path / "features"),
         "model": artifact(standard_artifacts.Model, tmp_path / "model", 7),
         "model_run": artifact(standard_artifacts.ModelRun, tmp_path / "model_run"),
         "evaluation": artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation"),
@@ -50,8 +50,8 @@ def inputs(tmp_path) -> dict:
     return {key: [value] for key, value in artifacts.items()}
 
 
-def write(inputs: dict, tmp_path: pathlib.Path, uri: str) -> records.Report:
-    report = artifact(records.Report, tmp_path / "report")
+def write(inputs: dict, tmp_path: pathlib.Path, uri: str) -> artifact_types.Report:
+    report = artifact(artifact_types.Report, tmp_path / "report")
     lineage = json.dumps(report_data(3).lineage)
     executor.Executor().Do(inputs, {"report": [report]}, {executor.EVALUATION_URI: uri, executor.LINEAGE: lineage})
     return report
@@ -153,7 +153,7 @@ def test_the_driver_truncates_a_long_lineage(monkeypatch):
 
 
 def test_without_the_driver_only_the_lineage_is_missing(inputs, tmp_path):
-    report = artifact(records.Report, tmp_path / "report")
+    report = artifact(artifact_types.Report, tmp_path / "report")
     executor.Executor().Do(inputs, {"report": [report]}, {})
     html = (tmp_path / "report" / "report.html").read_text()
     assert html.count('"jpeg"') == 2 and "Execution" not in html

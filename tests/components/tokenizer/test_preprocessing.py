@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.public import tfxio
 
-from components.shared import records
+from components.shared import record_files, records
 from components.tokenizer import preprocessing
 from tests.factories import ROOT
 
@@ -49,7 +49,7 @@ def transform(tmp_path_factory):
     def apply(captions: dict[str, list[str]]) -> dict[str, tf.Tensor]:
         serialized = tf.constant([serialize(*item) for item in captions.items()])
         spec = {
-            records.IMAGE_ID: records.EXAMPLE_SPEC[records.IMAGE_ID],
+            records.IMAGE_ID: record_files.EXAMPLE_SPEC[records.IMAGE_ID],
             records.CAPTIONS: tf.io.VarLenFeature(tf.string),
         }
         return layer(tf.io.parse_example(serialized, spec))

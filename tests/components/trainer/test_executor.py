@@ -10,7 +10,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components.shared import records, step
+from components.shared import artifact_types, records, step
 from components.shared.features import CorruptShardError, Manifest
 from components.shared.models import weights
 from components.shared.models.protocol import ModelInputs
@@ -77,9 +77,9 @@ class Launch:
         self.inputs = {
             "examples": [_artifact(standard_artifacts.Examples, transform / "examples")],
             "transform_graph": [_artifact(standard_artifacts.TransformGraph, transform / "graph")],
-            "features": [_artifact(records.Features, directory / "features")],
+            "features": [_artifact(artifact_types.Features, directory / "features")],
         }
-        self.weights = _artifact(records.Weights, directory / "weights")
+        self.weights = _artifact(artifact_types.Weights, directory / "weights")
         self.model_run = _artifact(standard_artifacts.ModelRun, directory / "model_run")
 
     def run(self, settings: TrainerSettings = SETTINGS) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from components.shared import records
+from components.shared import artifact_types
 from components.shared.contents import describe
 from components.shared.mlmd.results import evaluation_of, report_of
 from tests.fake_mlmd import FakeMlmd
@@ -12,7 +12,7 @@ def fake_mlmd() -> FakeMlmd:
 
 
 @pytest.mark.parametrize(
-    ("find", "type_name"), [(evaluation_of, "ModelEvaluation"), (report_of, records.Report.TYPE_NAME)]
+    ("find", "type_name"), [(evaluation_of, "ModelEvaluation"), (report_of, artifact_types.Report.TYPE_NAME)]
 )
 def test_the_latest_artifact_about_a_model_that_has_results_counts(fake_mlmd, find, type_name):
     assert find(fake_mlmd.store, 7) is None
