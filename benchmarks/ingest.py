@@ -90,7 +90,7 @@ def data_set(directory: pathlib.Path, num_images: int) -> pathlib.Path:
 
 
 def _captions(indices: Sequence[int]) -> str:
-    return "".join(f"{index}.jpg#{number}\tA dog runs .\n" for index in indices for number in range(5))
+    return "".join(f"{index}.jpg#{number}\tA dog runs , {number} .\n" for index in indices for number in range(5))
 
 
 def ingest(data: pathlib.Path, cache_dir: str | None = None, outputs: str | None = None) -> standard_artifacts.Examples:

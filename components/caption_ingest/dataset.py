@@ -47,9 +47,9 @@ class DataSet:
       data_dir: the directory.
       images: the images, sorted by ID.
       rejects: rejected lines and images.
-      num_captions: number of captions in the files, rejected ones included.
+      num_captions: number of captions in the files, rejected ones included, and repeated sentences not.
       is_official: whether the dataset itself defines the splits.
-      warnings: what is odd about the split lists, and how many images are skipped.
+      warnings: what is odd about captions and split lists, and how many images are skipped.
       sources: hash of all captions and lists as they were read, also of those that are not used.
     """
 
@@ -86,7 +86,8 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     """
     data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
     layout = find_layout(data_dir, settings.caption_files)
-    groups, rejects, num_captions = group_by_image(layout, scan(data_dir))
+    grouping = group_by_image(layout, scan(data_dir))
+    groups, rejects = grouping.images, grouping.rejects
     lists = SplitLists(layout.lists)
     assignment = assign_splits(groups, lists, settings)
     images = []
@@ -107,9 +108,9 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         data_dir,
         _apply_limit(images, settings.max_images),
         tuple(rejects),
-        num_captions,
+        grouping.num_captions,
         assignment.is_official,
-        assignment.warnings,
+        (*grouping.warnings, *assignment.warnings),
         _hash(groups, lists),
     )
 

@@ -29,7 +29,7 @@ class ImageCaptions:
       line: line of the first caption.
       row_split: the split that rows state.
       file_split: the split that the names of caption files state.
-      captions: the captions.
+      captions: the captions, each sentence once.
       num_excess: number of further captions, beyond the maximum per image.
       first_excess: file and line of the first of these.
     """
@@ -48,13 +48,16 @@ class ImageCaptions:
         """See `NameMatch`."""
         return self.match.image_id
 
-    def add(self, caption: Caption, split: str | None, source: str) -> None:
-        """Adds a caption.
+    def add(self, caption: Caption, split: str | None, source: str) -> bool:
+        """Adds a caption, unless the image has this sentence.
 
         Args:
           caption: the caption.
           split: the split that the name of its file states; None if it states none.
           source: path of its file below the data directory.
+
+        Returns:
+          whether it counts; False if the image has this sentence.
 
         Raises:
           ValueError: an earlier caption states another split.
@@ -63,12 +66,15 @@ class ImageCaptions:
             self.row_split = self._agree(self.row_split, SplitSource(caption.split, source, caption.line))
         if split:
             self.file_split = self._agree(self.file_split, SplitSource(split, source, caption.line))
+        if caption.text in self.captions:
+            return False
         if len(self.captions) < MAX_CAPTIONS:
             self.captions.append(caption.text)
-            return
+            return True
         self.num_excess += 1
         if self.num_excess == 1:
             self.first_excess = source, caption.line
+        return True
 
     def _agree(self, before: SplitSource | None, current: SplitSource) -> SplitSource:
         if before is None or before.split == current.split:
@@ -87,16 +93,60 @@ class ImageCaptions:
         return [Reject(self.image_id, line, Reason.TOO_MANY_CAPTIONS, detail, self.num_excess, source)]
 
 
-def group_by_image(layout: Layout, files: Files) -> tuple[list[ImageCaptions], list[Reject], int]:
+@dataclasses.dataclass(slots=True)
+class Repeats:
+    """Sentences that an image has already: of a file that was appended to itself, or of an annotator.
+
+    Attributes:
+      number: how many there are.
+      first: the first of them: file, line, image and sentence.
+    """
+
+    number: int = 0
+    first: str = ""
+
+    def add(self, caption: Caption, source: str) -> None:
+        """Counts a caption of a file."""
+        self.number += 1
+        self.first = self.first or f"{source}:{caption.line}: {caption.image_id[:80]}: {caption.text[:80]!r}"
+
+    def warnings(self, num_captions: int) -> list[str]:
+        """Warns of the repeated sentences, if there are any.
+
+        Args:
+          num_captions: number of the captions that count.
+        """
+        if not self.number:
+            return []
+        return [
+            f"{self.number} captions repeat a sentence of their image and are not used, beside {num_captions} that "
+            f"are; the first is {self.first}"
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouping:
+    """The content of all caption files.
+
+    Attributes:
+      images: the images in the order of their first captions.
+      rejects: the lines that are rejected.
+      num_captions: number of captions, rejected lines included, and repeated sentences not.
+      warnings: what is odd about the captions.
+    """
+
+    images: list[ImageCaptions]
+    rejects: list[Reject]
+    num_captions: int
+    warnings: list[str]
+
+
+def group_by_image(layout: Layout, files: Files) -> Grouping:
     """Reads the caption files.
 
     Args:
       layout: the caption files and their format.
       files: the files of the data directory.
-
-    Returns:
-      the images in the order of their first captions; the lines that are rejected; the number of captions, those
-      lines included.
 
     Raises:
       ValueError: rows or file names put one image into two splits.
@@ -104,6 +154,7 @@ def group_by_image(layout: Layout, files: Files) -> tuple[list[ImageCaptions], l
     """
     images: dict[tuple[str, str], ImageCaptions] = {}
     rejects: list[Reject] = []
+    repeats = Repeats()
     num_captions = 0
     for file in layout.captions:
         by_name: dict[str, ImageCaptions] = {}  # under the names that this file uses
@@ -112,7 +163,6 @@ def group_by_image(layout: Layout, files: Files) -> tuple[list[ImageCaptions], l
                 num_captions += item.rows
                 rejects.append(dataclasses.replace(item, source=file.name))
                 continue
-            num_captions += 1
             image = by_name.get(item.image_id)
             if image is None:
                 match = files.match(item.image_id, file.name)
@@ -121,5 +171,8 @@ def group_by_image(layout: Layout, files: Files) -> tuple[list[ImageCaptions], l
                 if key not in images:
                     images[key] = ImageCaptions(match, file.name, item.line)
                 image = by_name[item.image_id] = images[key]
-            image.add(item, file.split, file.name)
-    return list(images.values()), rejects, num_captions
+            if image.add(item, file.split, file.name):
+                num_captions += 1
+            else:
+                repeats.add(item, file.name)
+    return Grouping(list(images.values()), rejects, num_captions, repeats.warnings(num_captions))

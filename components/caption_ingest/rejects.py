@@ -16,6 +16,7 @@ class Reason(str, enum.Enum):
     BAD_ENCODING = "bad_encoding"
     EMPTY_CAPTION = "empty_caption"
     LONG_CAPTION = "long_caption"
+    FLAGGED = "flagged"
     # captions of an image, in `grouping`
     TOO_MANY_CAPTIONS = "too_many_captions"
     # names in captions, in `name_resolution` and `splits`; for copies of an image in `image_checks`
@@ -90,6 +91,10 @@ def reject_image(image: CaptionedName, reason: Reason, detail: str) -> Reject:
     return Reject(image.image_id, image.line, reason, detail, len(image.captions), image.source)
 
 
+# what the authors of a dataset have marked as no caption is no fault of the data
+NO_FAULTS = frozenset({Reason.FLAGGED})
+
+
 class TooManyRejects(ValueError):
     """More of the data is rejected than the settings allow."""
 
@@ -100,7 +105,7 @@ def count(rejects: Iterable[Reject]) -> dict[str, int]:
 
 
 def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: float) -> None:
-    """Fails the run if too many captions are rejected.
+    """Fails the run if too many captions are rejected; those that are flagged count neither way.
 
     Args:
       rejects: all rejects.
@@ -110,6 +115,8 @@ def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: f
     Raises:
       TooManyRejects: with the reasons, most frequent first, and three examples of each.
     """
+    num_captions -= sum(reject.rows for reject in rejects if reject.reason in NO_FAULTS)
+    rejects = [reject for reject in rejects if reject.reason not in NO_FAULTS]
     num_rejected = sum(reject.rows for reject in rejects)
     if num_rejected <= max_fraction * num_captions:
         return

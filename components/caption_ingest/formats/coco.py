@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption
-from components.caption_ingest.formats.json_files import is_document_with, read_document, take_members
+from components.caption_ingest.formats.json_files import flag_of, is_document_with, read_document, take_members
 from components.caption_ingest.rejects import Reason, Reject
 
 
@@ -12,6 +12,8 @@ class Coco(Format):
     """One document with a list of images and a list of captions.
 
     `{"images": [{"id": 9, "file_name": NAME}], "annotations": [{"image_id": 9, "caption": TEXT}]}`
+
+    VizWiz flags annotations of annotators who could not describe the image, or whose work was rejected.
     """
 
     name = "COCO captions"
@@ -36,6 +38,9 @@ class Coco(Format):
             if image_id not in names:
                 detail = f"annotation of an unknown image, {image_id[:80]}"
                 yield Reject(image_id[:80], number, Reason.BAD_LINE, detail)
+            elif flag := flag_of(annotation):
+                detail = f"flagged as {flag}: {str(annotation.get('caption'))[:80]!r}"
+                yield Reject(str(names[image_id])[:80], number, Reason.FLAGGED, detail)
             else:
                 yield checked_caption(names[image_id], annotation.get("caption"), None, number)
         for image_id, number in without_caption.items():

@@ -9,6 +9,8 @@ from components.caption_ingest.formats.base import IMAGE_COLUMNS, Head, Source, 
 
 MAX_JSON_BYTES = 512 * 2**20  # per document; parsing takes ten times the memory, and COCO's largest has 91 MB
 
+_FLAGS = ("is_rejected", "is_precanned")  # VizWiz: the sentence is no description, or a set phrase about bad quality
+
 
 def is_record(line: str) -> bool:
     """Whether a line is an object about one image, and not the beginning of a document."""
@@ -66,3 +68,12 @@ def take_members(path: pathlib.Path, document: dict, key: str) -> Iterator[dict]
     while members:
         member = members.pop()
         yield member if isinstance(member, dict) else {}
+
+
+def flag_of(record: dict) -> str | None:
+    """Returns the flag by which the authors of a dataset mark a caption as none; None if there is no such flag.
+
+    >>> flag_of({"caption": "Quality issues are too severe", "is_precanned": True, "is_rejected": False})
+    'is_precanned'
+    """
+    return next((flag for flag in _FLAGS if str(record.get(flag)).lower() in ("true", "1", "1.0")), None)

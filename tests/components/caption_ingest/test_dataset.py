@@ -37,13 +37,47 @@ def test_rejects_name_the_file_and_the_line(data_dir, read):
 
 def test_captions_beyond_the_maximum_are_one_reject(data_dir, read):
     with (data_dir / "captions.token.txt").open("a") as file:
-        file.writelines(f"a.jpg#{number}\tone more\n" for number in range(2, 103))
+        file.writelines(f"a.jpg#{number}\tnumber {number}\n" for number in range(2, 103))
     data = read(data_dir)
     assert len(data.images[0].captions) == 100
     [reject] = [reject for reject in data.rejects if reject.reason == Reason.TOO_MANY_CAPTIONS]
     assert (reject.image_id, reject.line, reject.rows, reject.source) == ("a.jpg", 109, 3, "captions.token.txt")
     assert reject.detail == "103 captions; only the first 100 are used"
     assert data.num_captions == 111
+
+
+def test_a_file_that_was_appended_to_itself_counts_once(data_dir, read):
+    before = read(data_dir)
+    captions = data_dir / "captions.token.txt"
+    captions.write_text(captions.read_text() * 2)
+    data = read(data_dir)
+    assert [(image.image_id, image.captions) for image in data.images] == [
+        (image.image_id, image.captions) for image in before.images
+    ]
+    assert data.num_captions == before.num_captions == 10
+    assert {*data.warnings} - {*before.warnings} == {
+        "10 captions repeat a sentence of their image and are not used, beside 10 that are; the first is "
+        "captions.token.txt:11: a.jpg: 'a says 0'"
+    }
+
+
+def test_a_sentence_counts_once_per_image_and_not_once_in_all(data_dir, read):
+    with (data_dir / "captions.token.txt").open("a") as file:
+        file.write("a.jpg#2\ta says 0\nb.jpg#2\ta says 0\n")
+    data = read(data_dir)
+    assert [image.captions for image in data.images[:2]] == [
+        ("a says 0", "a says 1"),
+        ("b says 0", "b says 1", "a says 0"),
+    ]
+    [warning] = data.warnings
+    assert warning.startswith("1 captions repeat") and "captions.token.txt:11: a.jpg: 'a says 0'" in warning
+
+
+def test_a_repeated_sentence_does_not_hide_that_it_states_another_split(tmp_path, read):
+    (tmp_path / "b.jpg").write_bytes(b"")
+    (tmp_path / "captions.csv").write_text("image,caption,split\nb.jpg,A dog,train\nb.jpg,A dog,test\n")
+    with pytest.raises(ValueError, match=r"captions.csv:3: b.jpg is in test here, but in train"):
+        read(tmp_path)
 
 
 def test_the_ingest_accepts_what_the_schema_allows():

@@ -297,6 +297,17 @@ def test_coco_images_without_caption_are_rejected(tmp_path):
     assert (silent.image_id, silent.line, silent.reason) == ("b.jpg", 2, Reason.EMPTY_CAPTION)
 
 
+@pytest.mark.parametrize(("flag", "value"), [("is_rejected", True), ("is_precanned", True), ("is_rejected", 1)])
+def test_an_annotation_that_is_flagged_is_no_caption(tmp_path, flag, value):
+    poor = {"image_id": 1, "caption": "Quality issues are too severe to recognize visual content.", flag: value}
+    usual = {"image_id": 1, "caption": "A dog", "is_rejected": False, "is_precanned": 0, "text_detected": True}
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [poor, usual]}
+    flagged, good = Coco().read(write_file(tmp_path, json.dumps(document)))
+    assert good == Caption("a.jpg", "A dog", None, 2)
+    assert (flagged.image_id, flagged.line, flagged.reason) == ("a.jpg", 1, Reason.FLAGGED)
+    assert flagged.detail.startswith(f"flagged as {flag}: 'Quality issues")
+
+
 @pytest.mark.parametrize("space", ["\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}"])
 def test_a_name_may_contain_spaces_of_any_script(tmp_path, space):
     name = f"Screenshot 10.15{space}AM.jpg"

@@ -65,7 +65,7 @@ def test_one_name_in_two_caption_files_may_mean_two_images(tmp_path, sizes_diffe
             (tmp_path / path).write_bytes(split.encode() if sizes_differ else b"")
         (tmp_path / split).mkdir()
         names = ("0.png", "0.png", f"{split}.png", f"{split}/0.png")
-        lines = "".join(f'{{"file_name": "{name}", "text": "in {split}"}}\n' for name in names)
+        lines = "".join(f'{{"file_name": "{name}", "text": "{n}th in {split}"}}\n' for n, name in enumerate(names))
         (tmp_path / split / "metadata.jsonl").write_text(lines)
     data = read(tmp_path)
     assert [(image.image_id, image.file.uri, image.split) for image in data.images] == [

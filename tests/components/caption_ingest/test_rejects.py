@@ -36,6 +36,15 @@ def test_the_fraction_counts_captions():
     check_fraction([], num_captions=0, max_fraction=0.0)
 
 
+def test_captions_that_the_authors_of_a_dataset_have_flagged_fail_no_run():
+    flagged = [Reject("y", n, Reason.FLAGGED, "flagged as is_rejected", source="a.txt") for n in range(90)]
+    check_fraction(flagged, num_captions=90, max_fraction=0.0)
+    check_fraction(BAD_LINES + flagged, num_captions=190, max_fraction=0.01)
+    with pytest.raises(TooManyRejects, match=r"^1 of 99 captions") as error:
+        check_fraction(BAD_LINES + flagged, num_captions=189, max_fraction=0.01)
+    assert "flagged" not in str(error.value)
+
+
 def test_the_error_gives_reasons_and_three_examples():
     with pytest.raises(TooManyRejects) as error:
         check_fraction(BAD_LINES + MISSING, num_captions=100, max_fraction=0.01)
