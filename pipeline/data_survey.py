@@ -5,21 +5,18 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
-from components.caption_ingest import dataset
 from components.caption_ingest.dataset import CaptionedImage, DataSet
 from components.caption_ingest.image_checks import copies_warning, drop_faulty, reject_copies, served_warning
-from components.caption_ingest.ingest import check_reject_fraction
 from components.caption_ingest.inspection import Inspection
 from components.caption_ingest.inspection_cache import BATCH, BATCH_BYTES, inspect_batch
-from components.caption_ingest.layout import find_layout
-from components.caption_ingest.rejects import Reject, TooManyRejects
+from components.caption_ingest.rejects import Reject
 from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
 from components.caption_ingest.splits import hash_split
 from components.shared.batching import batched_by_size
 from components.shared.records import SPLITS, TRAIN
 from components.shared.words import split_words
 from components.tokenizer.settings import TokenizerSettings
-from pipeline.errors import UserError
+from pipeline.data_preview import DataError, read, refusal, spread
 
 MAX_CHECKED = 200  # images that are opened
 MIN_IMAGES = 5  # of a hashed split, where there are at least twelve times as many
@@ -29,10 +26,6 @@ SPLIT_FRACTIONS = [
     for train in range(16, 7, -1)
     for eval in sorted(range(1, 20 - train), key=lambda eval: abs(20 - train - 2 * eval))
 ]
-
-
-class DataError(UserError):
-    """There is nothing in the directory that a model could be trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,16 +84,10 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
       DataError: it has no captions, or no images for each split; the message says why and what to do.
     """
     data_dir = os.path.abspath(data_dir)
-    if os.path.isdir(data_dir) and not os.listdir(data_dir):
-        raise DataError(f"{data_dir} is empty; give a directory with images and their captions")
     settings = dataclasses.replace(settings or CaptionIngestSettings(), dir=data_dir)
-    try:
-        layout = find_layout(data_dir, settings.caption_files)
-        data = dataset.read(settings)
-        checked = _spread(data.images, MAX_CHECKED)
-        inspections = _inspect(checked, data_dir)
-    except (OSError, ValueError) as error:
-        raise DataError(str(error)) from None
+    data = read(settings)
+    checked = spread(data.images, MAX_CHECKED)
+    inspections = _inspect(checked, data_dir)
     images, faulty, fractions, warnings = _as_ingested(data, checked, inspections, settings.split_fractions)
     num_images = {split: sum(image.split == split for image in images) for split in SPLITS}
     if not all(num_images.values()):
@@ -111,8 +98,8 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
     words = [split_words(caption, keep_digits) for image in train for caption in image.captions]
     return Survey(
         data_dir=data_dir,
-        format=layout.format.name,
-        caption_files=tuple(file.name for file in layout.captions),
+        format=data.layout.format.name,
+        caption_files=tuple(file.name for file in data.layout.captions),
         num_images=num_images,
         num_captions=sum(len(image.captions) for image in images),
         is_official=data.is_official,
@@ -124,7 +111,7 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         num_checked=len(checked),
         rejects=(*data.rejects, *faulty),
         warnings=tuple(warnings),
-        refusal=_refusal(data, faulty, settings.max_reject_fraction),
+        refusal=refusal(data, faulty, settings.max_reject_fraction),
     )
 
 
@@ -176,12 +163,6 @@ def fractions_for(image_ids: Sequence[str], preferred: SplitFractions) -> SplitF
     return preferred
 
 
-def _spread(images: Sequence[CaptionedImage], number: int) -> list[CaptionedImage]:
-    """Some of the images, at equal distances."""
-    step = max(1, -(-len(images) // number))
-    return list(images[::step])
-
-
 def _inspect(images: Sequence[CaptionedImage], data_dir: str) -> dict[str, Inspection]:
     """Opens images as the ingest does: uri -> inspection; files that cannot be read are missing."""
     files = [image.file for image in images]
@@ -206,15 +187,6 @@ def _names_of_contents(images: Sequence[CaptionedImage], inspections: Mapping[st
         key = inspection.sha256 if inspection else image.image_id
         names[image.image_id] = first.setdefault(key, image.image_id)
     return names
-
-
-def _refusal(data: DataSet, faulty: Sequence[Reject], max_fraction: float) -> str:
-    """Why the ingest would fail a run on this data, judged by the images that were opened."""
-    try:
-        check_reject_fraction(data, faulty, max_fraction)
-    except TooManyRejects as error:
-        return str(error)
-    return ""
 
 
 def _reasons(data: DataSet, faulty: Sequence[Reject], num_usable: int) -> str:

@@ -3,14 +3,14 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from components.caption_ingest.files import scan
 from components.caption_ingest.grouping import ImageCaptions, group_by_image
 from components.caption_ingest.image_file import ImageFile
-from components.caption_ingest.layout import find_layout
+from components.caption_ingest.layout import Layout, find_layout
 from components.caption_ingest.name_resolution import resolve_names
-from components.caption_ingest.rejects import Reject
+from components.caption_ingest.rejects import Reject, check_fraction
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.caption_ingest.split_lists import SplitLists
 from components.caption_ingest.splits import assign_splits, unit_hash
@@ -45,21 +45,30 @@ class DataSet:
 
     Attributes:
       data_dir: the directory.
+      layout: its files of captions and lists.
       images: the images, sorted by ID.
       rejects: rejected lines and images.
       num_captions: number of captions in the files, rejected ones included, and repeated sentences not.
-      is_official: whether the dataset itself defines the splits.
+      stated_splits: the splits that the dataset itself defines; none where they are hashed.
+      split_origins: what states the splits -> number of images, before the limit of `max_images`.
       warnings: what is odd about captions and split lists, and how many images are skipped.
       sources: hash of all captions and lists as they were read, also of those that are not used.
     """
 
     data_dir: str
+    layout: Layout
     images: tuple[CaptionedImage, ...]
     rejects: tuple[Reject, ...]
     num_captions: int
-    is_official: bool
+    stated_splits: tuple[str, ...]
+    split_origins: Mapping[str, int]
     warnings: tuple[str, ...]
     sources: str
+
+    @property
+    def is_official(self) -> bool:
+        """Whether the dataset itself defines the splits."""
+        return bool(self.stated_splits)
 
     def fingerprint(self) -> str:
         """Hashes everything that the ingest depends on but for the images' contents: SHA-256, hexadecimal.
@@ -106,13 +115,30 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         images.append(CaptionedImage(group.image_id, split, file, captions, group.source, group.line, identical_files))
     return DataSet(
         data_dir,
+        layout,
         _apply_limit(images, settings.max_images),
         tuple(rejects),
         grouping.num_captions,
-        assignment.is_official,
+        assignment.stated,
+        assignment.origins,
         (*grouping.warnings, *assignment.warnings),
         _hash(groups, lists),
     )
+
+
+def check_reject_fraction(data: DataSet, rejected_images: Sequence[Reject], max_fraction: float) -> None:
+    """Fails the run if too many captions are rejected.
+
+    Args:
+      data: the data, with its own rejects.
+      rejected_images: those of `data.images` that are rejected.
+      max_fraction: fraction of the captions that may be rejected, 0 to 1.
+
+    Raises:
+      TooManyRejects: too many of all captions; or, since `max_images` selects some of the images, of their captions.
+    """
+    check_fraction([*data.rejects, *rejected_images], data.num_captions, max_fraction)
+    check_fraction(rejected_images, sum(len(image.captions) for image in data.images), max_fraction)
 
 
 def _hash(groups: Iterable[ImageCaptions], lists: SplitLists) -> str:

@@ -21,7 +21,7 @@ import apache_beam as beam
 from absl import logging
 
 from components.caption_ingest import rejects
-from components.caption_ingest.dataset import CaptionedImage, DataSet
+from components.caption_ingest.dataset import CaptionedImage, DataSet, check_reject_fraction
 from components.caption_ingest.examples import write_examples
 from components.caption_ingest.image_checks import (
     copies_warning,
@@ -32,7 +32,7 @@ from components.caption_ingest.image_checks import (
     served_warning,
 )
 from components.caption_ingest.inspection_cache import inspect_files
-from components.caption_ingest.rejects import Reject, check_fraction
+from components.caption_ingest.rejects import Reject
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared.records import REJECTS_FILE
 from components.shared.storage import write_text
@@ -114,21 +114,6 @@ def ingest(
     lines = [f"{reject.to_json()}\n" for reject in all_rejects]
     write_text(os.path.join(directories.rejects, REJECTS_FILE), "".join(lines))
     return Result(data.data_dir, images, all_rejects, warnings, data.is_official, unread)
-
-
-def check_reject_fraction(data: DataSet, rejected_images: Sequence[Reject], max_fraction: float) -> None:
-    """Fails the run if too many captions are rejected.
-
-    Args:
-      data: the data, with its own rejects.
-      rejected_images: those of `data.images` that are rejected.
-      max_fraction: fraction of the captions that may be rejected, 0 to 1.
-
-    Raises:
-      TooManyRejects: too many of all captions; or, since `max_images` selects some of the images, of their captions.
-    """
-    check_fraction([*data.rejects, *rejected_images], data.num_captions, max_fraction)
-    check_fraction(rejected_images, sum(len(image.captions) for image in data.images), max_fraction)
 
 
 def _log(images: Sequence[CaptionedImage], all_rejects: Sequence[Reject], warnings: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """Which split an image belongs to: always decided per image, never per caption."""
 
+import collections
 import dataclasses
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.names import compose
@@ -18,12 +19,14 @@ class SplitAssignment:
 
     Attributes:
       splits: the split of each image, None for an image that is skipped, a reject for one whose split is not clear.
-      is_official: whether the dataset itself defines the splits.
+      stated: the splits that the dataset defines, in the order of `records.SPLITS`.
+      origins: what states the splits -> number of images; images that are skipped or rejected are not counted.
       warnings: mismatches between lists and captions, and the number of skipped images.
     """
 
     splits: tuple[str | Reject | None, ...]
-    is_official: bool
+    stated: tuple[str, ...]
+    origins: Mapping[str, int]
     warnings: tuple[str, ...]
 
 
@@ -45,7 +48,24 @@ def assign_splits(
     if num_skipped := splits.count(None):
         reason = "no official split list names them (data.unlisted_images=skip)"
         warnings.append(f"{num_skipped} images skipped: {reason}")
-    return SplitAssignment(tuple(splits), bool(official_splits), tuple(warnings))
+    counter = collections.Counter(
+        _origin(image, listing, bool(official_splits))
+        for image, listing, split in zip(images, listings, splits, strict=True)
+        if isinstance(split, str)
+    )
+    stated = tuple(split for split in SPLITS if split in official_splits)
+    return SplitAssignment(tuple(splits), stated, dict(counter), tuple(warnings))
+
+
+def _origin(image: ImageCaptions, listing: Listing, is_official: bool) -> str:
+    """What states an image's split, for people."""
+    if image.row_split:
+        return "column split"
+    if listing.split:
+        return "split lists"
+    if image.file_split:
+        return "names of the caption files"
+    return "unlisted (data.unlisted_images)" if is_official else "hash of the name"
 
 
 def _official_split(image: ImageCaptions, listing: Listing) -> str | Reject | None:

@@ -17,6 +17,7 @@ DESCRIPTION = "Trains an image-captioning model, uses BLEU to decide whether to 
 EPILOG = f"""examples:
   {PROGRAM} run                                      run on the built-in sample, in runs/sample
   {PROGRAM} run --config flickr8k --set data.dir=images/flickr8k
+  {PROGRAM} inspect images/mine                      show what a run would read from images of your own
   {PROGRAM} init images/mine                         write a first config for images of your own
   {PROGRAM} run --set trainer.epochs=3 --to Trainer  try a setting, stop before the evaluation
   {PROGRAM} caption --model runs/sample/serving image.jpg

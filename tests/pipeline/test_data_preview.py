@@ -1,0 +1,74 @@
+import pytest
+
+from components.caption_ingest.settings import CaptionIngestSettings
+from components.shared import scenes
+from pipeline import data_preview
+from pipeline.data_preview import DataError, File, preview
+from tests.factories import write_data_set
+
+NAMES = [f"s{number}.jpg" for number in range(8)]
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """Eight images with two captions each, lists for train and dev, and a caption of a missing image."""
+    lines = [f"{name}#{row}\tA dog runs {row} .\n" for name in (*NAMES, "gone.jpg") for row in range(2)]
+    write_data_set(tmp_path, "".join(lines), {"train": NAMES[:5], "dev": NAMES[5:7]})
+    for number, name in enumerate(NAMES):
+        (tmp_path / name).write_bytes(scenes.jpeg(0, number))
+    return tmp_path
+
+
+def look(directory, **settings) -> data_preview.Preview:
+    return preview(CaptionIngestSettings(dir=str(directory), **settings))
+
+
+def test_files_images_and_splits_are_shown(data_dir):
+    found = look(data_dir)
+    assert found.files == [
+        File("captions.token.txt", "captions", "Flickr tokens"),
+        File("trainImages.txt", "images of train", "list of names"),
+        File("devImages.txt", "images of eval", "list of names"),
+    ]
+    assert found.num_images["test"] == 2 and sum(found.num_images.values()) == 8
+    assert found.split_origins == {"split lists": 7, "unlisted (data.unlisted_images)": 2}
+    assert (found.stated_splits, found.num_captions) == (("train", "eval"), 16)
+    assert ("s0.jpg", "A dog runs 0 .") in {(name, text) for name, _, text in found.sentences}
+
+
+def test_rejects_are_those_of_names_and_of_headers(data_dir):
+    (data_dir / "s3.jpg").write_text("<html>404</html>")
+    (data_dir / "s4.jpg").write_bytes(b"")
+    found = look(data_dir)
+    assert {reject.image_id: reject.reason.value for reject in found.rejects} == {
+        "gone.jpg": "missing_image",
+        "s3.jpg": "undecodable",
+        "s4.jpg": "undecodable",
+    }
+    assert found.refusal.startswith("6 of 18 captions (33.3%) can't be used")
+    assert not look(data_dir, max_reject_fraction=0.5).refusal
+
+
+def test_a_large_data_set_is_opened_in_samples(data_dir, monkeypatch):
+    monkeypatch.setattr(data_preview, "MAX_OPENED", 3)
+    assert look(data_dir).num_opened == 3
+
+
+def test_examples_of_rejects_are_few(data_dir):
+    with (data_dir / "captions.token.txt").open("a") as file:
+        file.writelines(f"{name}#9\t?\n" for name in NAMES)
+    found = look(data_dir).to_json()
+    assert found["rejects"] == {"empty_caption": 8, "missing_image": 1}
+    assert found["examples"]["empty_caption"] == [
+        f"captions.token.txt:{19 + row}: s{row}.jpg: no word in '?'" for row in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"), [({}, "is empty"), ({"notes.txt": "A dog.\n"}, "no captions in"), (None, "not a directory")]
+)
+def test_a_directory_that_is_refused_as_a_whole_is_an_error(tmp_path, files, message):
+    for name, text in (files or {}).items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        look(tmp_path if files is not None else tmp_path / "none")
