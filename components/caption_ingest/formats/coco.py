@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption
-from components.caption_ingest.formats.json_files import flag_of, is_document_with, read_document, take_members
+from components.caption_ingest.formats.json_files import flag_of, flagged, is_document_with, read_object, take_members
 from components.caption_ingest.rejects import Reason, Reject
 
 
@@ -20,10 +20,10 @@ class Coco(Format):
     example = '`{"images": …, "annotations": [{"image_id": …, "caption": …}]}`'
 
     def matches(self, source: Source, head: Head) -> bool:
-        return is_document_with((b"annotations", b"caption"), source, head)
+        return is_document_with((b"images", b"annotations", b"caption"), source, head)
 
     def read(self, source: Source) -> Iterator[Caption | Reject]:
-        document = read_document(source)
+        document = read_object(source)
         names: dict[str, Any] = {}
         without_caption: dict[str, int] = {}  # ID -> number of the image
         for number, image in enumerate(take_members(source.path, document, "images"), start=1):
@@ -39,8 +39,7 @@ class Coco(Format):
                 detail = f"annotation of an unknown image, {image_id[:80]}"
                 yield Reject(image_id[:80], number, Reason.BAD_LINE, detail)
             elif flag := flag_of(annotation):
-                detail = f"flagged as {flag}: {str(annotation.get('caption'))[:80]!r}"
-                yield Reject(str(names[image_id])[:80], number, Reason.FLAGGED, detail)
+                yield flagged(names[image_id], number, flag)
             else:
                 yield checked_caption(names[image_id], annotation.get("caption"), None, number)
         for image_id, number in without_caption.items():

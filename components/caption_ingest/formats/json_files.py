@@ -1,58 +1,141 @@
 """What the JSON formats share: telling documents from lines, and reading a document without holding it twice."""
 
+import fnmatch
+import functools
 import json
 import mmap
 import pathlib
+import re
 from collections.abc import Iterator
+from typing import Any
 
-from components.caption_ingest.formats.base import IMAGE_COLUMNS, Head, Source, UnreadableFileError, check_size
+from components.caption_ingest.formats.base import (
+    CAPTION_COLUMNS,
+    IMAGE_COLUMNS,
+    Caption,
+    Head,
+    Source,
+    UnreadableFileError,
+    check_size,
+    checked_caption,
+)
+from components.caption_ingest.rejects import Reason, Reject
+from components.caption_ingest.settings import Columns
 
 MAX_JSON_BYTES = 512 * 2**20  # per document; parsing takes ten times the memory, and COCO's largest has 91 MB
 
+# the names of captions in JSON: those of tables, and those of Karpathy's documents
+CAPTION_KEYS = (*CAPTION_COLUMNS, "raw", "sentences")
 _FLAGS = ("is_rejected", "is_precanned")  # VizWiz: the sentence is no description, or a set phrase about bad quality
 
 
-def is_record(line: str) -> bool:
+def is_record_line(line: str, columns: Columns) -> bool:
     """Whether a line is an object about one image, and not the beginning of a document."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return False
     # a line of an indented document may be a number or a text
-    return isinstance(record, dict) and any(name in record for name in IMAGE_COLUMNS) and "images" not in record
+    return isinstance(record, dict) and keys_of(tuple(record), columns)[0] is not None and "images" not in record
+
+
+def is_record(value: Any, columns: Columns) -> bool:
+    """Whether an element of a document is an object with an image and captions."""
+    return isinstance(value, dict) and all(keys_of(tuple(value), columns))
+
+
+def captions_of(record: Any, number: int, columns: Columns, split: str | None = None) -> Iterator[Caption | Reject]:
+    """Yields the captions of a record, which are texts, lists of texts, or lists of objects with a text.
+
+    Args:
+      record: the record, an object with an image and captions.
+      number: number of its line or element.
+      columns: the keys to take, where their names alone do not tell.
+      split: its split, if it states none itself.
+    """
+    if not isinstance(record, dict):
+        yield Reject("", number, Reason.BAD_LINE, "not a JSON object")
+        return
+    image_key, caption_keys = keys_of(tuple(record), columns)
+    image_id = record.get(image_key)
+    if flag := flag_of(record):
+        yield flagged(image_id, number, flag)
+        return
+    split = record.get("split") or split
+    for value in [record[key] for key in caption_keys] or [None]:
+        texts = value if isinstance(value, list) else [value]
+        for text in texts or [""]:
+            yield checked_caption(image_id, _text_of(text), split, number)
+
+
+def flagged(image_id: Any, number: int, flag: str) -> Reject:
+    """Makes a reject of a caption that its authors have flagged."""
+    return Reject(str(image_id)[:80], number, Reason.FLAGGED, f"its authors have flagged it: {flag}")
+
+
+@functools.lru_cache(maxsize=256)  # the records of a file have the same keys
+def keys_of(names: tuple[str, ...], columns: Columns) -> tuple[str | None, tuple[str, ...]]:
+    """Returns which keys of a record hold the image and the captions: the first that is known, and those numbered so.
+
+    >>> keys_of(("filename", "raw", "raw_1", "raw_2", "split"), Columns())
+    ('filename', ('raw', 'raw_1', 'raw_2'))
+    """
+    image = next(
+        (name for name in (IMAGE_COLUMNS if columns.image is None else (columns.image,)) if name in names), None
+    )
+    if columns.caption is not None:
+        return image, tuple(fnmatch.filter(names, columns.caption))
+    for known in CAPTION_KEYS:
+        if captions := [name for name in names if re.fullmatch(rf"{known}(?:[ _-]?\d+)?", name)]:
+            return image, tuple(captions)
+    return image, ()
+
+
+def _text_of(value: Any) -> Any:
+    """Returns the text of a sentence, which may be an object, as in Karpathy's documents."""
+    return next((value[key] for key in CAPTION_KEYS if key in value), None) if isinstance(value, dict) else value
 
 
 def is_document_with(keys: tuple[bytes, ...], source: Source, head: Head) -> bool:
-    """Whether a file is one JSON document that contains some keys.
+    """Whether a file is one JSON object, over many lines or not, that contains some keys.
 
     The document is searched and not parsed: COCO's other annotations are large.
     """
-    if not head.is_json or is_record(head.lines[0]):
+    if not head.is_json or head.lines[0].lstrip().startswith("[") or is_record_line(head.lines[0], source.columns):
         return False
     with source.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         return all(text.find(b'"' + key + b'"') >= 0 for key in keys)
 
 
-def read_document(source: Source) -> dict:
+def read_object(source: Source) -> dict:
     """Reads a file that is one JSON object.
 
     Raises:
       UnreadableFileError: the file is not a JSON object, or too large.
     """
+    document = read_document(source)
+    if not isinstance(document, dict):
+        raise UnreadableFileError(f"{source.path}: not a JSON object")
+    return document
+
+
+def read_document(source: Source) -> Any:
+    """Reads a file that is one JSON document.
+
+    Raises:
+      UnreadableFileError: the file is not JSON, or too large.
+    """
     path = source.path
     check_size(path, MAX_JSON_BYTES)
     try:
         with path.open(encoding="utf-8-sig") as file:
-            document = json.load(file)
+            return json.load(file)
     except json.JSONDecodeError as error:
         raise UnreadableFileError(f"{path}:{error.lineno}: not JSON: {error.msg}, at character {error.colno}") from None
     except UnicodeDecodeError as error:
         raise UnreadableFileError(f"{path}: not UTF-8 at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise UnreadableFileError(f"{path}: the JSON can't be read: {error}") from None
-    if not isinstance(document, dict):
-        raise UnreadableFileError(f"{path}: not a JSON object")
-    return document
 
 
 def take_members(path: pathlib.Path, document: dict, key: str) -> Iterator[dict]:
@@ -64,10 +147,15 @@ def take_members(path: pathlib.Path, document: dict, key: str) -> Iterator[dict]
     members = document.pop(key, None)
     if not isinstance(members, list):
         raise UnreadableFileError(f'{path}: no list "{key}"')
+    for member in take_all(members):
+        yield member if isinstance(member, dict) else {}
+
+
+def take_all(members: list) -> Iterator[Any]:
+    """Removes the members of a list one by one, to free their memory."""
     members.reverse()
     while members:
-        member = members.pop()
-        yield member if isinstance(member, dict) else {}
+        yield members.pop()
 
 
 def flag_of(record: dict) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption
-from components.caption_ingest.formats.json_files import is_document_with, read_document, take_members
+from components.caption_ingest.formats.json_files import is_document_with, read_object, take_members
 from components.caption_ingest.rejects import Reason, Reject
 
 
@@ -17,10 +17,10 @@ class Karpathy(Format):
     example = '`{"images": [{"filename": …, "sentences": …, "split": …}]}`'
 
     def matches(self, source: Source, head: Head) -> bool:
-        return is_document_with((b"sentences",), source, head)
+        return is_document_with((b"images", b"sentences"), source, head)
 
     def read(self, source: Source) -> Iterator[Caption | Reject]:
-        for number, image in enumerate(take_members(source.path, read_document(source), "images"), start=1):
+        for number, image in enumerate(take_members(source.path, read_object(source), "images"), start=1):
             sentences = image.get("sentences")
             if not isinstance(sentences, list):
                 yield Reject(str(image.get("filename"))[:80], number, Reason.BAD_LINE, "no list of sentences")
@@ -28,5 +28,5 @@ class Karpathy(Format):
             name, directory = image.get("filename"), image.get("filepath")
             image_id = f"{directory}/{name}" if directory and name else name
             for sentence in sentences or [{"raw": ""}]:
-                text = sentence.get("raw") if isinstance(sentence, dict) else None
+                text = sentence.get("raw") if isinstance(sentence, dict) else sentence
                 yield checked_caption(image_id, text, image.get("split"), number)

@@ -58,6 +58,31 @@ def test_control_characters_become_spaces(tmp_path, text, expected):
     assert [item.text for item in JsonLines().read(source)] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "text"),
+    [
+        ("a.jpg#zhc#0 一只狗 在跑", "a.jpg", "一只狗 在跑"),
+        ("a.jpg#zhc#0\t一只狗", "a.jpg", "一只狗"),
+        ("a.jpg#zhb#12   一只狗", "a.jpg", "一只狗"),
+        ("1000092795#enr#0 A dog", "1000092795", "A dog"),
+        ("a.jpeg#de#1\tEin Hund", "a.jpeg", "Ein Hund"),
+        ("a.jpg#0 A dog #1 runs", "a.jpg", "A dog #1 runs"),
+        ("my photo.jpg#zhm#0\t一只狗", "my photo.jpg", "一只狗"),
+        ("a#dog.jpg#0\tA dog", "a#dog.jpg", "A dog"),
+        ("b#dog#0\tA dog", "b#dog", "A dog"),
+    ],
+)
+def test_flickr_tokens_may_state_a_language_and_have_blanks(tmp_path, line, name, text):
+    source = write_file(tmp_path, f"{line}\n")
+    assert isinstance(detect_format(source), FlickrTokens)
+    assert list(FlickrTokens().read(source)) == [Caption(name, text, None, 1)]
+
+
+@pytest.mark.parametrize("text", ["See issue #12 for details\n", "build#3 failed\n", "# 1 Title\n"])
+def test_a_number_sign_in_a_text_is_no_caption(tmp_path, text):
+    assert detect_format(write_file(tmp_path, text)) is None
+
+
 def test_a_name_may_contain_a_hash_sign(tmp_path):
     source = write_file(tmp_path, "a#1.jpg#0\tA dog\n")
     assert isinstance(detect_format(source), FlickrTokens)
@@ -77,7 +102,8 @@ def test_flickr8ks_odd_name_is_corrected(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"a.jpg#0 no tab", Reason.BAD_LINE),
+        (b"a.jpg no number", Reason.BAD_LINE),
+        (b"a.jpg #0", Reason.BAD_LINE),
         (b"a.jpg\tno number", Reason.BAD_LINE),
         (b"a.jpg#x\tno number", Reason.BAD_LINE),
         (b"#0\tno name", Reason.BAD_LINE),
@@ -305,7 +331,7 @@ def test_an_annotation_that_is_flagged_is_no_caption(tmp_path, flag, value):
     flagged, good = Coco().read(write_file(tmp_path, json.dumps(document)))
     assert good == Caption("a.jpg", "A dog", None, 2)
     assert (flagged.image_id, flagged.line, flagged.reason) == ("a.jpg", 1, Reason.FLAGGED)
-    assert flagged.detail.startswith(f"flagged as {flag}: 'Quality issues")
+    assert flagged.detail == f"its authors have flagged it: {flag}"
 
 
 @pytest.mark.parametrize("space", ["\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}"])
