@@ -35,6 +35,7 @@ setup(
     install_requires=[
         "absl-py>=1.4",
         "apache-beam>=2.56",
+        "charset-normalizer>=3.2",
         "h5py>=3.10",
         "jinja2>=3.1",
         "keras>=3.5",

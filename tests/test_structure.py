@@ -103,7 +103,15 @@ def test_no_settings_class_is_declared_twice():
     for path in (ROOT / "components").rglob("*.py"):
         if path.name.endswith("settings.py"):
             continue
-        twice = _fields_with_defaults(path) & settings.keys() - {"name", "dir", "seed", "train", "eval", "test"}
+        twice = _fields_with_defaults(path) & settings.keys() - {
+            "name",
+            "dir",
+            "seed",
+            "train",
+            "eval",
+            "test",
+            "encoding",
+        }
         assert not twice, f"{path}: {twice}"
 
 

@@ -94,7 +94,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
       FileNotFoundError, ValueError: the directory has no captions, or contradicts itself, see the stages.
     """
     data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
-    layout = find_layout(data_dir, settings.caption_files)
+    layout = find_layout(data_dir, settings.caption_files, settings.encoding)
     grouping = group_by_image(layout, scan(data_dir))
     groups, rejects = grouping.images, grouping.rejects
     lists = SplitLists(layout.lists)

@@ -6,6 +6,7 @@ import pathlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from components.caption_ingest.encodings import find_encoding, find_unmarked_utf16
 from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
@@ -60,12 +61,13 @@ class Layout:
         ]
 
 
-def find_layout(data_dir: str, caption_files: str | None = None) -> Layout:
+def find_layout(data_dir: str, caption_files: str | None = None, encoding: str | None = None) -> Layout:
     """Finds the captions by the content of the files, and the lists by their names, up to one level below a directory.
 
     Args:
       data_dir: the data directory.
       caption_files: the caption file below the directory, or a glob pattern for several; None to examine all files.
+      encoding: the encoding of files without a byte-order mark; None for UTF-8.
 
     Raises:
       FileNotFoundError: there are no captions; the message lists the known formats.
@@ -79,8 +81,10 @@ def find_layout(data_dir: str, caption_files: str | None = None) -> Layout:
         candidates = _match_pattern(root, caption_files)
     else:
         candidates = [path for path in text_files if _is_inside(path, root)]
-    formats = {path: detect_format(Source(path)) for path in candidates}
+    sources = {path: _source(path, encoding) for path in candidates}
+    formats = {path: detect_format(source) for path, source in sources.items()}
     captions = {path: format for path, format in formats.items() if format}
+    _check_unmarked([source for path, source in sources.items() if path not in captions and not source.is_stated])
     if not captions:
         raise FileNotFoundError(_no_captions(data_dir, caption_files))
     _check_unrecognized(root, captions, [path for path in candidates if path not in captions], bool(caption_files))
@@ -89,17 +93,38 @@ def find_layout(data_dir: str, caption_files: str | None = None) -> Layout:
         originals = {path: format for path, format in captions.items() if "lemma" not in path.name}
         captions = originals or captions
     layout = Layout(
-        _single_format(root, captions), _assign_file_splits(root, captions), _find_lists(root, text_files, captions)
+        _single_format(root, captions),
+        _assign_file_splits(root, [sources[path] for path in captions]),
+        {split: _source(path, encoding) for split, path in _find_lists(root, text_files, captions).items()},
     )
     for path in layout.files():
         _check_inside(path, root)
     return layout
 
 
+def _source(path: pathlib.Path, encoding: str | None) -> Source:
+    return Source(path, find_encoding(path, encoding), is_stated=encoding is not None)
+
+
 def detect_format(source: Source) -> Format | None:
     """Detects the format of a file by its content; None if it contains no captions."""
     head = Head.of(source)
     return next((format for format in FORMATS.values() if format.matches(source, head)), None)
+
+
+def _check_unmarked(others: Iterable[Source]) -> None:
+    """Refuses captions in UTF-16 that nothing marks as such.
+
+    Args:
+      others: files in which no captions were found, and whose encoding is not stated.
+    """
+    for source in others:
+        encoding = find_unmarked_utf16(source.path)
+        if encoding and detect_format(dataclasses.replace(source, encoding=encoding)):
+            raise ValueError(
+                f"data.dir: {source.path} has captions in {encoding}, without a byte-order mark; set "
+                f"data.encoding={encoding}"
+            )
 
 
 def _no_captions(data_dir: str, caption_files: str | None) -> str:
@@ -175,31 +200,31 @@ def _single_format(root: pathlib.Path, captions: dict[pathlib.Path, Format]) -> 
     return formats.pop()
 
 
-def _assign_file_splits(root: pathlib.Path, paths: Collection[pathlib.Path]) -> tuple[CaptionFile, ...]:
+def _assign_file_splits(root: pathlib.Path, sources: Sequence[Source]) -> tuple[CaptionFile, ...]:
     """Assigns each file the split that its name or its directory states, if there are several files."""
-    names = {path: path.relative_to(root).as_posix() for path in paths}
+    names = [source.path.relative_to(root).as_posix() for source in sources]
     if len(names) == 1:
-        return tuple(CaptionFile(Source(path), name) for path, name in names.items())
+        return (CaptionFile(sources[0], names[0]),)
     files = []
-    for path, name in names.items():
+    for source, name in zip(sources, names, strict=True):
         stated = _SPLIT_IN_PATH.findall(name)
         if not stated:
             raise ValueError(
-                f"data.dir: several caption files in {root}: {', '.join(names.values())}. Several are only used if "
+                f"data.dir: several caption files in {root}: {', '.join(names)}. Several are only used if "
                 "each name contains train, val or test; keep one, or choose one with data.caption_files=FILE"
             )
-        files.append(CaptionFile(Source(path), name, SPLIT_NAMES[stated[-1].lower()]))
+        files.append(CaptionFile(source, name, SPLIT_NAMES[stated[-1].lower()]))
     return tuple(files)
 
 
 def _find_lists(
     root: pathlib.Path, text_files: Sequence[pathlib.Path], captions: Collection[pathlib.Path]
-) -> dict[str, Source]:
-    lists: dict[str, Source] = {}
+) -> dict[str, pathlib.Path]:
+    lists: dict[str, pathlib.Path] = {}
     for split, pattern in _LIST_NAMES.items():
         paths = [path for path in text_files if path not in captions and pattern.search(path.name)]
         if len(paths) > 1:
             raise ValueError(f"data.dir: several {split} split lists in {root}: {', '.join(map(str, paths))}; keep one")
         if paths:
-            lists[split] = Source(paths[0])
+            lists[split] = paths[0]
     return lists

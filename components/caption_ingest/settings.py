@@ -1,11 +1,24 @@
 """Settings of CaptionIngest."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+import pydantic
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
 from components.shared.settings import STRICT, Fraction, UserPath
+
+
+def _check_encoding(name: str) -> str:
+    """Refuses a name that Python has no text encoding of."""
+    try:
+        name.encode(name)
+    except (LookupError, ValueError):
+        raise ValueError(f"{name!r} is no text encoding; for example utf-8, cp1252, gb18030, utf-16-le") from None
+    return name
+
+
+Encoding = Annotated[str, pydantic.AfterValidator(_check_encoding)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -39,6 +52,9 @@ class CaptionIngestSettings:
     the directory with the highest one is used."""
     caption_files: str | None = None
     """Caption file below the directory, or a glob pattern for several; null detects them by content."""
+    encoding: Encoding | None = None
+    """Encoding of caption files and split lists without a byte-order mark, such as `cp1252` or `gb18030`; null takes
+    UTF-8, and refuses a file that is not in it."""
     max_images: PositiveInt | None = None
     """Maximum number of images: a fixed pseudo-random subset, ordered by the hash of the file name; null takes all."""
     max_reject_fraction: Fraction = 0.01

@@ -6,6 +6,7 @@ import itertools
 import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+from components.caption_ingest.encodings import UNDECODABLE, suggest_for
 from components.caption_ingest.files import is_printable
 from components.caption_ingest.formats.base import MAX_NAME_LENGTH, Source, numbered_lines
 from components.caption_ingest.grouping import ImageCaptions
@@ -46,7 +47,7 @@ class SplitLists:
           lists: split -> its list.
 
         Raises:
-          ValueError: an image is in two lists, a list is not UTF-8, or a line is no image name.
+          ValueError: an image is in two lists, a list is in another encoding, or a line is no image name.
         """
         self._lists = lists
         self.names: dict[str, str] = {}
@@ -163,11 +164,11 @@ class _NameIndex:
 
 def _read_names(source: Source) -> Iterator[tuple[int, str]]:
     """Yields the numbered names in a list."""
-    for number, raw in numbered_lines(source):
-        try:
-            name = compose(raw.decode().strip().replace("\\", "/").removeprefix("./"))
-        except UnicodeDecodeError:
-            raise ValueError(f"{source.path}:{number}: not UTF-8") from None
+    for number, line in numbered_lines(source):
+        if UNDECODABLE in line:
+            advice = suggest_for(source.path)
+            raise ValueError(f"{source.path}:{number}: not {source.encoding.upper()}; {advice}")
+        name = compose(line.strip().replace("\\", "/").removeprefix("./"))
         if len(name) > MAX_NAME_LENGTH:
             raise ValueError(f"{source.path}:{number}: {len(name)} characters, too long for the name of an image")
         if not is_printable(name):

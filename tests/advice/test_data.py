@@ -182,7 +182,7 @@ def test_a_large_file_is_divided_into_one_per_split(tmp_path, monkeypatch):
 
 BROKEN = {
     "…:…: not JSON: …, at character …": b'{"images": [\n{"id": 9,}]}',
-    "…: not UTF-8 at byte …": b'{"images": "caf\xe9"}',
+    "…: not … at byte …; …": b'{"images": "caf\xe9"}',
     "…: the JSON can't be read: …": b'{"images": ' + b"[" * 100_000,
     "…: not a JSON object": b"[]",
     '…: no list "…"': b'{"images": 3}',
@@ -201,9 +201,9 @@ def test_a_broken_document_is_mended_where_the_error_says(tmp_path):
     with refusal("…:…: not JSON: …, at character …") as advice:
         read_broken(path, BROKEN["…:…: not JSON: …, at character …"], sound)
     assert advice[:2] == [str(path), "2"]
-    with refusal("…: not UTF-8 at byte …") as advice:
-        read_broken(path, BROKEN["…: not UTF-8 at byte …"], sound)
-    assert BROKEN["…: not UTF-8 at byte …"][int(advice[1])] == 0xE9
+    with refusal("…: not … at byte …; …") as advice:
+        read_broken(path, BROKEN["…: not … at byte …; …"], sound)
+    assert BROKEN["…: not … at byte …; …"][int(advice[2])] == 0xE9
     with refusal("…: the JSON can't be read: …"):
         read_broken(path, BROKEN["…: the JSON can't be read: …"], sound)
     with refusal("…: not a JSON object"):
@@ -220,9 +220,9 @@ def read_list(path: pathlib.Path, data: bytes) -> SplitLists:
 
 def test_the_line_of_a_list_that_is_no_name_is_removed(tmp_path):
     path = tmp_path / "train.txt"
-    with refusal("…:…: not UTF-8") as advice:
+    with refusal("…:…: not …; …") as advice:
         read_list(path, b"a.jpg\ncaf\xe9.jpg\n")
-    assert advice == [str(path), "2"]
+    assert advice[:2] == [str(path), "2"]
     with refusal("…:…: the name contains control characters") as advice:
         read_list(path, b"a.jpg\na\x1b[2J.jpg\n")
     assert advice == [str(path), "2"]
@@ -365,3 +365,32 @@ def test_an_image_that_has_changed_is_ingested_by_the_next_run(tmp_path):
     path.rmdir()
     path.write_bytes(b"restored")
     assert read_verified(ingest()) == b"restored"
+
+
+WESTERN = "image,caption\na.jpg,Un garçon\nb.jpg,Une fille près d'un arbre\n"
+
+
+def test_a_table_in_another_encoding_is_read_in_the_one_that_the_error_names(tmp_path):
+    (tmp_path / "captions.csv").write_text(WESTERN, encoding="cp1252")
+    with refusal("…; data.encoding=utf-8 rejects these lines alone") as advice:
+        read(tmp_path)
+    assert f"{tmp_path / 'captions.csv'}:2: the file is not in UTF-8: 2 lines" in advice[0]
+    [encoding] = re.findall(r"set data.encoding=(\S+)$", advice[0])
+    rejects = read(tmp_path, encoding=encoding).rejects
+    assert {reject.reason for reject in rejects} == {Reason.MISSING_IMAGE}
+    rejects = read(tmp_path, encoding="utf-8").rejects
+    assert {reject.reason for reject in rejects} == {Reason.BAD_ENCODING}
+
+
+def test_a_table_in_utf_16_is_read_in_the_one_that_the_error_names(tmp_path):
+    (tmp_path / "captions.csv").write_text(TABLE, encoding="utf-16-le")
+    with refusal("data.dir: … has captions in …, without a byte-order mark; set data.encoding=…") as advice:
+        read(tmp_path)
+    assert read(tmp_path, encoding=advice[2]).num_captions == 1
+
+
+def test_another_name_of_an_encoding_is_taken(tmp_path):
+    with refusal("… is no text encoding; for example utf-8, cp1252, gb18030, utf-16-le") as advice:
+        CaptionIngestSettings(dir=str(tmp_path), encoding="windows")
+    assert "'windows'" in advice[0]
+    assert CaptionIngestSettings(dir=str(tmp_path), encoding="windows-1252").encoding

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from components.caption_ingest.encodings import ERRORS, UNDECODABLE, UTF_8, find_line_end, find_other_encoding
 from components.caption_ingest.files import is_printable
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
@@ -16,17 +17,17 @@ from components.shared.words import compose
 
 HEAD_BYTES = 65_536  # beginning of a file by which its format is detected
 HEAD_LINES = 100
-MAX_LINE_BYTES = 16_384  # a longer line is no caption
+MAX_LINE_LENGTH = 16_384  # characters; a longer line is no caption
 MAX_WORDS = 400  # per caption, as in the schema; a longer one is a paragraph
 MAX_NAME_LENGTH = 1024  # characters of an image's name
 MAX_TEXT_BYTES = 4 * 2**30  # per file of lines, whose captions are held in memory: some ten times as many as COCO's
-MAX_CHUNK = 2**20  # bytes read at a time, so that a file without line ends does not fill the memory
+MAX_CHUNK = 2**20  # characters read at a time, so that a file without line ends does not fill the memory
 # names that datasets use for their splits; Karpathy's restval is what COCO's val has beside his own eval and test
 SPLIT_NAMES = {"train": TRAIN, "restval": TRAIN, "val": EVAL, "valid": EVAL, "validation": EVAL, "dev": EVAL}
 SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
 IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
-_BOM = b"\xef\xbb\xbf"
+_BOM = "\ufeff"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # with line ends; joiners belong to some scripts
 
 
@@ -40,12 +41,14 @@ class Source:
 
     Attributes:
       path: the file.
-      encoding: its text encoding, as Python names it.
+      encoding: its text encoding, as Python names it; a byte-order mark is no part of the text.
+      is_stated: whether the settings state the encoding. If not, a file may turn out to have another one.
       columns: the columns or keys to take, where their names alone do not tell.
     """
 
     path: pathlib.Path
-    encoding: str = "utf-8"
+    encoding: str = UTF_8
+    is_stated: bool = False
     columns: Columns = dataclasses.field(default_factory=Columns)
 
 
@@ -81,11 +84,11 @@ class Head:
         """Reads the head of a file."""
         with source.path.open("rb") as file:
             data = file.read(HEAD_BYTES)
-        text = codecs.getincrementaldecoder(source.encoding)("replace").decode(data).removeprefix("\ufeff")
+        text = codecs.getincrementaldecoder(source.encoding)("replace").decode(data).removeprefix(_BOM)
         if "\0" in text and "\ufffd" in text:  # either alone also occurs in text
             return cls(())
         # lines as `numbered_lines` counts them: Unicode knows more line ends, which may be part of a text
-        lines = (line.rstrip("\r") for line in text.split("\n"))
+        lines = (line.rstrip("\r") for line in text.split(find_line_end(text)))
         return cls(tuple([line for line in lines if line.strip()][:HEAD_LINES]))
 
     @property
@@ -123,37 +126,50 @@ class Format(abc.ABC):
         """
 
 
-def numbered_lines(source: Source) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(source: Source) -> Iterator[tuple[int, str]]:
     """Yields the numbered lines of a file, without line ends and byte-order mark; very long lines are cut.
+
+    `UNDECODABLE` stands for what is not of the encoding.
 
     Raises:
       UnreadableFileError: the file is too large.
     """
     check_size(source.path, MAX_TEXT_BYTES)
-    with source.path.open("rb") as file:
+    with source.path.open(encoding=source.encoding, errors=ERRORS, newline="") as file:
+        end = find_line_end(file.read(HEAD_BYTES))
+    with source.path.open(encoding=source.encoding, errors=ERRORS, newline=end) as file:
         number = 0
-        while raw := file.readline(MAX_CHUNK):
+        while line := file.readline(MAX_CHUNK):
             number += 1
-            rest = raw
-            while rest and not rest.endswith(b"\n"):
+            rest = line
+            while rest and not rest.endswith(end):
                 rest = file.readline(MAX_CHUNK)
-            yield number, (raw.removeprefix(_BOM) if number == 1 else raw).rstrip(b"\r\n")
+            yield number, (line.removeprefix(_BOM) if number == 1 else line).rstrip("\r\n")
 
 
 def text_lines(source: Source) -> Iterator[tuple[int, str | Reject]]:
-    """Yields the numbered lines that are not blank, as text, or as a reject if they are too long or not UTF-8."""
-    for number, raw in numbered_lines(source):
-        if not raw.strip():
+    """Yields the numbered lines that are not blank, as text, or as a reject if too long or not of the encoding.
+
+    Raises:
+      UnreadableFileError: the file is too large, or in another encoding as a whole.
+    """
+    is_checked = source.is_stated or source.encoding != UTF_8
+    for number, line in numbered_lines(source):
+        if not line or line.isspace():
             continue
-        if len(raw) > MAX_LINE_BYTES:
-            detail = f"the line has {len(raw)} bytes; the maximum is {MAX_LINE_BYTES}"
+        if len(line) > MAX_LINE_LENGTH:
+            detail = f"the line has {len(line)} characters; the maximum is {MAX_LINE_LENGTH}"
             yield number, Reject("", number, Reason.BAD_LINE, detail)
             continue
-        try:
-            yield number, raw.decode()
-        except UnicodeDecodeError as error:
-            detail = f"the line is not UTF-8 at byte {error.start}"
-            yield number, Reject("", number, Reason.BAD_ENCODING, detail)
+        if line.isascii() or UNDECODABLE not in line:
+            yield number, line
+            continue
+        if not is_checked and (other := find_other_encoding(source.path)):
+            message = f"{source.path}:{number}: the file is not in UTF-8: {other}"
+            raise UnreadableFileError(f"{message}; data.encoding=utf-8 rejects these lines alone")
+        is_checked = True
+        detail = f"the line is not {source.encoding.upper()} at character {line.index(UNDECODABLE) + 1}"
+        yield number, Reject("", number, Reason.BAD_ENCODING, detail)
 
 
 def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Caption | Reject:
@@ -173,8 +189,8 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
         return Reject(ascii(name[:80]), number, Reason.BAD_LINE, detail)
     if not isinstance(text, str):
         return Reject(name, number, Reason.BAD_LINE, "no caption")
-    if len(text) > MAX_LINE_BYTES:
-        detail = f"the caption has {len(text)} characters; the maximum is {MAX_LINE_BYTES}"
+    if len(text) > MAX_LINE_LENGTH:
+        detail = f"the caption has {len(text)} characters; the maximum is {MAX_LINE_LENGTH}"
         return Reject(name, number, Reason.BAD_LINE, detail)
     # a shorter text can't have so many words, and counting takes time
     if len(text) > 2 * MAX_WORDS and (words := len(text.split())) > MAX_WORDS:

@@ -20,7 +20,7 @@ class Coco(Format):
     example = '`{"images": …, "annotations": [{"image_id": …, "caption": …}]}`'
 
     def matches(self, source: Source, head: Head) -> bool:
-        return is_document_with((b"images", b"annotations", b"caption"), source, head)
+        return is_document_with(("images", "annotations", "caption"), source, head)
 
     def read(self, source: Source) -> Iterator[Caption | Reject]:
         document = read_object(source)

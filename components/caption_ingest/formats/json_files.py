@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from components.caption_ingest.encodings import suggest
 from components.caption_ingest.formats.base import (
     CAPTION_COLUMNS,
     IMAGE_COLUMNS,
@@ -96,7 +97,7 @@ def _text_of(value: Any) -> Any:
     return next((value[key] for key in CAPTION_KEYS if key in value), None) if isinstance(value, dict) else value
 
 
-def is_document_with(keys: tuple[bytes, ...], source: Source, head: Head) -> bool:
+def is_document_with(keys: tuple[str, ...], source: Source, head: Head) -> bool:
     """Whether a file is one JSON object, over many lines or not, that contains some keys.
 
     The document is searched and not parsed: COCO's other annotations are large.
@@ -104,7 +105,7 @@ def is_document_with(keys: tuple[bytes, ...], source: Source, head: Head) -> boo
     if not head.is_json or head.lines[0].lstrip().startswith("[") or is_record_line(head.lines[0], source.columns):
         return False
     with source.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        return all(text.find(b'"' + key + b'"') >= 0 for key in keys)
+        return all(text.find(f'"{key}"'.encode(source.encoding)) >= 0 for key in keys)
 
 
 def read_object(source: Source) -> dict:
@@ -128,12 +129,14 @@ def read_document(source: Source) -> Any:
     path = source.path
     check_size(path, MAX_JSON_BYTES)
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return json.load(file)
+        with path.open(encoding=source.encoding) as file:
+            return json.loads(file.read().removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         raise UnreadableFileError(f"{path}:{error.lineno}: not JSON: {error.msg}, at character {error.colno}") from None
     except UnicodeDecodeError as error:
-        raise UnreadableFileError(f"{path}: not UTF-8 at byte {error.start}") from None
+        raise UnreadableFileError(
+            f"{path}: not {source.encoding.upper()} at byte {error.start}; {suggest(error.object[error.start :])}"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise UnreadableFileError(f"{path}: the JSON can't be read: {error}") from None
 

@@ -17,7 +17,7 @@ class Karpathy(Format):
     example = '`{"images": [{"filename": …, "sentences": …, "split": …}]}`'
 
     def matches(self, source: Source, head: Head) -> bool:
-        return is_document_with((b"images", b"sentences"), source, head)
+        return is_document_with(("images", "sentences"), source, head)
 
     def read(self, source: Source) -> Iterator[Caption | Reject]:
         for number, image in enumerate(take_members(source.path, read_object(source), "images"), start=1):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from components.caption_ingest.formats.base import (
     CAPTION_COLUMNS,
     IMAGE_COLUMNS,
-    MAX_LINE_BYTES,
+    MAX_LINE_LENGTH,
     Caption,
     Format,
     Head,
@@ -149,7 +149,7 @@ def _parse_quoted(line: str, lines: Lines) -> tuple[list[str] | None, str, int]:
         try:
             return next(csv.reader([line], strict=True, skipinitialspace=True)), line, num_lines
         except csv.Error as error:
-            if "unexpected end" not in str(error) or num_lines == MAX_ROW_LINES or len(line) > MAX_LINE_BYTES:
+            if "unexpected end" not in str(error) or num_lines == MAX_ROW_LINES or len(line) > MAX_LINE_LENGTH:
                 return None, line, num_lines
             _, following = next(lines, (0, None))
             if not isinstance(following, str):
