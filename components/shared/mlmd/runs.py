@@ -129,7 +129,12 @@ def _successful(
     node = _node(handle.store, pipeline_name, node_id)
     if run is None or node is None:
         return None
-    executions = execution_lib.get_executions_associated_with_all_contexts(handle, [run, node])
+    # without TFX's query for both contexts, a `filter_query`: ML Metadata on Python 3.13 warns of it, and then fails
+    executions = [
+        execution
+        for execution in handle.store.get_executions_by_context(run.id)
+        if node.id in {context.id for context in handle.store.get_contexts_by_execution(execution.id)}
+    ]
     successful = filter(execution_lib.is_execution_successful, executions)
     return max(successful, key=lambda execution: execution.id, default=None)
 

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from components.shared.mlmd.runs import (
@@ -53,6 +54,20 @@ def test_the_outputs_of_a_run_are_those_of_steps_that_succeeded(fake_mlmd):
     outputs = run_outputs(fake_mlmd, PIPELINE, "r3", ["CaptionIngest", "Trainer", "Pusher"])
     assert {node: list(artifacts) for node, artifacts in outputs.items()} == {"CaptionIngest": ["examples"]}
     assert run_outputs(fake_mlmd, PIPELINE, "no such run", ["CaptionIngest"]) == {}
+
+
+def test_runs_are_found_without_a_filter_query(fake_mlmd, monkeypatch):
+    options = []
+    get_executions = MetadataStore.get_executions
+
+    def recording(store, list_options=None, **kwargs):
+        options.append(list_options)
+        return get_executions(store, list_options, **kwargs)
+
+    monkeypatch.setattr(MetadataStore, "get_executions", recording)
+    assert last_run_with(fake_mlmd, PIPELINE, ["CaptionIngest"]) == "r3"
+    assert run_outputs(fake_mlmd, PIPELINE, "r3", ["CaptionIngest"])
+    assert not any(each and each.filter_query for each in options)
 
 
 def test_the_executions_of_a_run_and_of_a_node(fake_mlmd):
