@@ -189,7 +189,8 @@ def suppress_stderr() -> Iterator[None]:
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
-        yield
+        with contextlib.redirect_stderr(sys.__stderr__):  # in a notebook sys.stderr is not the process's
+            yield
     finally:
         sys.stderr.flush()
         os.dup2(saved, 2)

@@ -143,6 +143,17 @@ def test_the_standard_error_is_suppressed_and_restored(capfd):
     assert capfd.readouterr().err == "an error\n"
 
 
+def test_what_a_notebook_takes_for_the_standard_error_is_suppressed_too(capfd, monkeypatch):
+    notebook = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", notebook)
+    with console.suppress_stderr():
+        print("of a library", file=sys.stderr)
+        handler = logging.StreamHandler()  # keeps the stream
+    assert sys.stderr is notebook and notebook.getvalue() == ""
+    handler.emit(logging.makeLogRecord({"msg": "an error"}))
+    assert capfd.readouterr().err == "an error\n"
+
+
 class Terminal(io.StringIO):
     """A terminal of a certain width, which keeps what is written on it."""
 
