@@ -14,6 +14,7 @@ from tfx.types.artifact import Artifact
 from components.shared import evaluations, record_files, records
 from components.shared.mlmd.results import evaluation_with_results, report_with_results
 from components.shared.mlmd.runs import run_outputs
+from pipeline.paths import display_path
 from pipeline.step_states import Step
 
 EVALUATION_KEYS = (
@@ -152,9 +153,10 @@ def table(summary: dict[str, Any]) -> Table:
         add("decision", summary["decision"])
         for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
             add("", reason)
-    add("served model", summary["pushed_model"] or "nothing pushed by this run")
-    if summary["report"]:
-        add("report", summary["report"])
+    pushed_model, report = summary["pushed_model"], summary["report"]
+    add("served model", display_path(pushed_model) if pushed_model else "nothing pushed by this run")
+    if report:
+        add("report", display_path(report))
     return rows
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.cli.arguments import load_config, settings_parser
 from pipeline.cli.metadata import open_metadata, quiet_imports
+from pipeline.paths import display_path
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
 
         tables = data_report.write(handle, config, path)
     console.print_table(tables)
-    print(f"\nTFDV visualization: {path}")
+    print(f"\nTFDV visualization: {display_path(path)}")
     return 0

@@ -1,4 +1,5 @@
 import io
+import os
 
 import pytest
 from rich.console import Console
@@ -58,6 +59,11 @@ def test_the_table_has_data_metrics_and_decision():
     assert rows[""] == "note: METEOR was not computed: Java was not found"
     assert rows["served model"] == "/serving/17"
     assert rows["report"] == "/report/3/report.html"
+
+
+def test_paths_below_the_working_directory_are_relative():
+    rows = rows_of({**FULL, "pushed_model": os.path.abspath("serving/17"), "report": os.path.abspath("report.html")})
+    assert (rows["served model"], rows["report"]) == ("serving/17", "report.html")
 
 
 @pytest.mark.parametrize(("num_images", "has_warning"), [(6, True), (49, True), (50, False)])
