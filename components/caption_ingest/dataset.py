@@ -9,7 +9,8 @@ from components.caption_ingest.files import scan
 from components.caption_ingest.grouping import ImageCaptions, group_by_image
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.layout import Layout, find_layout
-from components.caption_ingest.name_resolution import resolve_names
+from components.caption_ingest.name_resolution import count_spellings, resolve_names, spellings_warning
+from components.caption_ingest.names import Spelling
 from components.caption_ingest.rejects import Reject, check_fraction
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.caption_ingest.split_lists import SplitLists
@@ -51,8 +52,10 @@ class DataSet:
       num_captions: number of captions in the files, rejected ones included, and repeated sentences not.
       stated_splits: the splits that the dataset itself defines; none where they are hashed.
       split_origins: what states the splits -> number of images, before the limit of `max_images`.
-      warnings: what is odd about captions and split lists, and how many images are skipped.
+      warnings: what is odd about captions and split lists, how many images are skipped, and how names were matched if
+        some are spelled much otherwise than their files.
       sources: hash of all captions and lists as they were read, also of those that are not used.
+      spellings: how the names of the images differ from those of their files -> number of images, before the limit.
     """
 
     data_dir: str
@@ -64,6 +67,7 @@ class DataSet:
     split_origins: Mapping[str, int]
     warnings: tuple[str, ...]
     sources: str
+    spellings: Mapping[Spelling, int] = dataclasses.field(default_factory=dict)
 
     @property
     def is_official(self) -> bool:
@@ -95,12 +99,13 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     """
     data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
     layout = find_layout(data_dir, settings.caption_files, settings.encoding)
-    grouping = group_by_image(layout, scan(data_dir))
+    files = scan(data_dir)
+    grouping = group_by_image(layout, files)
     groups, rejects = grouping.images, grouping.rejects
     lists = SplitLists(layout.lists)
     assignment = assign_splits(groups, lists, settings)
-    images = []
-    for group, split, file in zip(groups, assignment.splits, resolve_names(groups), strict=True):
+    images, matched = [], []
+    for group, split, file in zip(groups, assignment.splits, resolve_names(groups, files), strict=True):
         if split is None:
             continue
         rejects += group.excess_rejects()
@@ -112,7 +117,9 @@ def read(settings: CaptionIngestSettings) -> DataSet:
             continue
         identical_files = tuple(candidate for candidate in group.match.candidates if candidate.uri != file.uri)
         captions = tuple(group.captions)
+        matched.append(group)
         images.append(CaptionedImage(group.image_id, split, file, captions, group.source, group.line, identical_files))
+    spellings = count_spellings(matched)
     return DataSet(
         data_dir,
         layout,
@@ -121,8 +128,9 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         grouping.num_captions,
         assignment.stated,
         assignment.origins,
-        (*grouping.warnings, *assignment.warnings),
+        (*grouping.warnings, *assignment.warnings, *spellings_warning(spellings)),
         _hash(groups, lists),
+        spellings,
     )
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import os
 import pathlib
 import posixpath
@@ -11,7 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from absl import logging
 
 from components.caption_ingest.image_file import ImageFile
-from components.caption_ingest.names import comparison_form, compose
+from components.caption_ingest.names import (
+    Spelling,
+    comparison_form,
+    compose,
+    loose_forms,
+    loose_forms_of_file,
+    spelling_of,
+    unescape,
+)
 
 # how alike two names are spelled, the most alike first: equal, equal but for composition, and but for case
 _FORMS: tuple[Callable[[str], str], ...] = (str, compose, comparison_form)
@@ -26,12 +35,14 @@ class NameMatch:
       file: the file that it means; the first candidate if all may be copies of one image; None if that is not known.
       candidates: the files that it may mean, if there are several.
       is_unambiguous: whether the file name alone is enough to identify the image.
+      spelling: how the name differs from that of the file, if there is one.
     """
 
     image_id: str
     file: ImageFile | None
     candidates: tuple[ImageFile, ...]
     is_unambiguous: bool
+    spelling: Spelling = Spelling.EXACT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,26 @@ class Files:
     by_name: Mapping[str, Sequence[str]]
     spellings: Mapping[str, Sequence[str]]
 
+    @classmethod
+    def of(cls, files: Mapping[str, tuple[ImageFile, str]]) -> "Files":
+        """Indexes files.
+
+        Args:
+          files: path of a file -> the file and its real path, both below the directory; "" for one outside it.
+        """
+        by_path = {path: files[path][0] for path in sorted(files)}
+        by_name: dict[str, list[str]] = collections.defaultdict(list)
+        for path in by_path:
+            real = files[path][1]
+            target = real if real in by_path else path  # a link and the file that it leads to count once
+            same_name = by_name[path.rpartition("/")[2]]
+            if target not in same_name:
+                same_name.append(target)
+        spellings: dict[str, list[str]] = collections.defaultdict(list)
+        for name in by_path.keys() | by_name.keys():
+            spellings[comparison_form(name)].append(name)
+        return cls(by_path, by_name, spellings)
+
     def named(self, name: str) -> Sequence[str]:
         """Lists the paths that end in a name; without any, the paths with the same file name.
 
@@ -55,6 +86,8 @@ class Files:
         """
         file_name = posixpath.basename(name)
         same_name = self._same_name(file_name, comparison_form)
+        if not same_name:
+            return ()
         for form in _FORMS:
             if paths := [path for path in same_name if form(path).endswith(f"/{form(name)}")]:
                 return paths
@@ -64,7 +97,7 @@ class Files:
         """Looks up a name from a caption file.
 
         It is a path relative to the caption file, else a path below the data directory, else the end of a path or a
-        file name.
+        file name, and last a file name that is spelled otherwise (`names.loose_forms`).
 
         Args:
           name: the name as the caption file has it.
@@ -83,9 +116,35 @@ class Files:
             if spellings := self._spellings_of_path(path):
                 return self._match_path(path, spellings)
         files = tuple(self.by_path[path] for path in self.named(name))
+        if not files:
+            return self._match_loosely(name)
         if len(files) == 1 or _may_be_copies(name, files):
-            return NameMatch(_as_spelled(name, files[0]), files[0], files if len(files) > 1 else (), True)
+            candidates = files if len(files) > 1 else ()
+            return NameMatch(_as_spelled(name, files[0]), files[0], candidates, True, spelling_of(name, files[0].uri))
         return NameMatch(compose(name), None, files, False)
+
+    def _match_loosely(self, name: str) -> NameMatch:
+        """Matches a name with the files whose names are spelled most like it; those in its directory come first."""
+        directory, file_name = posixpath.split(unescape(name))
+        for spelling, form in loose_forms(file_name):
+            file_names = self._by_loose_form.get((spelling, form), ())
+            paths = sorted({path for other in file_names for path in self.by_name[other]})
+            inside = [path for path in paths if _is_in(path, directory)]
+            files = tuple(self.by_path[path] for path in inside or paths)
+            if len(files) == 1 or (inside and len(file_names) == 1 and _may_be_copies(file_names[0], files)):
+                return NameMatch(compose(name), files[0], files if len(files) > 1 else (), True, spelling)
+            if files:
+                return NameMatch(compose(name), None, files, False)
+        return NameMatch(compose(name), None, (), False)
+
+    @functools.cached_property
+    def _by_loose_form(self) -> Mapping[tuple[Spelling, str], Sequence[str]]:
+        """Form of a file name -> the file names of that form; indexed once there is a name that no file has."""
+        forms: dict[tuple[Spelling, str], list[str]] = collections.defaultdict(list)
+        for file_name in self.by_name:
+            for form in loose_forms_of_file(file_name):
+                forms[form].append(file_name)
+        return forms
 
     def _match_path(self, path: str, spellings: Sequence[str]) -> NameMatch:
         """Matches a path with the paths of files that are spelled most like it."""
@@ -93,7 +152,7 @@ class Files:
         if len(files) > 1:
             return NameMatch(compose(path), None, files, False)
         is_unambiguous = len(self._same_name(posixpath.basename(path), comparison_form)) == 1
-        return NameMatch(_as_spelled(path, files[0]), files[0], (), is_unambiguous)
+        return NameMatch(_as_spelled(path, files[0]), files[0], (), is_unambiguous, spelling_of(path, files[0].uri))
 
     def _spellings_of_path(self, path: str) -> list[str]:
         """Lists the paths of files that differ from a path in spelling, and of those the ones most like it."""
@@ -119,6 +178,11 @@ def _as_spelled(name: str, file: ImageFile) -> str:
     return ending if compose(ending) == compose(name) else compose(name)
 
 
+def _is_in(path: str, directory: str) -> bool:
+    """Whether a path is in a directory, or in one whose path ends in it; "" stands for any."""
+    return not directory or f"/{comparison_form(posixpath.dirname(path))}".endswith(f"/{comparison_form(directory)}")
+
+
 def _may_be_copies(name: str, files: Sequence[ImageFile]) -> bool:
     """Whether files with one name can be copies of one image: some archives contain a directory twice."""
     ending = f"/{comparison_form(name)}"
@@ -134,20 +198,7 @@ def scan(data_dir: str) -> Files:
     control characters, which no caption can name.
     """
     real_root = os.path.realpath(data_dir)
-    by_path, real_paths = {}, {}
-    for file, real in sorted(_walk(data_dir, real_root), key=lambda item: item[0].uri):
-        by_path[file.uri] = file
-        real_paths[file.uri] = real
-    by_name: dict[str, list[str]] = collections.defaultdict(list)
-    for path, real in real_paths.items():
-        target = real if real in by_path else path  # a link and the file that it leads to count once
-        same_name = by_name[path.rpartition("/")[2]]
-        if target not in same_name:
-            same_name.append(target)
-    spellings: dict[str, list[str]] = collections.defaultdict(list)
-    for name in by_path.keys() | by_name.keys():
-        spellings[comparison_form(name)].append(name)
-    return Files(by_path, by_name, spellings)
+    return Files.of({file.uri: (file, real) for file, real in _walk(data_dir, real_root)})
 
 
 def _walk(data_dir: str, real_root: str) -> Iterator[tuple[ImageFile, str]]:

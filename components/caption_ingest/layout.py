@@ -10,13 +10,11 @@ from components.caption_ingest.encodings import find_encoding, find_unmarked_utf
 from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
+from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
-_BINARY_SUFFIXES = {
-    *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
-    *(".tar", ".gz", ".tgz", ".zip", ".7z"),
-}
+_BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".tar", ".gz", ".tgz", ".zip", ".7z"}
 _LIST_NAMES = {
     split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|image|list|split|set|names|ids)?\.txt$", re.IGNORECASE)
     for split, names in {TRAIN: "train", EVAL: "dev|val|valid|validation|eval", TEST: "test"}.items()

@@ -1,49 +1,87 @@
 """Image names in captions -> files: where the captions say, or elsewhere if the file can be no other image's."""
 
+import collections
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
 
+from components.caption_ingest.files import Files
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.image_file import ImageFile
+from components.caption_ingest.names import LOOSENESS, Spelling
+from components.caption_ingest.nearest_names import NearestNames
 from components.caption_ingest.rejects import Reason, Reject, reject_image
 
+Claim = tuple[int, str]  # how little an image's name is like a file's path, and the image's ID
 
-def resolve_names(images: Sequence[ImageCaptions]) -> list[ImageFile | Reject]:
+
+def resolve_names(images: Sequence[ImageCaptions], files: Files) -> list[ImageFile | Reject]:
     """Finds the file of every image, or the reason why it has none.
 
     Args:
       images: all images of the captions, since one file is not used for two of them.
+      files: the files of the data directory.
 
     Returns:
       the file or the reject of each image.
     """
     claims = _claims(images)
-    return [_resolve(image, claims) for image in images]
+    nearest = NearestNames(path for paths in files.by_name.values() for path in paths if path not in claims)
+    return [_resolve(image, claims, nearest) for image in images]
+
+
+def count_spellings(images: Iterable[ImageCaptions]) -> dict[Spelling, int]:
+    """Counts the images by how their names are spelled, the most alike first."""
+    counts = collections.Counter(image.match.spelling for image in images)
+    return {spelling: counts[spelling] for spelling in Spelling if counts[spelling]}
+
+
+def describe_spellings(counts: Mapping[Spelling, int]) -> str:
+    """Puts `count_spellings` into words.
+
+    >>> describe_spellings({Spelling.EXACT: 58, Spelling.NO_SUFFIX: 2})
+    'matched 60 images: 58 as spelled, 2 without suffix'
+    """
+    parts = ", ".join(f"{number} {spelling.value}" for spelling, number in counts.items())
+    return f"matched {sum(counts.values())} images: {parts}"
+
+
+def spellings_warning(counts: Mapping[Spelling, int]) -> list[str]:
+    """Describes how names were matched, if some are less like their files' than another case makes them."""
+    is_loose = any(LOOSENESS[spelling] > LOOSENESS[Spelling.CASE] for spelling in counts)
+    return [describe_spellings(counts)] if is_loose else []
 
 
 def ambiguous_name(files: Sequence[ImageFile]) -> str:
     """The detail of a reject whose name may mean several files."""
-    return f"the name may mean {len(files)} files: {_first_three(files)}; the captions must include the directory"
+    is_one_name = len({posixpath.basename(file.uri) for file in files}) == 1
+    way_out = "include the directory" if is_one_name else "name it as it is spelled"
+    return f"the name may mean {len(files)} files: {_first_three(files)}; the captions must {way_out}"
 
 
-def _claims(images: Sequence[ImageCaptions]) -> dict[str, list[str]]:
-    """Path of a file -> the IDs of the images that it may be, first the image that is named by this path."""
-    claims: dict[str, list[str]] = {}
+def _claims(images: Sequence[ImageCaptions]) -> dict[str, list[Claim]]:
+    """Path of a file -> the images that it may be, first those whose names are most like it."""
+    claims: dict[str, list[Claim]] = {}
     inside = [image for image in images if not _escapes_root(image.image_id)]  # the others get no file
     for image in inside:
         match = image.match
         if match.file and not match.candidates:
-            claims.setdefault(match.file.uri, []).append(image.image_id)
+            claims.setdefault(match.file.uri, []).append(_claim(image, match.file))
     claimed = set(claims)
     for image in inside:
         match = image.match
         if match.file and match.candidates and claimed.isdisjoint(file.uri for file in match.candidates):
-            claims.setdefault(match.file.uri, []).append(image.image_id)
-    return {path: sorted(ids, key=lambda image_id: image_id != path) for path, ids in claims.items()}
+            claims.setdefault(match.file.uri, []).append(_claim(image, match.file))
+    return {path: sorted(images_of_file) for path, images_of_file in claims.items()}
 
 
-def _resolve(image: ImageCaptions, claims: Mapping[str, Sequence[str]]) -> ImageFile | Reject:
+def _claim(image: ImageCaptions, file: ImageFile) -> Claim:
+    looseness = 0 if image.image_id == file.uri else 1 + LOOSENESS[image.match.spelling]
+    return looseness, image.image_id
+
+
+def _resolve(image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], nearest: NearestNames) -> ImageFile | Reject:
     name, file, candidates = image.image_id, image.match.file, image.match.candidates
     if _escapes_root(name):
         return reject_image(image, Reason.OUTSIDE_DATA_DIR, "the name points outside the data directory")
@@ -53,21 +91,29 @@ def _resolve(image: ImageCaptions, claims: Mapping[str, Sequence[str]]) -> Image
             return reject_image(image, Reason.MISSING_IMAGE, detail)
         return reject_image(image, Reason.AMBIGUOUS_NAME, ambiguous_name(candidates))
     if file is None:
-        return reject_image(image, Reason.MISSING_IMAGE, "no such file in the data directory")
-    if candidates and claims.get(file.uri) != [name]:
+        similar = nearest.to(name)
+        hint = f"; the nearest that the captions do not name: {', '.join(similar)}" if similar else ""
+        return reject_image(image, Reason.MISSING_IMAGE, f"no such file in the data directory{hint}")
+    if candidates and [image_id for _, image_id in claims.get(file.uri, ())] != [name]:
         return reject_image(image, Reason.AMBIGUOUS_NAME, ambiguous_name(candidates))
-    first, *others = claims[file.uri]
-    has_other_image = first == file.uri and first != name
-    if has_other_image:
-        return reject_image(image, Reason.MISSING_IMAGE, f"no such file; {file.uri} is another image of the captions")
-    if file.uri != first and others:
-        both = " and ".join(sorted((first, *others))[:2])
-        return reject_image(image, Reason.AMBIGUOUS_NAME, f"{both} do not exist, and both may mean {file.uri}")
+    if len(claims[file.uri]) > 1 and (reject := _reject_contender(image, file, claims[file.uri])):
+        return reject
     if file.outside_root:
         return reject_image(
             image, Reason.OUTSIDE_DATA_DIR, f"{file.uri} is a link that points outside the data directory"
         )
     return file
+
+
+def _reject_contender(image: ImageCaptions, file: ImageFile, claims: Sequence[Claim]) -> Reject | None:
+    """Rejects an image unless its name is more like a file than those of the other images that it may be."""
+    closest = [claim for claim in claims if claim[0] == claims[0][0]]
+    if _claim(image, file) not in closest:
+        return reject_image(image, Reason.MISSING_IMAGE, f"no such file; {file.uri} is another image of the captions")
+    if len(closest) > 1:
+        both = " and ".join(image_id for _, image_id in closest[:2])
+        return reject_image(image, Reason.AMBIGUOUS_NAME, f"{both} do not exist, and both may mean {file.uri}")
+    return None
 
 
 def _escapes_root(name: str) -> bool:

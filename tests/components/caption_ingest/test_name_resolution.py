@@ -1,9 +1,16 @@
 """Which file a name in the captions means, and when it means none."""
 
 import json
+import unicodedata
+import urllib.parse
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
+from components.caption_ingest.files import Files
+from components.caption_ingest.image_file import ImageFile
+from components.caption_ingest.names import Spelling
 from components.caption_ingest.rejects import Reason
 from tests.factories import write_data_set
 
@@ -196,3 +203,119 @@ def test_an_image_that_a_test_list_may_mean_is_not_trained_on(tmp_path, read):
     }
     assert "the split lists may mean it, or another image, by P10.JPG" in data.rejects[0].detail
     assert data.warnings[0].startswith("testImages.txt names 2 images, and the captions contain 1 of them, not 'P10")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "spelling"),
+    [
+        ("img0000", "images/img0000.jpg", Spelling.NO_SUFFIX),
+        ("train/img0000", "train/img0000.PNG", Spelling.NO_SUFFIX),
+        ("a.b", "images/a.b.tif", Spelling.NO_SUFFIX),
+        ("IMG0000.jpg", "images/img0000.JPG", Spelling.CASE),
+        ("cafe\N{COMBINING ACUTE ACCENT}.jpg", "caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg", Spelling.COMPOSITION),
+        ("my%20photo.jpg", "my photo.jpg", Spelling.ESCAPES),
+        ("my photo.jpg", "my%20photo.jpg", Spelling.ESCAPES),
+        ("a%2Fmy%20photo.jpg", "a/my photo.jpg", Spelling.ESCAPES),
+        ("caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg", "caf#U00e9.jpg", Spelling.ESCAPES),  # by unzip
+        ("cafe%CC%81", "images/caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg", Spelling.NO_SUFFIX),
+        ("a.jpeg", "images/a.jpg", Spelling.SUFFIX),
+        ("a.tif", "images/a.TIFF", Spelling.SUFFIX),
+        ("139", "val2017/000000000139.jpg", Spelling.NUMBER),
+        ("139.jpg", "COCO_val2014_000000000139.jpg", Spelling.NUMBER),
+        ("COCO_val2014_000000000139.jpg", "train2017/000000000139.jpg", Spelling.NUMBER),
+        ("000000000139", "COCO_val2014_000000000139.jpg", Spelling.NUMBER),
+    ],
+)
+def test_a_name_that_one_file_fits_means_it(tmp_path, name, path, spelling, read):
+    write_data_set(tmp_path, f"{name}#0\tA dog\nb.jpg#0\tA cat\n")
+    for file in (path, "b.jpg", "0139x.jpg"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"")
+    data = read(tmp_path)
+    assert {image.image_id: image.file.uri for image in data.images}.items() >= {("b.jpg", "b.jpg")}
+    assert {image.file.uri for image in data.images} == {path, "b.jpg"} and not data.rejects
+    assert data.spellings == {Spelling.EXACT: 1, spelling: 1}
+    is_told = spelling not in (Spelling.CASE, Spelling.COMPOSITION)
+    expected = (f"matched 2 images: 1 as spelled, 1 {spelling.value}",) if is_told else ()
+    assert data.warnings == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("a.jpg", "a.png"), ("a", "a.txt"), ("139", "0139.txt"), ("139.png", "000000000139.jpg"), ("a", "ba.jpg")],
+)
+def test_a_name_that_no_file_fits_means_none(tmp_path, name, path, read):
+    write_data_set(tmp_path, f"{name}#0\tA dog\n")
+    (tmp_path / path).write_bytes(b"")
+    [reject] = read(tmp_path).rejects
+    assert reject.reason == Reason.MISSING_IMAGE
+
+
+def test_a_name_without_suffix_that_several_files_fit_means_none(tmp_path, read):
+    write_data_set(tmp_path, "a#0\tA dog\nx/b#0\tA cat\n")
+    for path in ("a.jpg", "a.png", "x/b.jpg", "y/b.jpg"):  # a directory tells the last ones apart
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    data = read(tmp_path)
+    assert [image.file.uri for image in data.images] == ["x/b.jpg"]
+    [reject] = data.rejects
+    assert reject.reason == Reason.AMBIGUOUS_NAME
+    assert reject.detail == "the name may mean 2 files: a.jpg, a.png; the captions must name it as it is spelled"
+
+
+def test_a_name_without_suffix_may_mean_copies_of_one_image(tmp_path, read):
+    write_data_set(tmp_path, "a#0\tA dog\n")
+    for path in ("images/a.jpg", "images/images/a.jpg"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"1234")
+    [image] = read(tmp_path).images
+    assert image.file.uri == "images/a.jpg" and [file.uri for file in image.identical_files] == ["images/images/a.jpg"]
+
+
+def test_the_name_that_is_most_like_a_file_means_it(tmp_path, read):
+    (tmp_path / "images").mkdir()
+    for path in ("images/P10.jpg", "images/7.jpg"):
+        (tmp_path / path).write_bytes(b"")
+    write_data_set(tmp_path, "".join(f"{name}#0\tA dog\n" for name in ("p10", "p10.jpg", "P10.jpg", "07", "0007")))
+    data = read(tmp_path)
+    assert [(image.image_id, image.file.uri) for image in data.images] == [("P10.jpg", "images/P10.jpg")]
+    details = {reject.image_id: reject.detail for reject in data.rejects}
+    assert details["p10"] == details["p10.jpg"] == "no such file; images/P10.jpg is another image of the captions"
+    assert details["07"] == details["0007"] == "0007 and 07 do not exist, and both may mean images/7.jpg"
+
+
+def test_split_lists_name_an_image_as_its_file_or_its_captions_do(tmp_path, read):
+    for name in ("img0.jpg", "img1.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    write_data_set(tmp_path, "img0#0\tA dog\nimg1#0\tA cat\n", {"train": ["img0.jpg"], "test": ["img1"]})
+    data = read(tmp_path)
+    assert {image.image_id: image.split for image in data.images}["img1"] == "test"
+    assert data.warnings == ("matched 2 images: 2 without suffix",)
+
+
+def test_a_missing_image_lists_files_of_similar_names_that_no_caption_names(tmp_path, read):
+    (tmp_path / "images").mkdir()
+    for name in ("img0001.jpg", "img0002.jpg", "img_0003.jpg", "other.jpg"):
+        (tmp_path / "images" / name).write_bytes(b"")
+    write_data_set(tmp_path, "".join(f"img000{number}.jpg#0\tA dog\n" for number in (1, 2, 3)))
+    [reject] = read(tmp_path).rejects
+    hint = "; the nearest that the captions do not name: images/img_0003.jpg"
+    assert (reject.image_id, reject.detail) == ("img0003.jpg", f"no such file in the data directory{hint}")
+
+
+@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.given(
+    st.sets(
+        st.text("aZ%20#é ", min_size=1, max_size=6).filter(lambda name: name == name.strip()), min_size=1, max_size=4
+    ),
+    st.sampled_from([urllib.parse.quote, str.upper, lambda name: unicodedata.normalize("NFD", name)]),
+)
+def test_a_name_means_the_file_that_has_it_whatever_other_files_there_are(names, respell):
+    paths = [f"{name}.jpg" for name in names]
+    files = Files.of({path: (ImageFile(path, number, 0), path) for number, path in enumerate(paths)})
+    assert [files.match(path, "captions.txt").file.uri for path in paths] == paths
+    for path in paths:
+        match = files.match(respell(path), "captions.txt")
+        assert match.file or match.candidates
+        if respell(path) not in paths and len(paths) == 1:
+            assert match.file.uri == path
