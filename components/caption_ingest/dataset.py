@@ -128,7 +128,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         grouping.num_captions,
         assignment.stated,
         assignment.origins,
-        (*grouping.warnings, *assignment.warnings, *spellings_warning(spellings)),
+        (*layout.warnings, *grouping.warnings, *assignment.warnings, *spellings_warning(spellings)),
         _hash(groups, lists),
         spellings,
     )

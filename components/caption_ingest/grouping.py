@@ -6,6 +6,7 @@ from components.caption_ingest.files import Files, NameMatch
 from components.caption_ingest.formats.base import Caption
 from components.caption_ingest.layout import Layout
 from components.caption_ingest.rejects import Reason, Reject
+from components.caption_ingest.second_copies import Likeness
 
 MAX_CAPTIONS = 100  # per image, as in the schema
 
@@ -149,7 +150,7 @@ def group_by_image(layout: Layout, files: Files) -> Grouping:
       files: the files of the data directory.
 
     Raises:
-      ValueError: rows or file names put one image into two splits.
+      ValueError: rows or file names put one image into two splits, or a file is a tokenized copy of another.
       UnreadableFileError: a file can't be read at all.
     """
     images: dict[tuple[str, str], ImageCaptions] = {}
@@ -158,6 +159,7 @@ def group_by_image(layout: Layout, files: Files) -> Grouping:
     num_captions = 0
     for file in layout.captions:
         by_name: dict[str, ImageCaptions] = {}  # under the names that this file uses
+        likeness = Likeness(file.name) if images else None
         for item in layout.format.read(file.source):
             if isinstance(item, Reject):
                 num_captions += item.rows
@@ -171,8 +173,12 @@ def group_by_image(layout: Layout, files: Files) -> Grouping:
                 if key not in images:
                     images[key] = ImageCaptions(match, file.name, item.line)
                 image = by_name[item.image_id] = images[key]
+            if likeness:
+                likeness.see(item.text, image.captions, image.source)
             if image.add(item, file.split, file.name):
                 num_captions += 1
             else:
                 repeats.add(item, file.name)
+        if likeness:
+            likeness.check()
     return Grouping(list(images.values()), rejects, num_captions, repeats.warnings(num_captions))

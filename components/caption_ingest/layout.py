@@ -11,6 +11,7 @@ from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
 from components.caption_ingest.names import IMAGE_SUFFIXES
+from components.caption_ingest.second_copies import find_copies
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
@@ -45,11 +46,13 @@ class Layout:
       format: format of the caption files.
       captions: the caption files.
       lists: split -> its list of images, if the dataset has such lists.
+      warnings: the files that are not read although they hold captions.
     """
 
     format: Format
     captions: tuple[CaptionFile, ...]
     lists: dict[str, Source]
+    warnings: tuple[str, ...] = ()
 
     def files(self) -> list[pathlib.Path]:
         """Lists every file that is read, in a fixed order."""
@@ -86,14 +89,13 @@ def find_layout(data_dir: str, caption_files: str | None = None, encoding: str |
     if not captions:
         raise FileNotFoundError(_no_captions(data_dir, caption_files))
     _check_unrecognized(root, captions, [path for path in candidates if path not in captions], bool(caption_files))
-    if not caption_files:
-        # Flickr8k contains its captions a second time, lemmatized
-        originals = {path: format for path, format in captions.items() if "lemma" not in path.name}
-        captions = originals or captions
+    copies = find_copies([path.relative_to(root).as_posix() for path in captions])
+    originals = {path: format for path, format in captions.items() if path.relative_to(root).as_posix() not in copies}
     layout = Layout(
-        _single_format(root, captions),
-        _assign_file_splits(root, [sources[path] for path in captions]),
+        _single_format(root, originals),
+        _assign_file_splits(root, [sources[path] for path in originals]),
         {split: _source(path, encoding) for split, path in _find_lists(root, text_files, captions).items()},
+        tuple(f"{copy} is not read: by its name, it is a second copy of {copies[copy]}" for copy in copies),
     )
     for path in layout.files():
         _check_inside(path, root)

@@ -121,6 +121,20 @@ def test_one_of_several_files_is_chosen_or_all_are_named_after_their_splits(tmp_
     assert len(find_layout(str(tmp_path)).captions) == 2
 
 
+def test_one_of_two_spellings_of_the_captions_is_chosen_or_kept(tmp_path):
+    texts = {"train_a.csv": "image,caption\na.jpg,A dog.\n", "train_b.csv": "image,caption\na.jpg,a dog .\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    with refusal(
+        "data.dir: … repeats the captions of … with other case, punctuation or blanks; keep one of the files, or "
+        "choose with data.caption_files=FILE"
+    ) as advice:
+        dataset.read(CaptionIngestSettings(dir=str(tmp_path)))
+    assert dataset.read(CaptionIngestSettings(dir=str(tmp_path), caption_files=advice[1])).num_captions == 1
+    (tmp_path / advice[0]).unlink()
+    assert dataset.read(CaptionIngestSettings(dir=str(tmp_path))).num_captions == 1
+
+
 def test_one_of_several_lists_is_kept(tmp_path):
     (tmp_path / "captions.csv").write_text(TABLE)
     for name in ("train.txt", "trainImages.txt"):
