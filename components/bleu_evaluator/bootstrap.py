@@ -10,6 +10,7 @@ import numpy as np
 
 from components.bleu_evaluator.measurement import Measurement
 from components.bleu_evaluator.metrics import METRICS, NumDistinct
+from components.shared.evaluations import TIE
 
 PERCENTILES = (2.5, 97.5)  # of a 95 % interval
 NORMAL_QUANTILE = 1.959964  # the normal distribution's 97.5th percentile
@@ -89,7 +90,7 @@ def compare(candidate: Measurement, other: Measurement, sampler: BootstrapSample
         improvements[name] = _interval(sign * (ours[name] - theirs[name]), *np.percentile(samples, PERCENTILES))
         if higher_is_better is not None:
             # never 0: the test set itself is one of the draws
-            p = (1 + np.count_nonzero(samples <= 0)) / (1 + len(samples))
+            p = (1 + np.count_nonzero(samples <= TIE)) / (1 + len(samples))
             improvements[name]["p"] = float(min(p, 1.0))
     return improvements
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 
 from components.bleu_evaluator.metrics import METRICS
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
-from components.shared.evaluations import PRIMARY_METRIC
+from components.shared.evaluations import MAX_DECIMALS, PRIMARY_METRIC, TIE, decimals_of
 
 PRIMARY = METRICS[PRIMARY_METRIC]  # the metric of `min_bleu_4`, `min_bleu_4_improvement` and `max_p_value`
-MAX_DECIMALS = 6  # of a value that is close to its threshold
+BASELINE_RULES = ("min_bleu_4_improvement", "max_regression", "max_p_value")
+WAY_OUT = "to accept it all the same, run once with --set evaluator.baseline=none; see docs/evaluation.md"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,12 @@ def is_blessed(verdicts: Iterable[Verdict]) -> bool:
     return all(verdict.passed for verdict in verdicts)
 
 
+def way_out(verdicts: Iterable[Verdict]) -> list[str]:
+    """What to do about a rejection that only the comparison with the baseline has caused: one line or none."""
+    failed = [verdict.rule.partition(".")[0] for verdict in verdicts if not verdict.passed]
+    return [WAY_OUT] if failed and set(failed) <= set(BASELINE_RULES) else []
+
+
 def baseline_unavailable(baseline_dir: str, error: Exception) -> Verdict:
     """The verdict where the last blessed model cannot be evaluated."""
     text = (
@@ -102,26 +109,29 @@ def _at_least(
     rule: str, value: float, threshold: float, what: str, decimals: int = PRIMARY.decimals, sign: str = ""
 ) -> Verdict:
     text = _comparison(what, value, "minimum", threshold, decimals, sign)
-    return Verdict(rule, value, threshold, value >= threshold, text)
+    return Verdict(rule, value, threshold, value >= threshold - TIE, text)
 
 
 def _at_most(
     rule: str, value: float, threshold: float, what: str, decimals: int = PRIMARY.decimals, sign: str = ""
 ) -> Verdict:
     text = _comparison(what, value, "maximum", threshold, decimals, sign)
-    return Verdict(rule, value, threshold, value <= threshold, text)
+    return Verdict(rule, value, threshold, value <= threshold + TIE, text)
 
 
 def _comparison(what: str, value: float, bound: str, threshold: float, decimals: int, sign: str) -> str:
     """A value and its threshold with the decimals of the metric, as in all tables.
 
-    There are more where the two would look equal although they are not.
+    There are more where the two would look equal although they are not, or a difference would look like none.
 
     >>> _comparison("improvement", -0.0001, "minimum", 0.0, 3, "+")
     'improvement -0.0001 (minimum +0.0000)'
     """
-    choices = range(decimals, MAX_DECIMALS + 1)
-    decimals = next((n for n in choices if round(value, n) != round(threshold, n)), decimals)
+    if abs(value - threshold) <= TIE:
+        value = threshold
+    else:
+        choices = range(decimals_of(value, decimals) if sign else decimals, MAX_DECIMALS + 1)
+        decimals = next(n for n in choices if round(value, n) != round(threshold, n))
     # a sum with 0.0 has no negative zero
     value, threshold = (round(number, decimals) + 0.0 for number in (value, threshold))
     return f"{what} {value:{sign}.{decimals}f} ({bound} {threshold:{sign}.{decimals}f})"

@@ -9,7 +9,15 @@ from typing import Any
 from absl import logging
 
 from components.bleu_evaluator.captioning import DATA_ERRORS
-from components.bleu_evaluator.decision import Verdict, baseline_unavailable, cause_of, decide, is_blessed, rolled_back
+from components.bleu_evaluator.decision import (
+    Verdict,
+    baseline_unavailable,
+    cause_of,
+    decide,
+    is_blessed,
+    rolled_back,
+    way_out,
+)
 from components.bleu_evaluator.evaluation import Evaluation
 from components.shared import records, storage
 from components.shared.evaluations import BASELINE, CANDIDATE
@@ -96,7 +104,7 @@ def _result(others: list[Verdict], evaluation: Evaluation, improvements: dict[st
         "decision": records.BLESSED if is_blessed(verdicts) else records.REJECTED,
         "reasons": [verdict.reason for verdict in verdicts],
         "rules": [dataclasses.asdict(verdict) for verdict in verdicts],
-        "notes": evaluation.notes,
+        "notes": evaluation.notes + way_out(verdicts),
         "unread": evaluation.unread,
         "num_images": len(evaluation.test_set.image_ids),
         "test_set": evaluation.test_set.fingerprint,

@@ -14,7 +14,7 @@ import markupsafe
 
 from components.report.attention import AttentionMaps
 from components.report.curves import BOTTOM, HEIGHT, LEFT, MARGIN, WIDTH, Chart
-from components.shared.evaluations import BASELINE, CANDIDATE, PRIMARY_METRIC, quality_metrics
+from components.shared.evaluations import BASELINE, CANDIDATE, PRIMARY_METRIC, format_difference, quality_metrics
 
 _FOLDER = pathlib.Path(__file__).parent
 # read with the code, whose identity contains them
@@ -67,7 +67,7 @@ def render(report: ReportData) -> str:
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "ensure_ascii": False}  # the candidate comes first
     environment.filters |= {
         "number": _number,
-        "difference": _difference,
+        "difference": format_difference,
         "interval": _interval,
         "time": _time,
         "pretty": _pretty,
@@ -156,11 +156,7 @@ def _title(model: str, evaluation: Mapping[str, Any]) -> str:
 
 
 def _number(value: float, decimals: int = 3) -> str:
-    return f"{value:.{decimals}f}"
-
-
-def _difference(value: float, decimals: int = 3) -> str:
-    return f"{value:+.{decimals}f}"
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # a sum with 0.0 has no negative zero
 
 
 def _interval(metric: Mapping[str, float], decimals: int = 3) -> str:

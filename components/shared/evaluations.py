@@ -11,7 +11,9 @@ from components.shared.progress import LOGGER
 from components.shared.records import DECISION, EVALUATION_FILE, IMAGES_FILE, REJECTED
 
 CANDIDATE, BASELINE = "candidate", "baseline"  # models in an evaluation; comparison models go by their labels
+TIE = 1e-6  # metrics that differ by no more are equal: less is smoothing and rounding
 PRIMARY_METRIC = "bleu_4"  # the metric that decides, and by which images are sorted
+MAX_DECIMALS = 6  # of a difference that is small and no tie
 MIN_TEST_IMAGES = 50  # fewer say little: the interval of BLEU-4 is a tenth of the scale wide, and more
 
 # evaluations of version 0.1 name decisions, metrics, keys and rules otherwise, and do not describe their metrics
@@ -84,6 +86,22 @@ def format_metric(metric: Mapping[str, float], decimals: int = 3) -> str:
     """Formats a metric with its 95 % interval."""
     value, low, high = (f"{metric[key]:.{decimals}f}" for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
+
+
+def format_difference(value: float, decimals: int = 3) -> str:
+    """Formats a difference with its sign, and with as many decimals as its first digit needs.
+
+    >>> format_difference(-0.00012), format_difference(-4.6e-10)
+    ('-0.0001', '+0.000')
+    """
+    decimals = decimals_of(value, decimals)
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"  # a sum with 0.0 has no negative zero
+
+
+def decimals_of(value: float, decimals: int = 3) -> int:
+    """The decimals with which a difference does not look like none; more than `decimals` only where it is no tie."""
+    choices = range(decimals, MAX_DECIMALS + 1)
+    return next((n for n in choices if round(value, n)), MAX_DECIMALS) if abs(value) > TIE else decimals
 
 
 def small_test_warning(num_images: int) -> list[str]:

@@ -105,3 +105,10 @@ def test_less_is_an_improvement_where_lower_is_better(monkeypatch):
 
 def test_a_metric_without_a_direction_has_a_difference_and_no_p_value():
     assert set(compare(captions(2), captions(12), sampler(10))["mean_length"]) == {"value", "low", "high"}
+
+
+def test_a_difference_of_smoothing_is_no_improvement():
+    better = measure(["x dog z z z z z z"] * 24, REFERENCES)
+    worse = measure(["x dog z z z z z z z z z z"] * 24, REFERENCES)
+    bleu_4 = compare(better, worse, sampler(200))["bleu_4"]
+    assert 0 < bleu_4["value"] < 1e-6 and bleu_4["p"] == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from components.bleu_evaluator.decision import decide
+from components.bleu_evaluator.decision import decide, way_out
 from components.bleu_evaluator.metrics import METRICS, Metric
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 
@@ -54,7 +54,12 @@ def test_reasons_give_values_and_thresholds():
     [
         (-0.0001, 0.0, "failed: improvement over baseline -0.0001 (minimum +0.0000)"),
         (0.00996, 0.01, "failed: improvement over baseline +0.00996 (minimum +0.01000)"),
-        (-0.0001, -0.02, "passed: improvement over baseline +0.000 (minimum -0.020)"),  # no negative zero
+        (-0.0001, -0.02, "passed: improvement over baseline -0.0001 (minimum -0.0200)"),
+        (0.0001, 0.0, "passed: improvement over baseline +0.0001 (minimum +0.0000)"),
+        (1.7e-12 - 4.6e-10, 0.0, "passed: improvement over baseline +0.000 (minimum +0.000)"),  # smoothing
+        (-0.000002, 0.0, "failed: improvement over baseline -0.000002 (minimum +0.000000)"),
+        (0.32 - 0.3, 0.02, "passed: improvement over baseline +0.020 (minimum +0.020)"),
+        (0.7 - 0.6, 0.1, "passed: improvement over baseline +0.100 (minimum +0.100)"),  # 0.09999999999999998
         (1e-17, 0.0, "passed: improvement over baseline +0.000 (minimum +0.000)"),
         (0.0, 0.0, "passed: improvement over baseline +0.000 (minimum +0.000)"),
     ],
@@ -63,6 +68,22 @@ def test_a_value_close_to_its_threshold_has_the_decimals_that_tell_them_apart(im
     settings = BleuEvaluatorSettings(min_bleu_4_improvement=minimum)
     values = {"bleu_4": {"value": improvement, "p": 0.5}}
     assert decide({"bleu_4": 0.3}, values, settings)[-1].reason == text
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "settings", "num_lines"),
+    [
+        (0.3, 0.4, {}, 1),
+        (0.3, 0.4, {"min_bleu_4": 0.35}, 0),  # without a baseline, it would be rejected as well
+        (0.4, 0.3, {"max_p_value": 0.1}, 1),
+        (0.4, 0.3, {}, 0),
+        (0.3, None, {"min_bleu_4": 0.35}, 0),
+    ],
+)
+def test_a_rejection_by_the_baseline_alone_names_the_way_out(candidate, baseline, settings, num_lines):
+    verdicts = decide({"bleu_4": candidate}, improvements(candidate, baseline), BleuEvaluatorSettings(**settings))
+    lines = way_out(verdicts)
+    assert len(lines) == num_lines and all("--set evaluator.baseline=none" in line for line in lines)
 
 
 @pytest.mark.parametrize("change", [-0.1, 0.3])

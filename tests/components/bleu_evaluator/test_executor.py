@@ -12,6 +12,7 @@ from tfx.orchestration.portable import data_types
 from tfx.types import standard_artifacts
 from tfx.types.artifact import Artifact
 
+from components.bleu_evaluator.decision import WAY_OUT
 from components.bleu_evaluator.driver import Driver, hash_of_files
 from components.bleu_evaluator.executor import BASELINE_FILES, BASELINE_TEST_SET, KEEP_DIGITS, UNCOMPARED_MODELS
 from components.bleu_evaluator.metrics import METRICS, Metric
@@ -153,6 +154,7 @@ def test_every_metric_and_rule_is_written(evaluate, model):
         "min_bleu_4", "min_bleu_4_improvement", "max_regression.cider", "max_p_value",
     ]  # fmt: skip
     assert [rule["passed"] for rule in result["rules"]] == [True, False, False, False]
+    assert result["notes"] == [WAY_OUT]
     assert set(result["models"]) == {"candidate", "baseline"}
     for metrics in result["models"].values():
         assert list(metrics) == [name for name in METRICS if name != "meteor"]

@@ -88,6 +88,15 @@ def test_a_metric_has_as_many_decimals_as_it_says():
     assert content(page)["decimals"] == {"bleu_4": 1, "cider": 1, "rouge_l": 1}
 
 
+def test_a_difference_has_the_sign_and_the_decimals_that_it_needs():
+    data = report_data()
+    data.evaluation["improvements"]["baseline"]["bleu_4"] |= {"value": -0.00012, "low": -4.6e-10, "high": 0.01}
+    assert "-0.0001 <small>0.000 to 0.010</small>" in render(data)
+    data.evaluation["improvements"]["baseline"]["bleu_4"]["value"] = -4.6e-10
+    page = render(data)
+    assert "+0.000 <small>" in page and "-0.000" not in page
+
+
 def test_the_labels_of_a_chart_are_at_the_ends_of_its_axes(monkeypatch):
     for name, value in (("WIDTH", 500), ("HEIGHT", 300), ("LEFT", 60), ("BOTTOM", 30), ("MARGIN", 10)):
         monkeypatch.setattr(f"components.report.page.{name}", value)
