@@ -9,6 +9,7 @@ from components.caption_ingest.files import scan
 from components.caption_ingest.grouping import ImageCaptions, group_by_image
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.layout import Layout, find_layout
+from components.caption_ingest.list_search import ListSearch
 from components.caption_ingest.name_resolution import count_spellings, resolve_names, spellings_warning
 from components.caption_ingest.names import Spelling
 from components.caption_ingest.rejects import Reject, check_fraction
@@ -102,6 +103,8 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     files = scan(data_dir)
     grouping = group_by_image(layout, files)
     groups, rejects = grouping.images, grouping.rejects
+    search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)
+    layout = dataclasses.replace(layout, lists=search.lists)
     lists = SplitLists(layout.lists)
     assignment = assign_splits(groups, lists, settings)
     images, matched = [], []
@@ -128,7 +131,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         grouping.num_captions,
         assignment.stated,
         assignment.origins,
-        (*layout.warnings, *grouping.warnings, *assignment.warnings, *spellings_warning(spellings)),
+        (*layout.warnings, *grouping.warnings, *search.warnings, *assignment.warnings, *spellings_warning(spellings)),
         _hash(groups, lists),
         spellings,
     )

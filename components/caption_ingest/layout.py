@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from components.caption_ingest.encodings import find_encoding, find_unmarked_utf16
 from components.caption_ingest.files import is_printable, scan_readable
@@ -46,13 +46,18 @@ class Layout:
       format: format of the caption files.
       captions: the caption files.
       lists: split -> its list of images, if the dataset has such lists.
-      warnings: the files that are not read although they hold captions.
+      copies: copy of a caption file -> the original, both below the data directory; only the original is read.
     """
 
     format: Format
     captions: tuple[CaptionFile, ...]
     lists: dict[str, Source]
-    warnings: tuple[str, ...] = ()
+    copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is told of the files that hold captions and are not read."""
+        return [f"{copy} is not read: by its name, it is a second copy of {self.copies[copy]}" for copy in self.copies]
 
     def files(self) -> list[pathlib.Path]:
         """Lists every file that is read, in a fixed order."""
@@ -95,7 +100,7 @@ def find_layout(data_dir: str, caption_files: str | None = None, encoding: str |
         _single_format(root, originals),
         _assign_file_splits(root, [sources[path] for path in originals]),
         {split: _source(path, encoding) for split, path in _find_lists(root, text_files, captions).items()},
-        tuple(f"{copy} is not read: by its name, it is a second copy of {copies[copy]}" for copy in copies),
+        copies,
     )
     for path in layout.files():
         _check_inside(path, root)

@@ -1,15 +1,14 @@
-"""Official splits as lists of image names, one file per split."""
+"""Official splits as lists of image names: in one file per split, or one that states the split of each."""
 
 import collections
 import dataclasses
 import itertools
 import posixpath
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from components.caption_ingest.encodings import UNDECODABLE, suggest_for
-from components.caption_ingest.files import is_printable
-from components.caption_ingest.formats.base import MAX_NAME_LENGTH, Source, numbered_lines
+from components.caption_ingest.formats.base import Source
 from components.caption_ingest.grouping import ImageCaptions
+from components.caption_ingest.list_files import read_list
 from components.caption_ingest.names import comparison_form, compose
 from components.shared.records import TRAIN
 
@@ -52,9 +51,13 @@ class SplitLists:
         self._lists = lists
         self.names: dict[str, str] = {}
         for split, source in lists.items():
-            for number, name in _read_names(source):
-                if self.names.setdefault(name, split) != split:
-                    raise ValueError(f"{source.path}:{number}: {name} is already in the {self.names[name]} split list")
+            for entry in read_list(source):
+                if entry.split not in (split, None):  # of another split, in a list of several
+                    continue
+                if (before := self.names.setdefault(entry.name, split)) != split:
+                    raise ValueError(
+                        f"{source.path}:{entry.number}: {entry.name} is already in the {before} split list"
+                    )
 
     @property
     def splits(self) -> Collection[str]:
@@ -160,21 +163,6 @@ class _NameIndex:
                     return listed
                 unclear = unclear or listed
         return unclear
-
-
-def _read_names(source: Source) -> Iterator[tuple[int, str]]:
-    """Yields the numbered names in a list."""
-    for number, line in numbered_lines(source):
-        if UNDECODABLE in line:
-            advice = suggest_for(source.path)
-            raise ValueError(f"{source.path}:{number}: not {source.encoding.upper()}; {advice}")
-        name = compose(line.strip().replace("\\", "/").removeprefix("./"))
-        if len(name) > MAX_NAME_LENGTH:
-            raise ValueError(f"{source.path}:{number}: {len(name)} characters, too long for the name of an image")
-        if not is_printable(name):
-            raise ValueError(f"{source.path}:{number}: the name contains control characters")
-        if name:
-            yield number, name
 
 
 def _suffixes(name: str) -> list[str]:

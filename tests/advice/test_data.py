@@ -147,6 +147,24 @@ def test_one_of_several_lists_is_kept(tmp_path):
     assert find_layout(str(tmp_path)).lists
 
 
+def test_a_list_without_a_split_gets_a_name_or_is_moved_elsewhere(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "captions.csv").write_text("image,caption\na.jpg,A dog\nb.jpg,A cat\n")
+    (data / "holdout.txt").write_text("b.jpg\n")
+    settings = CaptionIngestSettings(dir=str(data))
+    with refusal(
+        "data.dir: … names … of … images of the captions, as a split list does, but states no split; give it a name "
+        "with train, val or test, or move it elsewhere"
+    ) as advice:
+        dataset.read(settings)
+    path = pathlib.Path(advice[0])
+    path.rename(data / "holdout_test.txt")
+    assert dataset.read(settings).layout.lists.keys() == {"test"}
+    (data / "holdout_test.txt").rename(tmp_path / "holdout.txt")
+    assert not dataset.read(settings).layout.lists
+
+
 def test_a_link_is_replaced_by_the_file(tmp_path):
     (tmp_path / "elsewhere").write_text("a.jpg\n")
     data = tmp_path / "data"

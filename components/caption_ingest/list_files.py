@@ -1,0 +1,152 @@
+"""The layouts of split lists: names line by line, tables with a column for the split, JSON by split or by name."""
+
+import csv
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from components.caption_ingest.encodings import UNDECODABLE, suggest_for
+from components.caption_ingest.files import is_printable
+from components.caption_ingest.formats.base import (
+    IMAGE_COLUMNS,
+    MAX_NAME_LENGTH,
+    SPLIT_NAMES,
+    Head,
+    Source,
+    numbered_lines,
+)
+from components.caption_ingest.formats.json_files import read_document
+from components.caption_ingest.names import compose
+
+_SPLIT_COLUMNS = ("split", "set", "subset", "partition")
+_CAPTION_NUMBER = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#\d+$")  # NAME.jpg#0 is a caption of NAME.jpg
+_JSON = re.compile(r'\s*(?:\[\s*"|\{\s*"[^"\\]*"\s*:\s*["\[])')
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One image in a list.
+
+    Attributes:
+      name: its name.
+      number: number of the line or element.
+      split: the split that the list itself states; None if it states none.
+    """
+
+    name: str
+    number: int
+    split: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lines:
+    """How the lines of a list are read.
+
+    Attributes:
+      delimiter: what is between columns; None if a line is a name.
+      name: the column of the name.
+      split: the column of the split; None if there is none.
+      has_header: whether the first line names the columns.
+    """
+
+    delimiter: str | None = None
+    name: int = 0
+    split: int | None = None
+    has_header: bool = False
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> "_Lines":
+        """Finds out by the first lines."""
+        for delimiter in (",", "\t", ";", "|", " "):
+            header = [cell.lower() for cell in _cells(lines[0], delimiter)] if lines else []
+            image = next((name for name in IMAGE_COLUMNS if name in header), None)
+            if image and (delimiter != " " or len(header) == 1):
+                split = next((header.index(name) for name in _SPLIT_COLUMNS if name in header), None)
+                return cls(delimiter, header.index(image), split, has_header=True)
+            rows = [_cells(line, delimiter) for line in lines]
+            if rows and all(len(row) == 2 and row[1].lower() in SPLIT_NAMES for row in rows):
+                return cls(delimiter, 0, 1)
+        return cls()
+
+
+def read_head(head: Head) -> list[Entry]:
+    """Reads the entries in the head of a list; empty if the file is no list. JSON is only told from other files."""
+    if not head.lines:
+        return []
+    if head.lines[0].lstrip().startswith(("{", "[")):
+        text = "\n".join(head.lines)
+        return [Entry(name, 1) for name in re.findall(r'"([^"\\]+)"', text)] if _JSON.match(text) else []
+    lines = _Lines.of(head.lines)
+    rows = head.lines[1:] if lines.has_header else head.lines
+    return [entry for number, line in enumerate(rows) if (entry := _entry(line, number, lines))]
+
+
+def read_list(source: Source) -> Iterator[Entry]:
+    """Yields the entries of a list.
+
+    Raises:
+      ValueError: a line is no image name, in another encoding, or states an unknown split.
+      UnreadableFileError: it is JSON that can't be read.
+    """
+    head = Head.of(source)
+    if head.lines and _JSON.match("\n".join(head.lines)):
+        yield from _entries_of_json(read_document(source))
+        return
+    lines = _Lines.of(head.lines)
+    is_header = lines.has_header
+    for number, line in numbered_lines(source):
+        if UNDECODABLE in line:
+            advice = suggest_for(source.path)
+            raise ValueError(f"{source.path}:{number}: not {source.encoding.upper()}; {advice}")
+        if not line.strip():
+            continue
+        if is_header:
+            is_header = False
+            continue
+        if len(line) > MAX_NAME_LENGTH:
+            raise ValueError(f"{source.path}:{number}: {len(line)} characters, too long for the name of an image")
+        if entry := _entry(line, number, lines):
+            if not is_printable(entry.name):
+                raise ValueError(f"{source.path}:{number}: the name contains control characters")
+            yield entry
+
+
+def _entry(line: str, number: int, lines: _Lines) -> Entry | None:
+    if lines.delimiter is None:
+        return Entry(name, number) if (name := _clean(line)) else None
+    cells = _cells(line, lines.delimiter)
+    if len(cells) <= max(lines.name, lines.split or 0) or not (name := _clean(cells[lines.name])):
+        return None
+    split = None if lines.split is None else SPLIT_NAMES.get(cells[lines.split].lower())
+    return Entry(name, number, split)
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        [cells] = csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True)
+    except (csv.Error, ValueError):
+        return [line]
+    return [cell.strip() for cell in cells]
+
+
+def _clean(name: str) -> str:
+    name = compose(name.strip().strip('"').replace("\\", "/").removeprefix("./"))
+    return _CAPTION_NUMBER.sub("", name) if "#" in name else name
+
+
+def _entries_of_json(document: Any) -> Iterator[Entry]:
+    if isinstance(document, list):
+        yield from _entries_of_names(document, None)
+        return
+    for number, (key, value) in enumerate(document.items(), start=1):
+        if isinstance(value, list) and key.lower() in SPLIT_NAMES:
+            yield from _entries_of_names(value, SPLIT_NAMES[key.lower()])
+        elif isinstance(value, str) and value.lower() in SPLIT_NAMES:
+            yield Entry(_clean(key), number, SPLIT_NAMES[value.lower()])
+
+
+def _entries_of_names(names: Sequence[Any], split: str | None) -> Iterator[Entry]:
+    for number, name in enumerate(names, start=1):
+        if isinstance(name, str) and _clean(name):
+            yield Entry(_clean(name), number, split)
