@@ -44,6 +44,7 @@ setup(
         "nltk>=3.9",
         "numpy>=1.26",
         "pillow>=10",
+        "pyarrow>=10",
         "pycocoevalcap>=1.2",
         "pydantic>=2.7",
         "pymysql>=1.1",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from components.pusher.push import saved_model_in
+from components.shared.images import containers
 from components.shared.images.inspection import inspect, to_tf_decodable
 from components.shared.images.limits import ImageError
 from pipeline.errors import UserError
@@ -65,7 +66,7 @@ def caption(model: Callable[..., dict[str, tf.Tensor]], images: Sequence[str]) -
     """
     for path in images:
         try:
-            data = pathlib.Path(path).read_bytes()
+            data = containers.read_member(path) or pathlib.Path(path).read_bytes()
             inspect(data)
             data = to_tf_decodable(data)
         except OSError as error:

@@ -14,7 +14,7 @@ from components.caption_ingest import dataset, rejects
 from components.caption_ingest.dataset import CaptionedImage, DataSet, check_reject_fraction
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, reject_image
 from components.caption_ingest.settings import CaptionIngestSettings
-from components.shared.images import headers, limits
+from components.shared.images import containers, headers, limits
 from components.shared.images.limits import ImageError
 from components.shared.records import EVAL, SPLITS, TEST
 from pipeline.errors import UserError
@@ -90,7 +90,7 @@ def preview(settings: CaptionIngestSettings) -> Preview:
       DataError: the directory can't be read as a whole; the message says why and what to do.
     """
     data = read(settings)
-    opened = spread(data.images, MAX_OPENED)
+    opened = sorted(spread(data.images, MAX_OPENED), key=lambda image: containers.reading_order(image.file.uri))
     bad_headers = [reject for image in opened if (reject := _check_header(data, image)) is not None]
     return Preview(
         data_dir=data.data_dir,
@@ -139,13 +139,19 @@ def spread(images: Sequence[CaptionedImage], number: int) -> Sequence[CaptionedI
 def _check_header(data: DataSet, image: CaptionedImage) -> Reject | None:
     """The reject of an image whose file can't be read, or is no image of an accepted kind and size."""
     try:
-        with open(os.path.join(data.data_dir, image.file.uri), "rb") as file:
-            headers.check_header(file.read(limits.MAX_BYTES + 1))
+        headers.check_header(_read(os.path.join(data.data_dir, image.file.uri)))
     except OSError as error:
-        return reject_image(image, Reason.UNREADABLE_IMAGE, f"{image.file.uri}: {error.strerror}")
+        return reject_image(image, Reason.UNREADABLE_IMAGE, f"{image.file.uri}: {error.strerror or error}")
     except ImageError as error:
         return reject_image(image, Reason(error.fault.value), str(error))
     return None
+
+
+def _read(path: str) -> bytes:
+    if (data := containers.read_member(path)) is not None:
+        return data
+    with open(path, "rb") as file:
+        return file.read(limits.MAX_BYTES + 1)
 
 
 def _files(data: DataSet) -> list[File]:

@@ -13,6 +13,7 @@ from components.caption_ingest.rejects import Reject
 from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
 from components.caption_ingest.splits import hash_split
 from components.shared.batching import batched_by_size
+from components.shared.images.containers import reading_order
 from components.shared.records import SPLITS, TRAIN
 from components.shared.words import split_words
 from components.tokenizer.settings import TokenizerSettings
@@ -165,7 +166,7 @@ def fractions_for(image_ids: Sequence[str], preferred: SplitFractions) -> SplitF
 
 def _inspect(images: Sequence[CaptionedImage], data_dir: str) -> dict[str, Inspection]:
     """Opens images as the ingest does: uri -> inspection; files that cannot be read are missing."""
-    files = [image.file for image in images]
+    files = sorted((image.file for image in images), key=lambda file: reading_order(file.uri))
     inspections = {}
     for batch in batched_by_size(files, lambda file: file.size, BATCH, BATCH_BYTES):
         for file, inspection in zip(batch, inspect_batch(data_dir, batch), strict=True):

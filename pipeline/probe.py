@@ -1,7 +1,6 @@
 """Measures how fast this machine extracts features and trains, in seconds: the basis of an estimate for a first run."""
 
 import dataclasses
-import pathlib
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import tensorflow as tf
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
 from components.shared.features import Backbone
+from components.shared.images import reading
 from components.shared.images.inspection import to_tf_decodable
 from components.shared.models import weights
 from components.shared.models.protocol import ModelInputs
@@ -77,9 +77,7 @@ def measure(
       files: paths of images, at least one; of fewer than a batch some count several times.
       captions: the size of the captions.
     """
-    images = [
-        to_tf_decodable(pathlib.Path(files[row % len(files)]).read_bytes()) for row in range(extractor.batch_size)
-    ]
+    images = [to_tf_decodable(reading.read_bytes(files[row % len(files)])) for row in range(extractor.batch_size)]
     with tempfile.TemporaryDirectory() as directory:
         grid, channels = FeatureStore(directory).prepare_backbone(dataclasses.replace(extractor, weights="random"))
         backbone, batch = Backbone(directory), tf.constant(images)

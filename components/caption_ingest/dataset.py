@@ -100,7 +100,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     """
     data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
     layout = find_layout(data_dir, settings.caption_files, settings.encoding)
-    files = scan(data_dir)
+    files = scan(data_dir, layout.containers())
     grouping = group_by_image(layout, files)
     groups, rejects = grouping.images, grouping.rejects
     search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)

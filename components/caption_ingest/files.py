@@ -3,11 +3,12 @@
 import collections
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
 import posixpath
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from absl import logging
 
@@ -21,6 +22,7 @@ from components.caption_ingest.names import (
     spelling_of,
     unescape,
 )
+from components.shared.images.containers import open_container
 
 # how alike two names are spelled, the most alike first: equal, equal but for composition, and but for case
 _FORMS: tuple[Callable[[str], str], ...] = (str, compose, comparison_form)
@@ -53,18 +55,21 @@ class Files:
       by_path: path below the directory -> file; through links inside it, a file may have several paths.
       by_name: file name -> paths of the different files with that name, sorted.
       spellings: `comparison_form` of a path or of a file name -> the paths and file names of that form.
+      containers: the paths of the containers whose members are among the files.
     """
 
     by_path: Mapping[str, ImageFile]
     by_name: Mapping[str, Sequence[str]]
     spellings: Mapping[str, Sequence[str]]
+    containers: Collection[str] = ()
 
     @classmethod
-    def of(cls, files: Mapping[str, tuple[ImageFile, str]]) -> "Files":
+    def of(cls, files: Mapping[str, tuple[ImageFile, str]], containers: Collection[str] = ()) -> "Files":
         """Indexes files.
 
         Args:
           files: path of a file -> the file and its real path, both below the directory; "" for one outside it.
+          containers: see `Files`.
         """
         by_path = {path: files[path][0] for path in sorted(files)}
         by_name: dict[str, list[str]] = collections.defaultdict(list)
@@ -77,7 +82,7 @@ class Files:
         spellings: dict[str, list[str]] = collections.defaultdict(list)
         for name in by_path.keys() | by_name.keys():
             spellings[comparison_form(name)].append(name)
-        return cls(by_path, by_name, spellings)
+        return cls(by_path, by_name, spellings, containers)
 
     def named(self, name: str) -> Sequence[str]:
         """Lists the paths that end in a name; without any, the paths with the same file name.
@@ -96,13 +101,16 @@ class Files:
     def match(self, name: str, source: str) -> NameMatch:
         """Looks up a name from a caption file.
 
-        It is a path relative to the caption file, else a path below the data directory, else the end of a path or a
-        file name, and last a file name that is spelled otherwise (`names.loose_forms`).
+        It is a member of the caption file, if that is a container, or a path relative to the caption file, else a path
+        below the data directory, else the end of a path or a file name, and last a file name that is spelled otherwise
+        (`names.loose_forms`).
 
         Args:
           name: the name as the caption file has it.
           source: path of the caption file below the data directory.
         """
+        if source in self.containers and (member := f"{source}/{name}") in self.by_path:
+            return self._match_path(member, [member])
         name = name.removeprefix("./")
         if name not in self.by_path:  # it may have been written on Windows
             name = name.replace("\\", "/").removeprefix("./")
@@ -191,14 +199,33 @@ def _may_be_copies(name: str, files: Sequence[ImageFile]) -> bool:
     return len({file.size for file in files}) == 1 and not any(file.outside_root for file in files)
 
 
-def scan(data_dir: str) -> Files:
-    """Lists the files of a data directory, at any depth, without reading them.
+def scan(data_dir: str, containers: Mapping[str, str | None] | None = None) -> Files:
+    """Lists the files of a data directory, at any depth, and the members of containers, without reading them.
 
     Hidden files are skipped, and, with a warning, what can't be accessed and names that are not UTF-8 or contain
     control characters, which no caption can name.
+
+    Args:
+      data_dir: the directory.
+      containers: path of a container below the directory -> the column of its images, see `Container.members`.
+
+    Raises:
+      OSError: a container is damaged, or can't be read.
     """
     real_root = os.path.realpath(data_dir)
-    return Files.of({file.uri: (file, real) for file, real in _walk(data_dir, real_root)})
+    found = itertools.chain(_walk(data_dir, real_root), _members(data_dir, containers or {}))
+    return Files.of({file.uri: (file, real) for file, real in found}, frozenset(containers or ()))
+
+
+def _members(data_dir: str, containers: Mapping[str, str | None]) -> Iterator[tuple[ImageFile, str]]:
+    """Yields the members of containers as `_walk` does files; they are as old as their container."""
+    for name, column in containers.items():
+        path = os.path.join(data_dir, name)
+        mtime_ns = os.stat(path).st_mtime_ns
+        container = open_container(path)
+        for member, size in container.members(column) if container else ():
+            uri = f"{name}/{member}"
+            yield ImageFile(uri, size, mtime_ns, container=name), uri
 
 
 def _walk(data_dir: str, real_root: str) -> Iterator[tuple[ImageFile, str]]:

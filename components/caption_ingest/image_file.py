@@ -1,4 +1,4 @@
-"""A file of the data directory, as the file system lists it."""
+"""A file of the data directory, as the file system lists it, or a member of a container."""
 
 import dataclasses
 
@@ -12,9 +12,11 @@ class ImageFile:
       size: size in bytes.
       mtime_ns: modification time in nanoseconds.
       outside_root: whether it is a link, or lies below a link, that points outside the data directory.
+      container: the container that it is a member of; "" for a file of its own.
     """
 
     uri: str
     size: int
     mtime_ns: int
     outside_root: bool = False
+    container: str = ""

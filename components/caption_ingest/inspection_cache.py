@@ -19,6 +19,8 @@ from components.caption_ingest.inspection import Inspection, inspect_images, siz
 from components.shared import storage
 from components.shared.batching import batched_by_size
 from components.shared.code_identity import check_identity, code_identity
+from components.shared.images import reading
+from components.shared.images.containers import reading_order
 from components.shared.progress import Progress, polled
 
 MAX_THREADS = 8  # `components.shared.images.inspection` bounds what they hold decoded at a time
@@ -136,9 +138,8 @@ def _read(path: str, file: ImageFile) -> bytes:
     Raises:
       OSError, tf.errors.OpError: it can't be read, or is no longer the one that was listed.
     """
-    data = storage.read_bytes(path)
-    stat = os.stat(path)
-    if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
+    data = reading.read_bytes(path)
+    if reading.size_and_mtime(path) != (file.size, file.mtime_ns):
         raise OSError(f"{path} has changed since it was listed")
     return data
 
@@ -176,8 +177,8 @@ def inspect_uncached(
         waiting.difference_update(cache.load())
         return len(files) - len(waiting)
 
-    # as tuples, for which Beam has a coder; anything else is pickled
-    rows = [(file.uri, file.size, file.mtime_ns) for file in files]
+    # each container in its order; as tuples, for which Beam has a coder; anything else is pickled
+    rows = [(file.uri, file.size, file.mtime_ns) for file in sorted(files, key=lambda file: reading_order(file.uri))]
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     # in this process: a worker knows nothing of what the others have done
     with polled(Progress("images decoded", len(files)), count_inspected), make_pipeline() as pipeline:

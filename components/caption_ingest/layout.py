@@ -1,6 +1,7 @@
 """Which files of a data directory hold captions, and which the official splits."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -12,15 +13,19 @@ from components.caption_ingest.formats import FORMATS
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
 from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
+from components.caption_ingest.unread_containers import why_all_unread, why_unread
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
-_BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".tar", ".gz", ".tgz", ".zip", ".7z"}
+_BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".gz", ".tgz", ".zip", ".7z"}
 _LIST_NAMES = {
     split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|image|list|split|set|names|ids)?\.txt$", re.IGNORECASE)
     for split, names in {TRAIN: "train", EVAL: "dev|val|valid|validation|eval", TEST: "test"}.items()
 }
 _SPLIT_IN_PATH = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_NAMES)})(?![a-z])", re.IGNORECASE)
+
+
+MAX_NAMED = 8  # files in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +71,10 @@ class Layout:
             *(self.lists[split].path for split in sorted(self.lists)),
         ]
 
+    def containers(self) -> dict[str, str | None]:
+        """Path of a caption file below the data directory that holds the images too -> their column, if it is set."""
+        return {file.name: file.source.columns.image for file in self.captions if self.format.is_container}
+
 
 def find_layout(data_dir: str, caption_files: str | None = None, encoding: str | None = None) -> Layout:
     """Finds the captions by the content of the files, and the lists by their names, up to one level below a directory.
@@ -92,13 +101,14 @@ def find_layout(data_dir: str, caption_files: str | None = None, encoding: str |
     captions = {path: format for path, format in formats.items() if format}
     _check_unmarked([source for path, source in sources.items() if path not in captions and not source.is_stated])
     if not captions:
-        raise FileNotFoundError(_no_captions(data_dir, caption_files))
+        raise FileNotFoundError(_no_captions(data_dir, caption_files, why_all_unread(root)))
     _check_unrecognized(root, captions, [path for path in candidates if path not in captions], bool(caption_files))
     copies = find_copies([path.relative_to(root).as_posix() for path in captions])
     originals = {path: format for path, format in captions.items() if path.relative_to(root).as_posix() not in copies}
+    format = _single_format(root, originals)
     layout = Layout(
-        _single_format(root, originals),
-        _assign_file_splits(root, [sources[path] for path in originals]),
+        format,
+        _assign_file_splits(root, [sources[path] for path in originals], format.is_container),
         {split: _source(path, encoding) for split, path in _find_lists(root, text_files, captions).items()},
         copies,
     )
@@ -132,35 +142,49 @@ def _check_unmarked(others: Iterable[Source]) -> None:
             )
 
 
-def _no_captions(data_dir: str, caption_files: str | None) -> str:
+def _no_captions(data_dir: str, caption_files: str | None, unread: Sequence[str]) -> str:
     searched = f"in {caption_files} of {data_dir}" if caption_files else f"in {data_dir} or one level below it"
     examples = "\n".join(f"  {format.name}: {format.example}" for format in FORMATS.values())
-    return f"data.dir: no captions {searched}. Known formats:\n{examples}"
+    reasons = "".join(f"\n{reason}" for reason in unread)
+    return f"data.dir: no captions {searched}. Known formats:\n{examples}{reasons}"
 
 
 def _check_unrecognized(
-    root: pathlib.Path, captions: Iterable[pathlib.Path], others: Sequence[pathlib.Path], is_chosen: bool
+    root: pathlib.Path, captions: Mapping[pathlib.Path, Format], others: Sequence[pathlib.Path], is_chosen: bool
 ) -> None:
     """Refuses to ignore a file that is meant to hold captions: it could be the train captions beside those of test.
 
     Args:
       root: the data directory.
-      captions: files with captions.
+      captions: files with captions, and their formats.
       others: candidates whose format is not known.
       is_chosen: whether the setting names all of them.
 
     Raises:
-      ValueError: the setting names one of the others, or its name differs from a caption file's only in the split.
+      ValueError: the setting names one of the others, or its name differs from a caption file's only in the split, or
+        in the number of a shard.
     """
-    names = {_SPLIT_IN_PATH.sub("*", str(path.relative_to(root))): path for path in captions}
+    are_shards = any(format.is_container for format in captions.values())
+    names = {_pattern_of(path.relative_to(root), are_shards): path for path in captions}
     for path in others:
-        similar = names.get(_SPLIT_IN_PATH.sub("*", str(path.relative_to(root))))
+        similar = names.get(_pattern_of(path.relative_to(root), are_shards))
         if similar or is_chosen:
             why = f"its name is like that of {similar.name}" if similar else "data.caption_files names it"
+            why += f" ({reason})" if (reason := why_unread(path)) else ""
             raise ValueError(
                 f"data.dir: {path} has no captions in a known format, although {why}; check its first lines, or choose "
                 "the files with data.caption_files=PATTERN"
             )
+
+
+def _pattern_of(path: pathlib.Path, is_shard: bool) -> str:
+    """What the names of the caption files of a dataset have in common, whatever their split or their number.
+
+    >>> _pattern_of(pathlib.Path("data/train-00000-of-00002.parquet"), is_shard=True)
+    'data/*-#-of-#.parquet'
+    """
+    pattern = _SPLIT_IN_PATH.sub("*", str(path))
+    return re.sub(r"\d+", "#", pattern) if is_shard else pattern
 
 
 def _text_files(directory: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
@@ -205,21 +229,30 @@ def _single_format(root: pathlib.Path, captions: dict[pathlib.Path, Format]) -> 
     return formats.pop()
 
 
-def _assign_file_splits(root: pathlib.Path, sources: Sequence[Source]) -> tuple[CaptionFile, ...]:
-    """Assigns each file the split that its name or its directory states, if there are several files."""
+def _assign_file_splits(root: pathlib.Path, sources: Sequence[Source], are_containers: bool) -> tuple[CaptionFile, ...]:
+    """Assigns each file the split that its name or its directory states, if there are several files.
+
+    Several containers without splits in their names are the shards of one data set.
+    """
     names = [source.path.relative_to(root).as_posix() for source in sources]
-    if len(names) == 1:
-        return (CaptionFile(sources[0], names[0]),)
+    if len(names) == 1 or (are_containers and not any(map(_SPLIT_IN_PATH.search, names))):
+        return tuple(map(CaptionFile, sources, names))
     files = []
     for source, name in zip(sources, names, strict=True):
         stated = _SPLIT_IN_PATH.findall(name)
         if not stated:
             raise ValueError(
-                f"data.dir: several caption files in {root}: {', '.join(names)}. Several are only used if "
+                f"data.dir: several caption files in {root}: {_first_few(names)}. Several are only used if "
                 "each name contains train, val or test; keep one, or choose one with data.caption_files=FILE"
             )
         files.append(CaptionFile(source, name, SPLIT_NAMES[stated[-1].lower()]))
     return tuple(files)
+
+
+def _first_few(names: Iterable[str]) -> str:
+    """Lists names; of many shards the first ones."""
+    first = list(itertools.islice(names, MAX_NAMED + 1))
+    return ", ".join([*first[:MAX_NAMED], *(["…"] if len(first) > MAX_NAMED else [])])
 
 
 def _find_lists(

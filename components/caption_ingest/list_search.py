@@ -79,7 +79,7 @@ class ListSearch:
         number = 0
         for name, file in self._files.by_path.items():
             stem, suffix = posixpath.splitext(name)
-            if suffix.lower() not in _SUFFIXES or name in self._is_read or file.outside_root:
+            if suffix.lower() not in _SUFFIXES or name in self._is_read or file.outside_root or file.container:
                 continue
             if name.count("/") > 1 and not _splits_in(name):
                 continue

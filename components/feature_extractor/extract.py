@@ -19,6 +19,7 @@ from components.shared import records
 from components.shared.code_identity import CodeChangedError
 from components.shared.features import Backbone, MissingFeaturesError
 from components.shared.images import inspection
+from components.shared.images.containers import reading_order
 from components.shared.images.ingested import IngestedImage, read_verified
 from components.shared.progress import Progress, polled
 
@@ -136,7 +137,10 @@ def extract_missing(
         LOGGER.warning("corrupt shard deleted: %s in %s; its features are computed again", shard, store.directory)
     index_files = store.index_files()  # first: what is committed in between may be read twice, but is not missed
     index = store.index()
-    missing = [image for sha256, image in by_sha256.items() if sha256 not in index]
+    missing = sorted(
+        (image for sha256, image in by_sha256.items() if sha256 not in index),
+        key=lambda image: reading_order(image.path),  # so that a shard's images are neighbors in their container
+    )
     if not missing:
         return 0
     size = shard_size(len(missing), batch_size)

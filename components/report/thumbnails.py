@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from components.shared import storage
-from components.shared.images import decoding, inspection, limits
+from components.shared.images import decoding, inspection, limits, reading
 
 MAX_SIDE = 256  # pixels of the longer side
 MIN_SIDE = 96  # where no quality is small enough
@@ -27,7 +27,7 @@ def thumbnail(path: str, max_bytes: int) -> bytes | None:
       OSError, tf.errors.OpError: it is there and cannot be read, perhaps only for a moment, see `storage.is_transient`.
     """
     try:
-        pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(storage.read_bytes(path)))).numpy()
+        pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(reading.read_bytes(path)))).numpy()
     except (OSError, tf.errors.OpError, limits.ImageError) as error:
         if storage.is_transient(error):
             raise

@@ -13,22 +13,24 @@ from components.caption_ingest.examples import write_examples
 from components.caption_ingest.formats import json_files
 from components.caption_ingest.formats.base import Source
 from components.caption_ingest.formats.coco import Coco
+from components.caption_ingest.formats.parquet import Parquet
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.inspection import Inspection
 from components.caption_ingest.layout import find_layout
 from components.caption_ingest.rejects import Reason, check_fraction, reject_image
-from components.caption_ingest.settings import CaptionIngestSettings
+from components.caption_ingest.settings import CaptionIngestSettings, Columns
 from components.caption_ingest.spans import newest
 from components.caption_ingest.split_lists import SplitLists
 from components.example_validator.validation import Problem, check
 from components.shared import records, scenes
-from components.shared.images import limits
+from components.shared.images import limits, reading, tar_files
 from components.shared.images.ingested import IngestedImage, read_verified
 from components.shared.images.inspection import inspect
 from pipeline.cli.main import main
 from pipeline.config import check_paths
 from pipeline.config_files import load
 from pipeline.data_survey import survey
+from tests.containers import hf_image, write_parquet, write_tar
 from tests.factories import encode, write_data_set
 from tests.messages import filled_in, refusal
 
@@ -426,3 +428,71 @@ def test_another_name_of_an_encoding_is_taken(tmp_path):
         CaptionIngestSettings(dir=str(tmp_path), encoding="windows")
     assert "'windows'" in advice[0]
     assert CaptionIngestSettings(dir=str(tmp_path), encoding="windows-1252").encoding
+
+
+@pytest.mark.parametrize(
+    ("message", "damage"),
+    [
+        ("the archive is cut at byte …, in …", lambda data: data[:3000]),
+        ("the header at byte … is damaged", lambda data: data[:2048] + b"x" + data[2049:]),
+        ("…: …. Download it again, or write it again", lambda data: data[:4096]),
+    ],
+)
+def test_a_damaged_archive_is_written_again(tmp_path, message, damage):
+    members = [(f"{key}.{extension}", "a dog") for key in "ab" for extension in ("jpg", "txt")]
+    path = write_tar(tmp_path / "0.tar", members)
+    data = path.read_bytes()
+    path.write_bytes(damage(data))
+    with refusal(message):
+        read(tmp_path)
+    path.write_bytes(data)
+    assert len(read(tmp_path).images) == 2
+
+
+def test_two_joined_archives_are_made_two_files(tmp_path):
+    paths = [write_tar(tmp_path / f"{key}.tar", [(f"{key}.jpg", b"i"), (f"{key}.txt", "a dog")]) for key in "ab"]
+    first, second = (path.read_bytes() for path in paths)
+    paths[0].write_bytes(first + second)
+    with refusal("something follows its end; a second archive must be a file of its own"):
+        read(tmp_path)
+    paths[0].write_bytes(first)
+    assert len(read(tmp_path).images) == 2
+
+
+def test_a_large_archive_is_divided(tmp_path, monkeypatch):
+    monkeypatch.setattr(tar_files, "MAX_MEMBERS", 2)
+    members = [[(f"{key}.jpg", b"i"), (f"{key}.txt", "a dog")] for key in "ab"]
+    write_tar(tmp_path / "0.tar", [*members[0], *members[1]])
+    with refusal("more than … members, too many for one archive"):
+        read(tmp_path)
+    for number in range(2):
+        write_tar(tmp_path / f"{number}.tar", members[number])
+    assert len(read(tmp_path).images) == 2
+
+
+def test_a_cut_parquet_file_is_written_again(tmp_path):
+    columns = {"image": [hf_image(b"image")], "caption": ["a dog"]}
+    path = write_parquet(tmp_path / "a.parquet", columns)
+    path.write_bytes(path.read_bytes()[:-9])
+    with refusal("it can't be read as Parquet (…)"):
+        read(tmp_path)
+    write_parquet(path, columns)
+    assert len(read(tmp_path).images) == 1
+
+
+def test_a_row_that_lost_its_image_is_ingested_anew(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", {"image": [hf_image(None, "1.jpg")], "caption": ["a dog"]})
+    with refusal("row … has no image") as advice:
+        reading.read_bytes(f"{path}/0")
+    assert advice == ["0"] and [reject.reason for reject in read(tmp_path).rejects] == [Reason.MISSING_IMAGE]
+
+
+def test_columns_that_are_not_clear_are_named(tmp_path):
+    path = write_parquet(
+        tmp_path / "a.parquet", {"image": [hf_image(b"image")], "english": ["a dog"], "german": ["ein Hund"]}
+    )
+    with refusal("…: which column has the …s is not clear; set data.columns.… to one of …") as advice:
+        read(tmp_path)
+    assert advice[1:3] == ["caption", "caption"] and "german (string)" in advice[3]
+    [caption] = Parquet().read(Source(path, columns=Columns(**{advice[2]: "german"})))
+    assert caption.text == "ein Hund"

@@ -1,7 +1,7 @@
 """The caption file formats: one file each, and one line here.
 
-Formats are tried in this order: JSON documents come before JSON lines, since a document may contain lines that are
-records; of the documents, those that are known by their keys come first.
+Formats are tried in this order: containers come first, and JSON documents before JSON lines, since a document may
+contain lines that are records; of the documents, those that are known by their keys come first.
 """
 
 from components.caption_ingest.formats.base import Format
@@ -10,9 +10,13 @@ from components.caption_ingest.formats.flickr_tokens import FlickrTokens
 from components.caption_ingest.formats.json_lines import JsonLines
 from components.caption_ingest.formats.json_records import JsonRecords
 from components.caption_ingest.formats.karpathy import Karpathy
+from components.caption_ingest.formats.parquet import Parquet
 from components.caption_ingest.formats.table import Table
+from components.caption_ingest.formats.webdataset import WebDataset
 
 FORMATS: dict[str, Format] = {
+    WebDataset.name: WebDataset(),
+    Parquet.name: Parquet(),
     Karpathy.name: Karpathy(),
     Coco.name: Coco(),
     JsonRecords.name: JsonRecords(),

@@ -12,6 +12,7 @@ from components.caption_ingest.encodings import ERRORS, UNDECODABLE, UTF_8, find
 from components.caption_ingest.files import is_printable
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
+from components.shared.images.tar_files import is_tar
 from components.shared.records import EVAL, TEST, TRAIN
 from components.shared.words import compose
 
@@ -27,6 +28,7 @@ SPLIT_NAMES = {"train": TRAIN, "restval": TRAIN, "val": EVAL, "valid": EVAL, "va
 SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
 IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
+_START = 512  # bytes of a head that are kept as they are
 _BOM = "\ufeff"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # with line ends; joiners belong to some scripts
 
@@ -75,9 +77,11 @@ class Head:
 
     Attributes:
       lines: the first `HEAD_LINES` lines that are not blank; empty if the file is not text.
+      start: the first bytes.
     """
 
     lines: tuple[str, ...]
+    start: bytes = b""
 
     @classmethod
     def of(cls, source: Source) -> "Head":
@@ -85,11 +89,12 @@ class Head:
         with source.path.open("rb") as file:
             data = file.read(HEAD_BYTES)
         text = codecs.getincrementaldecoder(source.encoding)("replace").decode(data).removeprefix(_BOM)
-        if "\0" in text and "\ufffd" in text:  # either alone also occurs in text
-            return cls(())
+        # either alone also occurs in text; an archive of text is none
+        if ("\0" in text and "\ufffd" in text) or is_tar(data):
+            return cls((), data[:_START])
         # lines as `numbered_lines` counts them: Unicode knows more line ends, which may be part of a text
         lines = (line.rstrip("\r") for line in text.split(find_line_end(text)))
-        return cls(tuple([line for line in lines if line.strip()][:HEAD_LINES]))
+        return cls(tuple([line for line in lines if line.strip()][:HEAD_LINES]), data[:_START])
 
     @property
     def is_json(self) -> bool:
@@ -103,10 +108,13 @@ class Format(abc.ABC):
     Attributes:
       name: name of the format, for messages.
       example: how a file begins, for messages.
+      is_container: whether the file holds the images too, see `components.shared.images.containers`. Any number of
+        such files are one data set; the name of an image is that of a member, or else of a file.
     """
 
     name: ClassVar[str]
     example: ClassVar[str]
+    is_container: ClassVar[bool] = False
 
     @abc.abstractmethod
     def matches(self, source: Source, head: Head) -> bool:
@@ -122,7 +130,7 @@ class Format(abc.ABC):
         """Yields the captions of a file in its order, and a reject for every line or element that is no caption.
 
         Raises:
-          UnreadableFileError: the file as a whole can't be read.
+          UnreadableFileError, OSError: the file as a whole can't be read.
         """
 
 

@@ -5,7 +5,7 @@ import hashlib
 
 import tensorflow as tf
 
-from components.shared import storage
+from components.shared.images import reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_verified(image: IngestedImage) -> bytes:
       UnreadableImageError: it cannot be read.
     """
     try:
-        data = storage.read_bytes(image.path)
+        data = reading.read_bytes(image.path)
     except FileNotFoundError:
         data = b""
     except (OSError, tf.errors.OpError) as error:

@@ -1,0 +1,56 @@
+"""Why a file that is named as a container is none that can be read, for messages that would not say it."""
+
+import collections
+import itertools
+import pathlib
+from collections.abc import Iterator
+
+from components.caption_ingest.files import scan_readable
+from components.caption_ingest.formats.webdataset import HEAD_MEMBERS
+from components.shared.images import parquet_files, tar_files
+from components.shared.images.container_files import DamagedContainerError, open_file
+
+MAX_NAMED = 3
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
+_HEAD = 512
+
+
+def why_unread(path: pathlib.Path) -> str:
+    """Says why a file with the name of a container has no captions that can be read; "" for other names."""
+    name = path.name.lower()
+    if name.endswith((*(f".tar{suffix}" for suffix in _COMPRESSED), ".tgz", ".tbz2", ".txz")):
+        return "a compressed archive can't be read at random; decompress it, as with gunzip"
+    is_tar, is_parquet = name.endswith(".tar"), name.endswith(".parquet")
+    if not is_tar and not is_parquet:
+        return ""
+    with open_file(str(path)) as file:
+        head = file.read(_HEAD)
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer; download the file itself with git lfs pull"
+    if not (tar_files.is_tar(head) if is_tar else head.startswith(parquet_files.MAGIC)):
+        return f"it is no {'tar archive' if is_tar else 'Parquet file'}: it begins with {head[:16]!r}"
+    if is_tar:
+        try:
+            with open_file(str(path)) as file:
+                collections.deque(itertools.islice(tar_files.walk(file), HEAD_MEMBERS), maxlen=0)
+        except DamagedContainerError as error:
+            return str(error)
+        return "none of its first members are an image KEY.jpg and a caption KEY.txt, KEY.caption or KEY.json"
+    return "it has no column of images"
+
+
+def why_all_unread(root: pathlib.Path) -> list[str]:
+    """Says it of the first files with the names of containers, in a directory or one level below it."""
+    reasons = []
+    for path in _files(root):
+        if reason := why_unread(path):
+            reasons.append(f"{path.relative_to(root)}: {reason}")
+            if len(reasons) == MAX_NAMED:
+                break
+    return reasons
+
+
+def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    below = [root / entry.name for entry in scan_readable(str(root)) if entry.is_dir()]
+    for directory in (root, *sorted(below)):
+        yield from sorted(directory / entry.name for entry in scan_readable(str(directory)) if entry.is_file())
