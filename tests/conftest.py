@@ -3,6 +3,7 @@
 import logging
 import os
 import pathlib
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
 from components.shared.progress import LOGGER
+from tests.object_store import s3_server
 
 # files whose tests train, export or compile for seconds; `make test-unit` leaves them out
 SLOW = (
@@ -48,6 +50,13 @@ def image() -> Image.Image:
     image = Image.new("RGB", (40, 30))
     image.putdata([(6 * x, 8 * y, 255 - 6 * x) for y in range(30) for x in range(40)])
     return image
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, str]]:
+    """The environment that leads clients to a real S3 server."""
+    with s3_server() as environment:
+        yield environment
 
 
 @pytest.fixture(autouse=True)

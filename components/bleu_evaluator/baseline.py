@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 
-import tensorflow as tf
 from ml_metadata import MetadataStore
 from tfx.components.evaluator import constants
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
@@ -67,5 +66,5 @@ def _content(path: str) -> str | None:
     """The hash of a file; None for a dangling link and the like, of which loading the model shows if it matters."""
     try:
         return storage.sha256(path)
-    except (OSError, tf.errors.OpError):
+    except OSError:
         return None

@@ -19,8 +19,9 @@ from components.bleu_evaluator.decision import (
     way_out,
 )
 from components.bleu_evaluator.evaluation import Evaluation
-from components.shared import records, storage
+from components.shared import records
 from components.shared.evaluations import BASELINE, CANDIDATE
+from components.shared.read_errors import is_transient
 from components.shared.storage import write_text
 
 
@@ -79,7 +80,7 @@ def evaluate(
             raise
         except Exception as error:  # of a SavedModel that was moved, truncated or made by other versions, any
             logging.exception("%s cannot be evaluated", name)
-            if storage.is_transient(error):
+            if is_transient(error):
                 evaluation.unread.append(name)
             if name == BASELINE:
                 verdicts.append(baseline_unavailable(model_dir, error))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.caption_ingest.dataset import CaptionedImage
 from components.caption_ingest.inspection import Inspection
-from components.shared import records
+from components.shared import records, storage
 
 EXAMPLES_PER_FILE = 16_384
 
@@ -33,7 +33,7 @@ def write_examples(uri: str, images: Sequence[CaptionedImage], inspections: Mapp
         starts = range(0, len(split_images), EXAMPLES_PER_FILE)
         for number, start in enumerate(starts):
             path = os.path.join(uri, f"Split-{split}", f"captions-{number:05d}-of-{len(starts):05d}.gz")
-            tf.io.gfile.makedirs(os.path.dirname(path))
+            storage.make_directory(os.path.dirname(path))
             with tf.io.TFRecordWriter(path, "GZIP") as writer:
                 for image in split_images[start : start + EXAMPLES_PER_FILE]:
                     example = _example(image, inspections[image.file.uri])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from absl import logging
 
 from components.caption_ingest.image_file import ImageFile
@@ -68,7 +67,7 @@ class InspectionCache:
             try:
                 rows = storage.read_json(path)
                 added |= {(uri, size, mtime_ns): Inspection(*values) for uri, size, mtime_ns, *values in rows}
-            except (OSError, tf.errors.OpError) as error:
+            except OSError as error:
                 logging.warning("skipping the inspections in %s: %s", path, error)
             except (ValueError, TypeError) as error:  # empty, cut or zeros, as a crash of the machine leaves it
                 logging.warning("the inspections in %s are damaged and deleted: %s", path, error)
@@ -125,7 +124,7 @@ def inspect_batch(data_dir: str, files: Sequence[ImageFile]) -> list[Inspection 
     contents = {}
     for index, file in enumerate(files):
         if results[index] is None:
-            with contextlib.suppress(OSError, tf.errors.OpError):
+            with contextlib.suppress(OSError):
                 contents[index] = _read(os.path.join(data_dir, file.uri), file)
     for index, inspection in zip(contents, inspect_images(list(contents.values())), strict=True):
         results[index] = inspection
@@ -136,7 +135,7 @@ def _read(path: str, file: ImageFile) -> bytes:
     """Reads a file that has been listed.
 
     Raises:
-      OSError, tf.errors.OpError: it can't be read, or is no longer the one that was listed.
+      OSError: it can't be read, or is no longer the one that was listed.
     """
     data = reading.read_bytes(path)
     if reading.size_and_mtime(path) != (file.size, file.mtime_ns):

@@ -4,8 +4,6 @@ import os
 import time
 import uuid
 
-import tensorflow as tf
-
 from components.shared import locks, storage
 from components.shared.contents import digest
 
@@ -38,7 +36,7 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
     Returns:
       the version's name, and whether it is new.
     """
-    tf.io.gfile.makedirs(base_directory)
+    storage.make_directory(base_directory)
     with locks.exclusive(base_directory, wait=True):  # one push at a time: no two take the same number
         _remove_partials(base_directory)
         newest = newest_version(base_directory)
@@ -50,7 +48,7 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
         try:
             _copy(model_dir, partial)
             storage.sync_tree(partial)
-            tf.io.gfile.rename(partial, os.path.join(base_directory, version))
+            os.rename(partial, os.path.join(base_directory, version))
             storage.sync(base_directory)
         finally:
             storage.remove(partial)
@@ -72,6 +70,4 @@ def _remove_partials(base_directory: str) -> None:
 
 def _copy(source: str, target: str) -> None:
     for name in storage.list_files(source):
-        path = os.path.join(target, name)
-        tf.io.gfile.makedirs(os.path.dirname(path))
-        tf.io.gfile.copy(os.path.join(source, name), path)
+        storage.copy(os.path.join(source, name), os.path.join(target, name))

@@ -5,8 +5,8 @@ import io
 import tensorflow as tf
 from PIL import Image
 
-from components.shared import storage
 from components.shared.images import decoding, inspection, limits, reading
+from components.shared.read_errors import is_transient
 
 MAX_SIDE = 256  # pixels of the longer side
 MIN_SIDE = 96  # where no quality is small enough
@@ -24,12 +24,12 @@ def thumbnail(path: str, max_bytes: int) -> bytes | None:
       the bytes of a JPEG file; None where the file is missing or not an image.
 
     Raises:
-      OSError, tf.errors.OpError: it is there and cannot be read, perhaps only for a moment, see `storage.is_transient`.
+      OSError, tf.errors.OpError: it is there and cannot be read, perhaps only for a moment, see `is_transient`.
     """
     try:
         pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(reading.read_bytes(path)))).numpy()
     except (OSError, tf.errors.OpError, limits.ImageError) as error:
-        if storage.is_transient(error):
+        if is_transient(error):
             raise
         return None
     image = Image.fromarray(pixels)

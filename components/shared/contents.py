@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 
-import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
 
 from components.shared import storage
@@ -72,7 +71,7 @@ def _describe_file(path: str) -> list[int | str] | None:
     size = storage.size(path)
     if size is None:  # gone, or a link that leads nowhere
         return None
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with storage.open_for_reading(path, _SAMPLE) as file:
         ends = hashlib.sha256(file.read(_SAMPLE))
         if size > _SAMPLE:
             file.seek(max(_SAMPLE, size - _SAMPLE))

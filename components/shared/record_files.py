@@ -45,7 +45,8 @@ def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> I
 
 def split_files(examples: Artifact, split: str) -> list[str]:
     """The record files of one split of an `examples` or `transformed_examples` artifact, in order."""
-    return sorted(tf.io.gfile.glob(f"{examples.uri}/Split-{split}/*"))
+    directory = os.path.join(examples.uri, f"Split-{split}")
+    return [os.path.join(directory, name) for name in storage.list_names(directory) if not name.startswith(".")]
 
 
 def read_rejects(uri: str) -> list[Mapping[str, Any]]:

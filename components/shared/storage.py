@@ -1,54 +1,33 @@
 """The seam to storage: what lies outside a step's scratch directory is read, listed, written and deleted here.
 
-A path may be on any file system that TensorFlow knows. Reading something that does not exist raises
-FileNotFoundError.
+A location is a path, or a URI of any file system that fsspec knows: `s3://bucket/root`, `gs://bucket/root`. Reading
+something that does not exist raises FileNotFoundError, other failures another OSError. TensorFlow is not loaded.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
-import tensorflow as tf
-
-from components.shared import locks
+from components.shared import locks, object_store
+from components.shared.storage_entry import Entry
 
 _PARTIAL = ".partial"  # end of the name of a file that is being written
 _CHUNK = 2**24  # bytes that are read at a time
-# TensorFlow's errors where a disk or a server fails; those of a file that is missing or damaged are others
-_TRANSIENT = (
-    tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.PermissionDeniedError,
-    tf.errors.ResourceExhaustedError, tf.errors.UnavailableError, tf.errors.UnknownError,
-)  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """An entry of a directory.
-
-    Attributes:
-      name: its name in the directory.
-      size: bytes of a file; 0 for a directory.
-      mtime: time of the last modification, in seconds since 1970.
-      is_directory: whether it is a directory.
-    """
-
-    name: str
-    size: int
-    mtime: float
-    is_directory: bool = False
 
 
 @contextlib.contextmanager
 def atomic_write(path: str, durable: bool = True) -> Iterator[str]:
-    """Yields a temporary path beside `path`, and renames it to `path` when the block succeeds.
+    """Yields a temporary file on the disk, which becomes `path` when the block succeeds.
 
     A reader, and a run that resumes after a crash, therefore never meets half a file under its real name: even after a
-    power cut, since a disk has its bytes before it has its name.
+    power cut, since a disk has its bytes before it has its name. In a bucket the object appears when its upload is
+    complete.
 
     Args:
       path: the file; its directory is created if need be.
@@ -57,8 +36,14 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[str]:
     Yields:
       the path to write to.
     """
+    if not is_local(path):
+        with tempfile.TemporaryDirectory() as scratch:
+            partial = os.path.join(scratch, os.path.basename(path))
+            yield partial
+            object_store.upload(partial, path)
+        return
     directory, name = os.path.split(path)
-    tf.io.gfile.makedirs(directory)
+    make_directory(directory)
     # the leading dot keeps partial files of a killed process out of every glob
     partial = os.path.join(directory, f".{name}.{uuid.uuid4().hex}{_PARTIAL}")
     with _locked(partial):
@@ -66,18 +51,18 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[str]:
             yield partial
             if durable:
                 sync(partial)
-            tf.io.gfile.rename(partial, path, overwrite=True)
+            os.replace(partial, path)
             if durable:
                 sync(directory)
         finally:
-            if tf.io.gfile.exists(partial):
-                tf.io.gfile.remove(partial)
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(partial)
 
 
 def remove_partials(directory: str) -> None:
     """Deletes the temporary files that killed processes have left of `atomic_write` in a directory and below it.
 
-    What another process is writing at the moment is kept: it holds a lock on it. On an object store there are none.
+    What another process is writing at the moment is kept: it holds a lock on it. In a bucket there are none.
     """
     if not is_local(directory):
         return
@@ -92,13 +77,15 @@ def remove_partials(directory: str) -> None:
 
 def write_text(path: str, text: str) -> None:
     """Writes a small text file (UTF-8) atomically."""
-    with atomic_write(path) as partial, tf.io.gfile.GFile(partial, "w") as file:
-        file.write(text)
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: str, data: bytes) -> None:
     """Writes a small file atomically."""
-    with atomic_write(path) as partial, tf.io.gfile.GFile(partial, "wb") as file:
+    if not is_local(path):
+        object_store.write_bytes(path, data)
+        return
+    with atomic_write(path) as partial, open(partial, "wb") as file:
         file.write(data)
 
 
@@ -107,9 +94,21 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True))
 
 
+def open_for_reading(path: str, block_bytes: int = _CHUNK) -> BinaryIO:
+    """Opens a file for reading at any position.
+
+    Args:
+      path: the file.
+      block_bytes: how much of an object is read ahead where something of it is read.
+    """
+    return open(path, "rb") if is_local(path) else object_store.open_for_reading(path, block_bytes)
+
+
 def read_bytes(path: str) -> bytes:
     """Reads a whole file."""
-    with _not_found(), tf.io.gfile.GFile(path, "rb") as file:
+    if not is_local(path):
+        return object_store.read_bytes(path)
+    with open(path, "rb") as file:
         return file.read()
 
 
@@ -133,49 +132,68 @@ def read_json(path: str) -> Any:
 def sha256(path: str) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
     digest = hashlib.sha256()
-    with _not_found(), tf.io.gfile.GFile(path, "rb") as file:
+    with open_for_reading(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether an error while reading may pass: the file is there, as far as is known, and could not be read."""
-    if isinstance(error, OSError):
-        is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        return not is_missing and error.errno is not None  # libraries raise it without a number for a damaged file
-    return isinstance(error, _TRANSIENT)
+def stat(path: str) -> Entry | None:
+    """The entry of a file or directory; None if there is neither."""
+    if not is_local(path):
+        return object_store.stat(path)
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _entry(os.path.basename(path), status, os.path.isdir(path))
 
 
 def exists(path: str) -> bool:
     """Whether there is a file or directory."""
-    return tf.io.gfile.exists(path)
+    return stat(path) is not None
 
 
 def is_directory(path: str) -> bool:
     """Whether there is a directory."""
-    return tf.io.gfile.isdir(path)
+    entry = stat(path)
+    return entry is not None and entry.is_directory
 
 
 def size(path: str) -> int | None:
     """Bytes of a file; None if it does not exist."""
-    entry = _stat(path)
+    entry = stat(path)
     return None if entry is None else entry.size
+
+
+def make_directory(path: str) -> None:
+    """Creates a directory with those above it; in a bucket there is nothing to create.
+
+    Raises:
+      UnicodeEncodeError: the name is not UTF-8, and neither TensorFlow nor ML Metadata take it.
+    """
+    if is_local(path):
+        path.encode()
+        os.makedirs(path or ".", exist_ok=True)
 
 
 def list_names(directory: str) -> list[str]:
     """The sorted names of a directory's entries; none if it does not exist."""
+    if not is_local(directory):
+        return [entry.name for entry in object_store.list_directory(directory)]
     try:
-        return sorted(name.rstrip("/") for name in tf.io.gfile.listdir(directory))
-    except tf.errors.NotFoundError:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def list_files(directory: str) -> list[str]:
     """The sorted paths of all files below a directory, relative to it; none if it does not exist."""
+    if not is_local(directory):
+        return sorted(object_store.list_tree(directory))
     return sorted(
         os.path.relpath(os.path.join(folder, name), directory)
-        for folder, _, names in tf.io.gfile.walk(directory)
+        for folder, _, names in os.walk(directory)
         for name in names
     )
 
@@ -187,30 +205,48 @@ def total(path: str) -> Entry | None:
       an entry with the size of all files, and the time when any of them was last modified; None where something is
       removed meanwhile, or does not exist.
     """
-    paths = [path, *(os.path.join(folder, name) for folder, _, names in tf.io.gfile.walk(path) for name in names)]
-    entries = [entry for entry in map(_stat, paths) if entry is not None]
-    if len(entries) < len(paths):
+    itself = stat(path)
+    if itself is None:
         return None
-    size, mtime = sum(entry.size for entry in entries), max(entry.mtime for entry in entries)
-    return dataclasses.replace(entries[0], size=size, mtime=mtime)
+    parts: list[Entry | None] = [itself]
+    if itself.is_directory:
+        parts += _tree(path)
+    entries = [entry for entry in parts if entry is not None]
+    if len(entries) < len(parts):
+        return None
+    return Entry(
+        itself.name, sum(entry.size for entry in entries), max(entry.mtime for entry in entries), itself.is_directory
+    )
 
 
 def remove(path: str) -> None:
     """Deletes a file, or a directory with all that is in it; no error if it does not exist."""
-    with contextlib.suppress(tf.errors.NotFoundError):  # another process was faster
-        if tf.io.gfile.isdir(path):
-            tf.io.gfile.rmtree(path)
+    if not is_local(path):
+        object_store.remove(path)
+        return
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
         else:
-            tf.io.gfile.remove(path)
+            os.remove(path)
+
+
+def copy(source: str, target: str) -> None:
+    """Copies a file, whole or not at all; either may be in a bucket."""
+    with atomic_write(target, durable=False) as partial:
+        if is_local(source):
+            shutil.copyfile(source, partial)
+        else:
+            object_store.download(source, partial)
 
 
 def is_local(path: str) -> bool:
-    """Whether a path is on a disk, as opposed to an object store."""
+    """Whether a path is on a disk, as opposed to a bucket."""
     return "://" not in path
 
 
 def sync(path: str) -> None:
-    """Waits until a file, or the names in a directory, are on the disk; an object store needs none of it."""
+    """Waits until a file, or the names in a directory, are on the disk, where there is a disk."""
     if not is_local(path):
         return
     is_file = os.path.isfile(path)
@@ -247,19 +283,13 @@ def _locked(partial: str) -> Iterator[None]:
         yield
 
 
-def _stat(path: str) -> Entry | None:
-    try:
-        stat = tf.io.gfile.stat(path)
-    except tf.errors.NotFoundError:
-        return None
-    length = 0 if stat.is_directory else stat.length
-    return Entry(os.path.basename(path), length, stat.mtime_nsec / 1e9, stat.is_directory)
+def _tree(directory: str) -> list[Entry | None]:
+    """The entries of all files below a directory; None in the place of one that is removed meanwhile."""
+    if not is_local(directory):
+        return list(object_store.list_tree(directory).values())
+    return [stat(os.path.join(folder, name)) for folder, _, names in os.walk(directory) for name in names]
 
 
-@contextlib.contextmanager
-def _not_found() -> Iterator[None]:
-    """Turns TensorFlow's error into Python's."""
-    try:
-        yield
-    except tf.errors.NotFoundError as error:
-        raise FileNotFoundError(error.message) from error
+def _entry(name: str, status: os.stat_result, is_directory: bool) -> Entry:
+    size = 0 if is_directory else status.st_size
+    return Entry(name, size, status.st_mtime_ns / 1e9, is_directory, str(status.st_mtime_ns))

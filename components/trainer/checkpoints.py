@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from components.shared import locks, storage
 from components.shared.progress import LOGGER
@@ -19,10 +18,7 @@ from components.shared.progress import LOGGER
 STATE, CONTENT = "state.npz", "content"  # a file, and the array in it with everything but variables
 RETENTION_DAYS = 30  # files of abandoned training runs are deleted after so long
 # what reading a damaged or missing file raises; any other error may be gone in a moment, and must not cost a training
-DAMAGE = (
-    tf.errors.NotFoundError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError, EOFError, ValueError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+DAMAGE = (FileNotFoundError, EOFError, ValueError, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -40,7 +36,7 @@ def checkpoints_of(key: str, parent: str) -> Iterator["CheckpointManager"]:
     existing = [name for name in storage.list_names(parent) if name.partition("-")[0] == key]
     for name in (*existing, key, f"{key}-{uuid.uuid4().hex[:8]}"):
         directory = os.path.join(parent, name)
-        tf.io.gfile.makedirs(directory)
+        storage.make_directory(directory)
         with locks.exclusive(directory) as is_ours:
             if is_ours:
                 yield CheckpointManager(directory)
@@ -141,11 +137,8 @@ class CheckpointManager:
         _assign(variables, mean)
 
     def _write(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        with (
-            storage.atomic_write(os.path.join(self.directory, name)) as partial,
-            tf.io.gfile.GFile(partial, "wb") as file,
-        ):
-            np.savez(_Stream(file), **arrays)
+        with storage.atomic_write(os.path.join(self.directory, name)) as partial, open(partial, "wb") as file:
+            np.savez(file, **arrays)
 
     def _read(self, name: str) -> dict[str, np.ndarray]:
         """Reads a file to its end, with its checksums.
@@ -155,26 +148,10 @@ class CheckpointManager:
         """
         path = os.path.join(self.directory, name)
         try:
-            with tf.io.gfile.GFile(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with storage.open_for_reading(path) as file, np.load(file, allow_pickle=False) as arrays:
                 return dict(arrays)
         except DAMAGE as error:
             raise UnreadableCheckpoint(path) from error
-
-
-class _Stream:
-    """A sequential binary file for `np.savez`, whose zipfile would seek in a GFile, which cannot."""
-
-    def __init__(self, file: tf.io.gfile.GFile):
-        self._file, self.flush = file, file.flush
-
-    def write(self, data: bytes) -> int:
-        """Writes all of the data; a GFile does not return how much."""
-        self._file.write(bytes(data))
-        return len(data)
-
-    def read(self) -> bytes:
-        """Makes NumPy accept the object as a file; never called."""
-        raise NotImplementedError
 
 
 def _weights_file(name: str) -> str:

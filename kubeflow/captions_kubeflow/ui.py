@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
 from ml_metadata import MetadataStore
 from tfx.types.artifact import Artifact
 
@@ -72,5 +71,5 @@ def _show_report(store: MetadataStore, report: Artifact, kfp_outputs: Mapping[st
         target = target.replace(scheme, directory, 1) if target.startswith(scheme) else target
     try:
         storage.write_bytes(target, storage.read_bytes(source))
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
         logging.warning("the UI does not show %s: %s", source, error)

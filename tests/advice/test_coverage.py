@@ -8,6 +8,15 @@ from tests.test_troubleshooting import INTERNAL
 
 # reason -> messages whose advice is not tried
 UNTRIED = {
+    "it takes an object store; tests/components/shared/test_object_store.py provokes them with a real server": {
+        "No such object or bucket",
+        "…: access denied (…): check the credentials in the environment, and their rights",
+        "…: the object store fails since … s (…): check that it runs, and its endpoint (AWS_ENDPOINT_URL_S3), then run "
+        "again",
+        "…: …: check the bucket's name, its region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)",
+        "…: …:// is not a known file system",
+        "…: …:// needs a package that is not installed: …",
+    },
     "it takes a cluster; tests/kubeflow provokes them with a server that is a mock": {
         "Kubeflow Pipelines rejected the request: …",
         "Kubernetes has no log of … (…)",

@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 
-import tensorflow as tf
-
 from components.shared.images import reading
 
 
@@ -35,7 +33,7 @@ def read_verified(image: IngestedImage) -> bytes:
         data = reading.read_bytes(image.path)
     except FileNotFoundError:
         data = b""
-    except (OSError, tf.errors.OpError) as error:
+    except OSError as error:
         raise UnreadableImageError(f"{image.path} cannot be read ({error}); run again") from error
     if hashlib.sha256(data).hexdigest() != image.sha256:
         raise ImageChangedError(f"{image.path} has changed since it was ingested; run again")

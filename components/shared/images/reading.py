@@ -14,7 +14,7 @@ def read_bytes(path: str) -> bytes:
 
     Raises:
       FileNotFoundError: there is no such file or member.
-      OSError, tf.errors.OpError: it can't be read.
+      OSError: it can't be read.
     """
     data = containers.read_member(path)
     return storage.read_bytes(path) if data is None else data

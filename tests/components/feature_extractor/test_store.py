@@ -153,14 +153,14 @@ def test_a_shard_that_is_deleted_while_it_is_verified_is_computed_again(features
 
 
 def test_a_shard_that_is_deleted_while_it_is_committed_does_not_count(features, monkeypatch):
-    rename = tf.io.gfile.rename
+    replace = os.replace
 
-    def remove_after(partial, path, overwrite=False):
-        rename(partial, path, overwrite=overwrite)
+    def remove_after(partial, path):
+        replace(partial, path)
         if path.endswith(".tfrecord"):
-            tf.io.gfile.remove(path)
+            os.remove(path)
 
-    monkeypatch.setattr(tf.io.gfile, "rename", remove_after)
+    monkeypatch.setattr(os, "replace", remove_after)
     features.add(["one", "two"], FEATURES)
     assert features.index() == {}
 

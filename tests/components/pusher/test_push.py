@@ -1,10 +1,11 @@
+import os
 import re
 
 import pytest
-import tensorflow as tf
 
 from components.pusher import push
 from components.pusher.push import newest_version
+from components.shared import storage
 from components.shared.locks import exclusive
 
 
@@ -66,9 +67,9 @@ def test_a_damaged_version_is_pushed_again(model, serving):
 
 
 def test_a_version_is_on_the_disk_before_it_has_its_number(model, serving, monkeypatch):
-    events, rename = [], tf.io.gfile.rename
+    events, rename = [], os.rename
     monkeypatch.setattr(push.storage, "sync", lambda path: events.append(path.replace(str(serving), "serving")))
-    monkeypatch.setattr(tf.io.gfile, "rename", lambda old, new: (rename(old, new), events.append("rename")))
+    monkeypatch.setattr(os, "rename", lambda old, new: (rename(old, new), events.append("rename")))
     push.push(str(model), str(serving))
     partial = events[-4]
     assert re.fullmatch(r"serving/\.\d+\.\w+\.partial", partial)
@@ -77,7 +78,7 @@ def test_a_version_is_on_the_disk_before_it_has_its_number(model, serving, monke
 
 
 def test_a_push_that_fails_leaves_nothing(model, serving, monkeypatch):
-    real, copied = tf.io.gfile.copy, []
+    real, copied = storage.copy, []
 
     def copy(source, target):
         if copied:
@@ -85,7 +86,7 @@ def test_a_push_that_fails_leaves_nothing(model, serving, monkeypatch):
         copied.append(source)
         real(source, target)
 
-    monkeypatch.setattr(push.tf.io.gfile, "copy", copy)
+    monkeypatch.setattr(storage, "copy", copy)
     with pytest.raises(OSError, match="disk full"):
         push.push(str(model), str(serving))
     assert list(serving.iterdir()) == []

@@ -1,11 +1,9 @@
-import errno
 import hashlib
 import os
 import pathlib
 import re
 
 import pytest
-import tensorflow as tf
 
 from components.shared import storage
 from components.shared.storage import Entry, atomic_write, write_text
@@ -112,14 +110,14 @@ def test_a_directory_is_as_young_as_its_youngest_file(tmp_path):
 def synced(monkeypatch) -> list[str]:
     """Records what reaches the disk, and when files are renamed; a power cut can't be had in a test."""
     events = []
-    rename = tf.io.gfile.rename
+    replace = os.replace
 
-    def fake_rename(old, new, overwrite=False):
-        rename(old, new, overwrite)
+    def fake_replace(old, new):
+        replace(old, new)
         events.append(f"rename {os.path.basename(new)}")
 
     monkeypatch.setattr(os, "fsync", lambda descriptor: events.append(os.readlink(f"/proc/self/fd/{descriptor}")))
-    monkeypatch.setattr(tf.io.gfile, "rename", fake_rename)
+    monkeypatch.setattr(os, "replace", fake_replace)
     return events
 
 
@@ -176,22 +174,3 @@ def test_all_files_below_a_directory_are_listed(tmp_path):
     assert storage.list_files(str(tmp_path)) == ["a/b", "a/c/d", "b", "dangling"]
     assert storage.read_bytes(str(tmp_path / "a" / "b")) == b"a/b"
     assert storage.list_files(str(tmp_path / "nowhere")) == []
-
-
-@pytest.mark.parametrize(
-    ("error", "is_transient"),
-    [
-        (OSError(errno.EIO, "Input/output error"), True),
-        (PermissionError(errno.EACCES, "Permission denied"), True),
-        (tf.errors.UnknownError(None, None, "Input/output error"), True),
-        (tf.errors.UnavailableError(None, None, "no answer"), True),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory"), False),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory"), False),
-        (OSError("SavedModel file does not exist"), False),
-        (tf.errors.NotFoundError(None, None, "gone"), False),
-        (tf.errors.DataLossError(None, None, "cut"), False),
-        (ValueError("no file"), False),
-    ],
-)
-def test_an_error_may_pass_where_the_file_is_there(error, is_transient):
-    assert storage.is_transient(error) is is_transient

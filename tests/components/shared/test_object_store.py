@@ -1,0 +1,194 @@
+import hashlib
+import http.server
+import pathlib
+import threading
+
+import fsspec
+import pytest
+import tenacity
+
+from components.shared import contents, object_store, storage
+from components.shared.object_store import StorageAccessError, StorageError, StorageUnavailableError
+from tests.object_store import new_bucket
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch) -> str:
+    """The URI of an empty bucket on a real server, which the environment leads to."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3").clear_instance_cache()  # credentials are read when a client is made
+    yield new_bucket(s3)
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """Does not wait between two attempts."""
+    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
+
+
+def test_what_is_written_is_read(bucket):
+    storage.write_text(f"{bucket}/a/b.txt", "grün")
+    assert storage.read_text(f"{bucket}/a/b.txt") == "grün"
+    assert storage.sha256(f"{bucket}/a/b.txt") == hashlib.sha256("grün".encode()).hexdigest()
+    with storage.open_for_reading(f"{bucket}/a/b.txt", 4) as file:
+        file.seek(2)
+        assert file.read().decode() == "ün"
+
+
+def test_an_object_appears_when_it_is_complete(bucket):
+    with storage.atomic_write(f"{bucket}/model") as partial:
+        pathlib.Path(partial).write_bytes(b"weights")
+        assert not storage.exists(f"{bucket}/model")
+    assert storage.read_bytes(f"{bucket}/model") == b"weights"
+
+
+def test_a_failed_write_leaves_the_old_object(bucket):
+    storage.write_text(f"{bucket}/file", "old")
+    with pytest.raises(RuntimeError), storage.atomic_write(f"{bucket}/file") as partial:
+        pathlib.Path(partial).write_text("half")
+        raise RuntimeError
+    assert storage.read_text(f"{bucket}/file") == "old"
+
+
+def test_listings_know_objects_and_prefixes(bucket):
+    for name in ("run/a.txt", "run/b/c.txt", "runner/d.txt"):
+        storage.write_text(f"{bucket}/{name}", name)
+    assert storage.list_names(f"{bucket}/run") == ["a.txt", "b"]
+    assert storage.list_files(f"{bucket}/run") == ["a.txt", "b/c.txt"]
+    assert [storage.is_directory(f"{bucket}/run/{name}") for name in ("b", "a.txt", "none")] == [True, False, False]
+    assert (storage.size(f"{bucket}/run/a.txt"), storage.size(f"{bucket}/none")) == (9, None)
+    assert storage.total(f"{bucket}/run").size == len("run/a.txt") + len("run/b/c.txt")
+    assert storage.list_names(f"{bucket}/none") == storage.list_files(f"{bucket}/none") == []
+
+
+def test_an_object_has_another_version_when_it_has_another_content(bucket):
+    versions = []
+    for text in ("one", "two", "one"):
+        storage.write_text(f"{bucket}/file", text)
+        versions.append(storage.stat(f"{bucket}/file").version)
+    assert versions[0] == versions[2] != versions[1]
+
+
+def test_removing_a_prefix_spares_its_neighbours(bucket):
+    for name in ("run/a", "run/b/c", "runner"):
+        storage.write_text(f"{bucket}/{name}", name)
+    storage.remove(f"{bucket}/run")
+    storage.remove(f"{bucket}/none")
+    assert storage.list_files(bucket) == ["runner"]
+
+
+@pytest.mark.parametrize("read", [storage.read_bytes, storage.sha256])
+def test_reading_a_missing_object_raises_file_not_found(bucket, read):
+    with pytest.raises(FileNotFoundError, match="No such object or bucket: 's3://"):
+        read(f"{bucket}/missing")
+    with pytest.raises(FileNotFoundError, match="No such object or bucket: 's3://no-such-bucket-at-all/a'"):
+        read("s3://no-such-bucket-at-all/a")
+
+
+def test_files_are_copied_to_a_bucket_and_back(bucket, tmp_path):
+    (tmp_path / "file").write_bytes(b"weights")
+    storage.copy(str(tmp_path / "file"), f"{bucket}/copy")
+    storage.copy(f"{bucket}/copy", f"{bucket}/again")
+    storage.copy(f"{bucket}/again", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == b"weights"
+
+
+def test_damage_is_found_in_a_bucket(bucket):
+    storage.write_bytes(f"{bucket}/model/saved_model.pb", b"graph" * 2000)
+    description = contents.describe(f"{bucket}/model")
+    assert contents.find_damage(f"{bucket}/model", description) is None
+    storage.write_bytes(f"{bucket}/model/saved_model.pb", b"")
+    assert contents.find_damage(f"{bucket}/model", description) == f"{bucket}/model/saved_model.pb"
+
+
+class Sick(http.server.BaseHTTPRequestHandler):
+    """Answers with the statuses that it is told, then with an object."""
+
+    statuses: list[tuple[int, str]] = []
+
+    def do_GET(self):
+        status, code = self.statuses.pop(0) if self.statuses else (200, "")
+        body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode() if code else b"object"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        """Prints nothing."""
+
+
+@pytest.fixture
+def sick(s3, monkeypatch, impatient):
+    """A server that fails on demand: no real one does."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sick)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {**s3, "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{server.server_address[1]}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
+    fsspec.filesystem("s3").clear_instance_cache()
+    yield Sick
+    server.shutdown()
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
+def test_throttling_is_waited_for_and_told(sick, caplog):
+    sick.statuses = [(503, "SlowDown")] * 12
+    assert storage.read_bytes("s3://bucket/object") == b"object"
+    assert "s3://bucket/object: " in caplog.text and "trying again in" in caplog.text
+
+
+def test_a_server_that_stays_away_is_one_line(s3, impatient, monkeypatch):
+    monkeypatch.setattr(object_store, "RETRY_SECONDS", 0.2)
+    for name, value in {**s3, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    fsspec.filesystem("s3").clear_instance_cache()
+    with pytest.raises(
+        StorageUnavailableError, match=r"s3://bucket/a: the object store fails since .* s \(.*"
+    ) as error:
+        storage.read_bytes("s3://bucket/a")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"])
+def test_wrong_credentials_are_told_at_once(sick, code, caplog):
+    sick.statuses = [(403, code)] * 9
+    with pytest.raises(StorageAccessError, match=r"s3://bucket/a: access denied \(.*\): check the credentials"):
+        storage.read_bytes("s3://bucket/a")
+    assert not caplog.text
+
+
+def test_a_wrong_region_is_told_at_once(sick):
+    sick.statuses = [(400, "AuthorizationHeaderMalformed")] * 9
+    with pytest.raises(StorageError, match=r"s3://bucket/a: .*its region \(AWS_REGION\)"):
+        storage.read_bytes("s3://bucket/a")
+
+
+def test_no_credentials_are_told_at_once(s3, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3["AWS_ENDPOINT_URL_S3"])
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    fsspec.filesystem("s3").clear_instance_cache()
+    with pytest.raises(StorageAccessError, match="access denied"):
+        storage.write_bytes("s3://bucket/a", b"")
+
+
+def test_a_scheme_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="s3n://bucket/a: s3n:// is not a known file system"):
+        storage.read_bytes("s3n://bucket/a")
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
+    def fail(*_, **__):
+        raise ImportError("Please install gcsfs to access Google Storage")  # of fsspec
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", fail)
+    with pytest.raises(ValueError, match=r"a package that is not installed: pip install 'caption-pipeline\[gcs\]'"):
+        storage.read_bytes("gs://bucket/a")
