@@ -99,7 +99,9 @@ def read(settings: CaptionIngestSettings) -> DataSet:
       FileNotFoundError, ValueError: the directory has no captions, or contradicts itself, see the stages.
     """
     data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
-    layout = find_layout(data_dir, settings.caption_files, settings.encoding)
+    layout = find_layout(
+        data_dir, settings.caption_files, settings.encoding, format=settings.format, columns=settings.columns
+    )
     files = scan(data_dir, layout.containers())
     grouping = group_by_image(layout, files)
     groups, rejects = grouping.images, grouping.rejects

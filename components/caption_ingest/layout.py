@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from components.caption_ingest.encodings import find_encoding, find_unmarked_utf16
 from components.caption_ingest.files import is_printable, scan_readable
-from components.caption_ingest.formats import FORMATS
+from components.caption_ingest.formats import FORMATS, find_format
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
+from components.caption_ingest.formats.table import column_names
 from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
+from components.caption_ingest.settings import Columns
 from components.caption_ingest.unread_containers import why_all_unread, why_unread
 from components.shared.records import EVAL, TEST, TRAIN
 
@@ -76,13 +78,22 @@ class Layout:
         return {file.name: file.source.columns.image for file in self.captions if self.format.is_container}
 
 
-def find_layout(data_dir: str, caption_files: str | None = None, encoding: str | None = None) -> Layout:
+def find_layout(
+    data_dir: str,
+    caption_files: str | None = None,
+    encoding: str | None = None,
+    *,
+    format: str | None = None,
+    columns: Columns | None = None,
+) -> Layout:
     """Finds the captions by the content of the files, and the lists by their names, up to one level below a directory.
 
     Args:
       data_dir: the data directory.
       caption_files: the caption file below the directory, or a glob pattern for several; None to examine all files.
       encoding: the encoding of files without a byte-order mark; None for UTF-8.
+      format: the format of the captions, as `FORMATS` names it; None to detect it.
+      columns: the columns of tables and the keys of JSON records to take; None to find them by their names.
 
     Raises:
       FileNotFoundError: there are no captions; the message lists the known formats.
@@ -96,20 +107,26 @@ def find_layout(data_dir: str, caption_files: str | None = None, encoding: str |
         candidates = _match_pattern(root, caption_files)
     else:
         candidates = [path for path in text_files if _is_inside(path, root)]
-    sources = {path: _source(path, encoding) for path in candidates}
-    formats = {path: detect_format(source) for path, source in sources.items()}
-    captions = {path: format for path, format in formats.items() if format}
+    columns = columns or Columns()
+    sources = {path: _source(path, encoding, columns) for path in candidates}
+    known = FORMATS.values() if format is None else [find_format(format)]
+    if format and caption_files:
+        captions = dict.fromkeys(candidates, find_format(format))
+    else:
+        formats = {path: detect_format(source, known) for path, source in sources.items()}
+        captions = {path: detected for path, detected in formats.items() if detected}
     _check_unmarked([source for path, source in sources.items() if path not in captions and not source.is_stated])
     if not captions:
-        raise FileNotFoundError(_no_captions(data_dir, caption_files, why_all_unread(root)))
+        hints = [*_unknown_columns(sources.values()), *why_all_unread(root)]
+        raise FileNotFoundError(_no_captions(data_dir, caption_files, hints))
     _check_unrecognized(root, captions, [path for path in candidates if path not in captions], bool(caption_files))
     copies = find_copies([path.relative_to(root).as_posix() for path in captions])
     originals = {path: format for path, format in captions.items() if path.relative_to(root).as_posix() not in copies}
-    format = _single_format(root, originals)
+    single = _single_format(root, originals)
     layout = Layout(
-        format,
-        _assign_file_splits(root, [sources[path] for path in originals], format.is_container),
-        {split: _source(path, encoding) for split, path in _find_lists(root, text_files, captions).items()},
+        single,
+        _assign_file_splits(root, [sources[path] for path in originals], single.is_container),
+        {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, captions).items()},
         copies,
     )
     for path in layout.files():
@@ -117,14 +134,22 @@ def find_layout(data_dir: str, caption_files: str | None = None, encoding: str |
     return layout
 
 
-def _source(path: pathlib.Path, encoding: str | None) -> Source:
-    return Source(path, find_encoding(path, encoding), is_stated=encoding is not None)
+def _source(path: pathlib.Path, encoding: str | None, columns: Columns) -> Source:
+    return Source(path, find_encoding(path, encoding), encoding is not None, columns)
 
 
-def detect_format(source: Source) -> Format | None:
-    """Detects the format of a file by its content; None if it contains no captions."""
+def detect_format(source: Source, known: Iterable[Format] | None = None) -> Format | None:
+    """Detects the format of a file by its content.
+
+    Args:
+      source: the file.
+      known: the formats to try; None for all.
+
+    Returns:
+      its format; None if it contains no captions.
+    """
     head = Head.of(source)
-    return next((format for format in FORMATS.values() if format.matches(source, head)), None)
+    return next((format for format in known or FORMATS.values() if format.matches(source, head)), None)
 
 
 def _check_unmarked(others: Iterable[Source]) -> None:
@@ -147,6 +172,14 @@ def _no_captions(data_dir: str, caption_files: str | None, unread: Sequence[str]
     examples = "\n".join(f"  {format.name}: {format.example}" for format in FORMATS.values())
     reasons = "".join(f"\n{reason}" for reason in unread)
     return f"data.dir: no captions {searched}. Known formats:\n{examples}{reasons}"
+
+
+def _unknown_columns(sources: Iterable[Source]) -> Iterator[str]:
+    """Names the columns of tables that seem to be about captions, and are not known."""
+    for source in sources:
+        if names := column_names(Head.of(source)):
+            listed = ", ".join(names)
+            yield f"{source.path} has the columns {listed}: set data.columns.image and data.columns.caption to some"
 
 
 def _check_unrecognized(

@@ -52,6 +52,10 @@ class CaptionIngestSettings:
     the directory with the highest one is used."""
     caption_files: str | None = None
     """Caption file below the directory, or a glob pattern for several; null detects them by content."""
+    format: str | None = None
+    """Format of the captions, such as `table` or `flickr_tokens`; null detects it by content."""
+    columns: Columns = Columns()
+    """Columns of tables, or keys of JSON records, whose names alone do not tell."""
     encoding: Encoding | None = None
     """Encoding of caption files and split lists without a byte-order mark, such as `cp1252` or `gb18030`; null takes
     UTF-8, and refuses a file that is not in it."""

@@ -496,3 +496,28 @@ def test_columns_that_are_not_clear_are_named(tmp_path):
     assert advice[1:3] == ["caption", "caption"] and "german (string)" in advice[3]
     [caption] = Parquet().read(Source(path, columns=Columns(**{advice[2]: "german"})))
     assert caption.text == "ein Hund"
+
+
+def test_the_format_that_the_error_lists_is_taken(tmp_path):
+    (tmp_path / "captions.csv").write_text(TABLE)
+    with refusal("data.format: there is no format …; the formats are …") as advice:
+        read(tmp_path, format="csv")
+    assert advice[0] == "csv"
+    assert read(tmp_path, format=re.findall(r"\btable\b", advice[1])[0]).num_captions == 1
+
+
+def test_the_column_that_the_setting_names_is_read(tmp_path):
+    (tmp_path / "captions.csv").write_text("image,photo_file,caption,text\na.jpg,b.jpg,A dog,A cat\n")
+    with refusal("the columns … may both hold the …; choose one with data.columns.…=NAME") as advice:
+        read(tmp_path)
+    assert advice == ["'caption' and 'text'", "caption", "caption"]
+    data = read(tmp_path, columns=Columns(caption=re.findall("'(.*?)'", advice[0])[1]))
+    assert [reject.image_id for reject in data.rejects] == ["a.jpg"]
+
+
+def test_a_list_that_was_cut_off_is_exported_again(tmp_path):
+    (tmp_path / "captions.csv").write_text("image,caption\na.jpg,\"['A dog', 'A c\"\n")
+    [reject] = read(tmp_path).rejects
+    assert filled_in("a list that can't be read: …", reject.detail)
+    (tmp_path / "captions.csv").write_text("image,caption\na.jpg,\"['A dog', 'A cat']\"\n")
+    assert read(tmp_path).num_captions == 2

@@ -4,6 +4,8 @@ Formats are tried in this order: containers come first, and JSON documents befor
 contain lines that are records; of the documents, those that are known by their keys come first.
 """
 
+import re
+
 from components.caption_ingest.formats.base import Format
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.formats.flickr_tokens import FlickrTokens
@@ -24,3 +26,20 @@ FORMATS: dict[str, Format] = {
     Table.name: Table(),
     JsonLines.name: JsonLines(),
 }
+
+
+def setting_name(format: Format) -> str:
+    """Returns the name of a format in the settings, such as `flickr_tokens`."""
+    return re.sub(r"\W+", "_", format.name.replace("'", "")).lower()
+
+
+def find_format(name: str) -> Format:
+    """Finds the format with a name in the settings.
+
+    Raises:
+      ValueError: there is no such format.
+    """
+    names = {setting_name(format): format for format in FORMATS.values()}
+    if name not in names:
+        raise ValueError(f"data.format: there is no format {name}; the formats are {', '.join(names)}")
+    return names[name]

@@ -24,9 +24,13 @@ MAX_NAME_LENGTH = 1024  # characters of an image's name
 MAX_TEXT_BYTES = 4 * 2**30  # per file of lines, whose captions are held in memory: some ten times as many as COCO's
 MAX_CHUNK = 2**20  # characters read at a time, so that a file without line ends does not fill the memory
 # names that datasets use for their splits; Karpathy's restval is what COCO's val has beside his own eval and test
-SPLIT_NAMES = {"train": TRAIN, "restval": TRAIN, "val": EVAL, "valid": EVAL, "validation": EVAL, "dev": EVAL}
-SPLIT_NAMES |= {"eval": EVAL, "test": TEST}
-IMAGE_COLUMNS = ("image", "image_name", "file_name", "filename", "image_id")
+SPLIT_NAMES = dict.fromkeys(("train", "training", "restval"), TRAIN)
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation", "dev", "development", "eval", "evaluation"), EVAL)
+SPLIT_NAMES |= dict.fromkeys(("test", "testing"), TEST)
+IMAGE_COLUMNS = (
+    *("image", "image_name", "file_name", "filename", "image_filename", "image_file", "image_path", "file_path"),
+    *("filepath", "img", "img_name", "img_path", "image_id"),
+)
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
 _START = 512  # bytes of a head that are kept as they are
 _BOM = "\ufeff"

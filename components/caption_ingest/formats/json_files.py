@@ -20,6 +20,7 @@ from components.caption_ingest.formats.base import (
     check_size,
     checked_caption,
 )
+from components.caption_ingest.formats.columns import texts_in
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 
@@ -64,7 +65,11 @@ def captions_of(record: Any, number: int, columns: Columns, split: str | None = 
         return
     split = record.get("split") or split
     for value in [record[key] for key in caption_keys] or [None]:
-        texts = value if isinstance(value, list) else [value]
+        try:
+            texts = texts_in(value) if isinstance(value, str) else value if isinstance(value, list) else [value]
+        except ValueError as error:
+            yield Reject(str(image_id)[:80], number, Reason.BAD_LINE, str(error))
+            continue
         for text in texts or [""]:
             yield checked_caption(image_id, _text_of(text), split, number)
 

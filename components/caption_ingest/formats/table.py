@@ -1,13 +1,9 @@
-"""Tables with a header, such as Kaggle's `captions.txt` and `results.csv`."""
+"""Tables with a header, such as Kaggle's `captions.txt` and `results.csv`, or what a spreadsheet or pandas writes."""
 
-import csv
-import re
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 from components.caption_ingest.formats.base import (
-    CAPTION_COLUMNS,
-    IMAGE_COLUMNS,
-    MAX_LINE_LENGTH,
     Caption,
     Format,
     Head,
@@ -16,142 +12,138 @@ from components.caption_ingest.formats.base import (
     checked_caption,
     text_lines,
 )
+from components.caption_ingest.formats.columns import AmbiguousColumns, Roles, find_roles, may_be_used, texts_in
+from components.caption_ingest.formats.dialects import DELIMITERS, Dialect, Lines, stated_delimiter, uses_quotes
 from components.caption_ingest.rejects import Reason, Reject
+from components.caption_ingest.settings import Columns
 
-MAX_ROW_LINES = 16  # per CSV row, whose quoted text may contain line ends
 MAX_HEADER_LENGTH = 1024  # characters; a longer first line is text
-_EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")  # of a file name
-_CELL = re.compile(r' *(?:"(?:[^"]|"")*"|[^,]*),')  # of a CSV row, with the comma after it
 
-Lines = Iterator[tuple[int, str | Reject]]
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """The header of a table.
+
+    Attributes:
+      delimiter: what stands between its cells.
+      names: the names of the columns.
+      roles: which of them are used.
+      num_lines: number of lines before the first row.
+    """
+
+    delimiter: str
+    names: tuple[str, ...]
+    roles: Roles
+    num_lines: int
 
 
 class Table(Format):
-    """Any table whose header names an image and a caption column; a column `split` is optional.
+    """Any table whose header names an image and a caption column, or several; a column `split` is optional.
 
-    With commas as delimiters, text may be quoted as in RFC 4180; bars, tabs and semicolons delimit without quotes. If
-    the caption is the last column, further delimiters in a row belong to the caption.
+    Commas, bars, tabs and semicolons delimit, or what a first line `sep=;` states. Text may be quoted as in RFC 4180.
+    If the only caption column is the last, further delimiters in a row belong to it. A cell may be a list of texts.
     """
 
     name = "table"
     example = "a header `image,caption` and rows, delimited by commas, bars, tabs or semicolons"
 
     def matches(self, source: Source, head: Head) -> bool:
-        if not head.lines or head.is_json:
+        if not head.lines or head.is_json or len(head.lines[0]) >= MAX_HEADER_LENGTH:
             return False
-        return len(head.lines[0]) < MAX_HEADER_LENGTH and parse_header(head.lines[0]) is not None
+        try:
+            return find_header(head.lines, source.columns) is not None
+        except AmbiguousColumns:  # which `read` refuses
+            return True
 
     def read(self, source: Source) -> Iterator[Caption | Reject]:
+        head = Head.of(source)
+        if not head.lines:
+            return
+        try:
+            header = find_header(head.lines, source.columns)
+        except AmbiguousColumns as error:
+            raise UnreadableFileError(f"{source.path}: {error}") from None
+        if header is None:
+            raise UnreadableFileError(f"{source.path}: {_no_columns(head.lines[0], source.columns)}")
+        dialect = Dialect(header.delimiter, uses_quotes(source, header.delimiter))
         lines = text_lines(source)
-        header = None
-        for number, line in lines:
+        for index, (number, line) in enumerate(lines):
             if isinstance(line, Reject):
                 yield line
-            elif header is None:
-                header = parse_header(line)
-                if header is None:
-                    detail = f"no header with an image and a caption column: {line[:80]!r}"
-                    raise UnreadableFileError(f"{source.path}:{number}: {detail}")
-            else:
-                yield _parse_row(number, line, lines, *header)
+            elif index >= header.num_lines:
+                yield from _parse_row(number, line, lines, header, dialect)
 
 
-def parse_header(line: str) -> tuple[list[str], str] | None:
-    """Returns the columns and the delimiter of a table; None if the line is not a header.
-
-    >>> parse_header("image_name| comment_number| comment")
-    (['image', 'comment_number', 'caption'], '|')
-    """
-    for delimiter in (",", "|", "\t", ";"):
-        columns = [cell.strip().strip('"').lower() for cell in line.split(delimiter)]
-        image = next((name for name in IMAGE_COLUMNS if name in columns), None)
-        caption = next((name for name in CAPTION_COLUMNS if name in columns), None)
-        if image and caption:
-            return [{image: "image", caption: "caption"}.get(name, name) for name in columns], delimiter
-    return None
-
-
-def _parse_row(number: int, line: str, lines: Lines, columns: list[str], delimiter: str) -> Caption | Reject:
-    """Parses a row, which takes more of the `lines` if a quoted text contains line ends."""
-    cells: list[str] | None
-    if delimiter == ",":
-        cells, line, num_lines = _parse_quoted(line, lines)
-        if cells is None:
-            return Reject("", number, Reason.BAD_LINE, "the quotation marks do not match", rows=num_lines)
-        if other := _find_swallowed_row(cells, line, columns):
-            detail = f"a quotation mark is not closed: the row would contain that of {other[:80]}"
-            return Reject(cells[0][:80], number, Reason.BAD_LINE, detail, rows=num_lines)
-    else:
-        cells = line.split(delimiter)
-    if len(cells) > len(columns) and columns[-1] == "caption":
-        before = len(columns) - 1
-        cells[before:] = [_text_after(line, before) if delimiter == "," else delimiter.join(cells[before:])]
-    if len(cells) != len(columns):
-        return Reject(cells[0][:80], number, Reason.BAD_LINE, f"{len(cells)} columns instead of {len(columns)}")
-    row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-    return checked_caption(row["image"], row["caption"], row.get("split"), number)
-
-
-def _find_swallowed_row(cells: list[str], text: str, columns: list[str]) -> str | None:
-    """Looks for another row in a row of several lines, whose text would hide it if a quotation mark is not closed.
+def find_header(lines: Sequence[str], columns: Columns) -> Header | None:
+    """Finds the header of a table.
 
     Args:
-      cells: the row's cells.
-      text: the row as it is written.
-      columns: the columns of the table.
+      lines: the first lines.
+      columns: the columns that the settings name.
 
     Returns:
-      the other row's image name; None if the line ends belong to the row's own text.
+      the header; None if no delimiter makes the first line one.
+
+    Raises:
+      AmbiguousColumns: several columns may be meant.
     """
-    column = columns.index("image")
-    kind = _kind_of_name(cells[column]) if column < len(cells) else ""
-    for line in text.split("\n")[1:]:
-        others = [cell.strip(' "') for cell in line.split(",")]
-        if kind and len(others) >= len(columns) and _kind_of_name(others[column]) == kind:
-            return others[column]
+    if "\0" in lines[0]:  # unmarked UTF-16
+        return None
+    stated = stated_delimiter(lines[0])
+    first, *others = (lines[1:] if stated else lines) or [""]
+    for delimiter in (stated,) if stated else DELIMITERS:
+        dialect = Dialect(delimiter)
+        names = dialect.cells(first)
+        roles = find_roles(names, map(dialect.cells, others), columns)
+        if roles:
+            return Header(delimiter, tuple(names), roles, 2 if stated else 1)
     return None
 
 
-def _kind_of_name(name: str) -> str:
-    """What the names of a dataset's images have in common: an extension, else digits; "" for other texts.
-
-    >>> [_kind_of_name(name) for name in ("images/a 1.JPG", "000123", "two dogs", "e.g. a dog")]
-    ['.jpg', '0', '', '']
-    """
-    name = re.split("[\n,]", name)[0].strip()  # an unclosed quotation mark may be that of the name
-    if extension := _EXTENSION.search(name):
-        return extension[0].lower()
-    return "0" if name.isdecimal() else ""
-
-
-def _text_after(line: str, num_cells: int) -> str:
-    """Returns what follows the first cells of a CSV row, as it is written.
-
-    >>> _text_after('"a, b.jpg",1,000 dogs, or so', 1)
-    '1,000 dogs, or so'
-    """
-    position = 0
-    for _ in range(num_cells):
-        cell = _CELL.match(line, position)
-        assert cell, line  # the row was parsed before
-        position = cell.end()
-    return line[position:]
+def column_names(head: Head) -> list[str]:
+    """Lists the columns of a table that seems to be about captions, for a message that none were found."""
+    if not head.lines or head.is_json or len(head.lines[0]) >= MAX_HEADER_LENGTH:
+        return []
+    stated = stated_delimiter(head.lines[0])
+    for delimiter in (stated,) if stated else DELIMITERS:
+        names = Dialect(delimiter).cells(head.lines[1 if stated and len(head.lines) > 1 else 0])
+        if len(names) > 1 and any(map(may_be_used, names)):
+            return names
+    return []
 
 
-def _parse_quoted(line: str, lines: Lines) -> tuple[list[str] | None, str, int]:
-    """Parses a CSV row that begins in a line.
+def _no_columns(line: str, columns: Columns) -> str:
+    chosen = [f"data.columns.{name}={value}" for name, value in vars(columns).items() if value]
+    return (
+        f"no header with an image and a caption column{' of ' if chosen else ''}{' and '.join(chosen)}: {line[:80]!r}"
+    )
 
-    Returns:
-      its cells, None if its quotation marks do not match; its text; its number of lines.
-    """
-    num_lines = 1
-    while True:
-        try:
-            return next(csv.reader([line], strict=True, skipinitialspace=True)), line, num_lines
-        except csv.Error as error:
-            if "unexpected end" not in str(error) or num_lines == MAX_ROW_LINES or len(line) > MAX_LINE_LENGTH:
-                return None, line, num_lines
-            _, following = next(lines, (0, None))
-            if not isinstance(following, str):
-                return None, line, num_lines + (following is not None)
-            line, num_lines = f"{line}\n{following}", num_lines + 1
+
+def _parse_row(number: int, line: str, lines: Lines, header: Header, dialect: Dialect) -> Iterator[Caption | Reject]:
+    """Parses a row, which takes more of the `lines` if a quoted text contains line ends."""
+    roles, num_columns = header.roles, len(header.names)
+    cells, line, num_lines = dialect.parse_row(line, lines)
+    if cells is None:
+        yield Reject("", number, Reason.BAD_LINE, "the quotation marks do not match", rows=num_lines)
+        return
+    is_first = roles.image < min(roles.captions)
+    if other := dialect.find_swallowed_row(cells, line, roles.image, num_columns, is_first=is_first):
+        detail = f"a quotation mark is not closed: the row would contain that of {other[:80]}"
+        yield Reject(cells[0][:80], number, Reason.BAD_LINE, detail, rows=num_lines)
+        return
+    if len(cells) > num_columns and roles.captions == (num_columns - 1,):
+        cells[num_columns - 1 :] = [dialect.text_after(line, num_columns - 1)]
+    if len(cells) != num_columns:
+        yield Reject(cells[0][:80], number, Reason.BAD_LINE, f"{len(cells)} columns instead of {num_columns}")
+        return
+    image_id = cells[roles.image].strip()
+    split = cells[roles.split].strip() if roles.split is not None else None
+    try:
+        texts = [text for index in roles.captions for text in texts_in(cells[index].strip())]
+    except ValueError as error:
+        yield Reject(image_id[:80], number, Reason.BAD_LINE, str(error))
+        return
+    if len(texts) > 1:  # images with fewer captions than others leave cells empty
+        texts = [text for text in texts if text != ""] or [""]
+    for text in texts:
+        yield checked_caption(image_id, text, split, number)

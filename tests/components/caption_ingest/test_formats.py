@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies
 
-from components.caption_ingest.formats import FORMATS, base, json_files, table
+from components.caption_ingest.formats import FORMATS, base, dialects, json_files
 from components.caption_ingest.formats.base import Caption, Source, UnreadableFileError
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.formats.flickr_tokens import FlickrTokens
@@ -189,7 +189,7 @@ def test_an_unclosed_quotation_mark_loses_few_rows(tmp_path):
     rows = ["image,caption", 'a.jpg,"A dog', *(f"{number}.jpg,A cat" for number in range(100))]
     bad, *rest = Table().read(write_file(tmp_path, "\n".join(rows)))
     assert (bad.line, bad.reason) == (2, Reason.BAD_LINE)
-    assert bad.rows == table.MAX_ROW_LINES  # the rejected captions are counted
+    assert bad.rows == dialects.MAX_ROW_LINES  # the rejected captions are counted
     assert bad.rows + len(rest) == 101
 
 
@@ -366,7 +366,7 @@ def test_a_document_that_is_too_large_is_refused(tmp_path, monkeypatch):
 def test_a_text_file_that_is_too_large_is_refused(tmp_path, monkeypatch, format):
     monkeypatch.setattr(base, "MAX_TEXT_BYTES", 10)
     with pytest.raises(UnreadableFileError, match=r"captions: 14 bytes; the maximum is 10\. Divide it"):
-        list(format.read(write_file(tmp_path, "a.jpg#0\tA dog\n")))
+        list(format.read(write_file(tmp_path, "image,caption\n")))
 
 
 HALVES = strategies.text(strategies.characters(categories=["Cs", "Lu"]), max_size=4)  # lone surrogates among letters

@@ -1,0 +1,166 @@
+"""Which columns of a table hold images, captions and splits, by their names and by what is in them; lists in a cell."""
+
+import ast
+import dataclasses
+import fnmatch
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from components.caption_ingest.formats.base import CAPTION_COLUMNS, IMAGE_COLUMNS, SPLIT_NAMES
+from components.caption_ingest.settings import Columns
+
+# names that alone say too little
+_VAGUE_IMAGE_COLUMNS = ("name", "file", "path", "photo", "picture", "img_id", "id")
+_VAGUE_CAPTION_COLUMNS = ("raw", "description")
+_SPLIT_COLUMNS = ("split", "subset", "partition", "set")
+_IMAGE_NAME = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|j2k|avif|hei[cf])$", re.IGNORECASE)
+_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # as Python writes it
+_TEXTS = re.compile(rf"\[\s*(?:(?:{_TEXT})(?:\s*,\s*|\s+|(?=\])))*\]", re.DOTALL)  # numpy leaves out the commas
+_LIST_START = re.compile(r"""\[\s*['"{\[]|\[\s*\]$""")
+
+
+class AmbiguousColumns(ValueError):
+    """Several columns may be meant; the message lists them, with the setting that decides."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Roles:
+    """Positions of the columns that are used.
+
+    Attributes:
+      image: the names of the images.
+      captions: the captions, of which a row may have several.
+      split: the splits; None if there is no such column.
+    """
+
+    image: int
+    captions: tuple[int, ...]
+    split: int | None
+
+
+def find_roles(header: Sequence[str], rows: Iterable[Sequence[str]], columns: Columns) -> Roles | None:
+    """Finds the columns that are used.
+
+    Args:
+      header: the names of the columns.
+      rows: the first rows, which are only looked at if the names are those of captions.
+      columns: the columns that the settings name.
+
+    Returns:
+      the positions of the columns; None if there is none of images or none of captions.
+
+    Raises:
+      AmbiguousColumns: several columns may hold the images, or the captions.
+    """
+    images = _named(header, columns.image, IMAGE_COLUMNS)
+    vague_images = [] if columns.image else _named(header, None, _VAGUE_IMAGE_COLUMNS)
+    captions = _numbered(header, columns.caption, CAPTION_COLUMNS)
+    vague_captions = {} if columns.caption else _numbered(header, None, _VAGUE_CAPTION_COLUMNS)
+    if not (images or vague_images) or not (captions or vague_captions):
+        return None
+    complete = [row for row in rows if len(row) == len(header)]
+    values = {index: [row[index].strip() for row in complete] for index in range(len(header))}
+    by_value = [index for index in images if _are_image_names(values[index])]
+    by_value = by_value or [index for index in vague_images if _are_image_names(values[index])]
+    is_about_images = "caption" in captions or any(
+        _fold(header[index]).startswith(("image", "img")) for index in images
+    )
+    if not (by_value or is_about_images or columns.image or (images and captions)):
+        return None
+    image = _only(header, by_value, values, "image") if by_value else (images or vague_images)[0]
+    kinds = [[index for index in of_kind if index != image] for of_kind in (captions or vague_captions).values()]
+    kinds = list(filter(None, kinds))
+    if not kinds:
+        return None
+    first = _only(header, [of_kind[0] for of_kind in kinds], values, "caption")
+    chosen = next(of_kind for of_kind in kinds if of_kind[0] == first)
+    return Roles(image, tuple(chosen), _find_split(header, values))
+
+
+def may_be_used(name: str) -> bool:
+    """Whether a column may hold images or captions by the beginning of its name, as `caption_en` and `image_url`."""
+    return _fold(name).startswith(("image", "img", "photo", *(_fold(known) for known in (*CAPTION_COLUMNS, "raw"))))
+
+
+def _fold(name: str) -> str:
+    """What is compared of a column's name.
+
+    >>> [_fold(name) for name in ("file_name", "File Name", "fileName", "Caption-1")]
+    ['filename', 'filename', 'filename', 'caption1']
+    """
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def _named(header: Sequence[str], chosen: str | None, names: Sequence[str]) -> list[int]:
+    """Lists the columns with some names, in the order of the names."""
+    if chosen is not None:
+        exact = [index for index, name in enumerate(header) if name == chosen]
+        return exact or [index for index, name in enumerate(header) if _fold(name) == _fold(chosen)]
+    folded = [_fold(name) for name in header]
+    return [index for name in dict.fromkeys(map(_fold, names)) for index, other in enumerate(folded) if other == name]
+
+
+def _numbered(header: Sequence[str], chosen: str | None, names: Sequence[str]) -> dict[str, list[int]]:
+    """Returns the columns with some names, in the plural or numbered: name -> columns."""
+    if chosen is not None:
+        matching = [index for index, name in enumerate(header) if fnmatch.fnmatchcase(name, chosen)]
+        return {chosen: matching} if matching else {}
+    folded = [_fold(name) for name in header]
+    kinds = {}
+    for name in dict.fromkeys(_fold(name).removesuffix("s") for name in names):
+        if of_kind := [index for index, other in enumerate(folded) if re.fullmatch(rf"{name}s?\d*", other)]:
+            kinds[name] = of_kind
+    return kinds
+
+
+def _only(header: Sequence[str], candidates: Sequence[int], values: Mapping[int, Sequence[str]], what: str) -> int:
+    """Returns the first of several columns if all hold the same.
+
+    Raises:
+      AmbiguousColumns: they differ.
+    """
+    contents = {tuple(map(posixpath.basename, values[index])) for index in candidates}
+    if len(contents) == 1:
+        return candidates[0]
+    listed = " and ".join(repr(header[index]) for index in candidates)
+    raise AmbiguousColumns(f"the columns {listed} may both hold the {what}; choose one with data.columns.{what}=NAME")
+
+
+def _are_image_names(values: Sequence[str]) -> bool:
+    """Whether most of some values end like names of image files."""
+    return 2 * sum(bool(_IMAGE_NAME.search(value)) for value in values) > len(values)
+
+
+def _find_split(header: Sequence[str], values: Mapping[int, Sequence[str]]) -> int | None:
+    """Finds the column of splits; one with another name than `split` must hold nothing else."""
+    for index in _named(header, None, _SPLIT_COLUMNS):
+        stated = [value.lower() for value in values[index] if value]
+        if _fold(header[index]) == "split" or (stated and all(value in SPLIT_NAMES for value in stated)):
+            return index
+    return None
+
+
+def texts_in(cell: str) -> list[Any]:
+    r"""Returns the texts in a cell: those of a list as JSON, Python, pandas or numpy write it, else the cell itself.
+
+    >>> [texts_in(cell) for cell in ('["a dog", "a cat"]', "['a dog' \"a cat's\"]", "[a dog] runs")]
+    [['a dog', 'a cat'], ['a dog', "a cat's"], ['[a dog] runs']]
+
+    Raises:
+      ValueError: it begins like a list and can't be read as one.
+    """
+    if not cell.startswith("[") or not _LIST_START.match(cell):
+        return [cell]
+    try:
+        values = json.loads(cell, strict=False)
+    except (ValueError, RecursionError):
+        if not _TEXTS.fullmatch(cell):
+            raise ValueError(f"a list that can't be read: {cell[:40]!r}") from None
+        try:
+            values = [ast.literal_eval(re.sub(r"[\r\n]", " ", text)) for text in re.findall(_TEXT, cell)]
+        except (ValueError, SyntaxError):
+            raise ValueError(f"a list that can't be read: {cell[:40]!r}") from None
+    return (values if isinstance(values, list) else [values]) or [""]
