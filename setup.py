@@ -44,7 +44,7 @@ setup(
         "ml-metadata>=1.16",
         "nltk>=3.9",
         "numpy>=1.26",
-        "pillow>=10",
+        "pillow>=11.3",
         "pyarrow>=10",
         "pycocoevalcap>=1.2",
         "pydantic>=2.7",

@@ -139,9 +139,9 @@ def served_warning(images: Sequence[CaptionedImage], inspections: Mapping[str, I
     if not refused:
         return []
     return [
-        f"{len(refused)} images, such as {refused[0]}, are WebP, or BMP with a palette or unusual channels: they are "
-        "trained on, but the exported model's serving_default takes them only as PNG, to which the command caption "
-        "converts them"
+        f"{len(refused)} images, such as {refused[0]}, are WebP, TIFF, JPEG 2000, AVIF, or BMP with a palette or "
+        "unusual channels: they are trained on, but the exported model's serving_default takes them only as PNG, to "
+        "which the command caption converts them"
     ]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from components.shared.images import public_bounds
-from components.shared.images.inspection import inspect_all, is_converted
+from components.shared.images.inspection import inspect_all
 from components.shared.images.limits import MAX_BYTES, ImageError, ImageFault
+from components.shared.images.signatures import is_converted
 
 _BMP_HEAD = 2048  # bytes, with its headers and its palette
 
@@ -51,7 +52,7 @@ def _inspection(data: bytes, result: tuple[int, int] | ImageError) -> Inspection
 
 
 def _is_served(data: bytes) -> bool:
-    """Whether `public_bounds` accepts an image: it refuses WebP, and BMPs that TensorFlow decodes to wrong colors."""
+    """Whether `public_bounds` accepts an image: it refuses what Pillow converts, but for most BMPs."""
     if not is_converted(data):
         return True
     try:

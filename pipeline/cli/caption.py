@@ -19,7 +19,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--model", metavar="DIR", required=True, help="a version directory, or its parent (the newest version is used)"
     )
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG, PNG, GIF, BMP or WebP file")
+    parser.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="JPEG, PNG, GIF, BMP, WebP, TIFF, JPEG 2000 or AVIF file"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

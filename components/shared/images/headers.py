@@ -3,12 +3,13 @@
 import io
 from collections.abc import Iterator
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from components.shared.images import limits
+from components.shared.images import limits, signatures
+from components.shared.images.conversion import PILLOW_ERRORS, check_kind, unreadable_tiff
 from components.shared.images.limits import ImageError, ImageFault
 
-PILLOW_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, ValueError)  # what Pillow raises at broken bytes
+_CUT = "the file ends before what its header declares: download or copy it again"
 
 
 def check_header(data: bytes) -> int:
@@ -23,14 +24,19 @@ def check_header(data: bytes) -> int:
     Raises:
       ImageError: the size is out of the limits, or there is no header of `limits.FORMATS`.
     """
+    if signatures.is_tiff(data) and signatures.is_cut(data):  # Pillow would only warn
+        raise ImageError(ImageFault.TRUNCATED, _CUT)
     try:
         with Image.open(io.BytesIO(data), formats=limits.FORMATS) as header:
             width, height = header.size
             is_gif = header.format == "GIF"
+            check_kind(header)
     except Image.DecompressionBombError as error:
         raise ImageError(ImageFault.TOO_LARGE, str(error)) from None
+    except ImageError:
+        raise
     except PILLOW_ERRORS:
-        raise fault_of(data, f"not one of {', '.join(limits.FORMATS)}: it begins with {data[:16]!r}") from None
+        raise fault_of(data, _unknown_format(data)) from None
     if width * height > limits.MAX_PIXELS:
         raise ImageError(ImageFault.TOO_LARGE, f"{width}x{height} pixels, more than {limits.MAX_PIXELS}")
     if min(width, height) < limits.MIN_SIDE:
@@ -90,6 +96,17 @@ def _color_table(flags: bytes) -> int:
     return 3 << (flags[0] % 8 + 1) if flags and flags[0] >= 128 else 0
 
 
+def _unknown_format(data: bytes) -> str:
+    """The detail of a file that Pillow does not open."""
+    if lookalike := signatures.lookalike(data):
+        return lookalike
+    if signatures.is_cut(data):
+        return _CUT
+    if signatures.is_tiff(data) and (detail := unreadable_tiff(data)):
+        return detail
+    return f"not one of {', '.join(limits.FORMATS)}: it begins with {data[:16]!r}"
+
+
 def fault_of(data: bytes, detail: str) -> ImageError:
     """The fault of bytes that Pillow can't decode either.
 
@@ -97,7 +114,5 @@ def fault_of(data: bytes, detail: str) -> ImageError:
       data: the file's bytes.
       detail: the decoder's message.
     """
-    # a WebP header declares the file's length, which Pillow does not check
-    is_cut = data.startswith(b"RIFF") and 8 + int.from_bytes(data[4:8], "little") > len(data)
-    truncated = is_cut or "truncated" in detail.lower()
+    truncated = signatures.is_cut(data) or "truncated" in detail.lower()
     return ImageError(ImageFault.TRUNCATED if truncated else ImageFault.UNDECODABLE, detail)

@@ -9,14 +9,16 @@ import tensorflow as tf
 from PIL import Image
 
 from components.shared.images import decoding, limits
-from components.shared.images.headers import PILLOW_ERRORS, check_header, fault_of
+from components.shared.images.conversion import PILLOW_ERRORS, to_rgb
+from components.shared.images.headers import check_header, fault_of
 from components.shared.images.limits import ImageError, ImageFault
+from components.shared.images.signatures import is_converted
 
-_PILLOW_MAGIC = (b"RIFF", b"BM")  # first bytes of WebP and BMP
-# A pixel being decoded takes 4 to 7 bytes, by format, and 20 where it goes through Pillow and PNG (measured with
-# 8,000 x 8,000 pixels): with these bounds that is up to 1.3 GB per process, whatever the number of its threads.
+# A pixel being decoded takes 4 to 7 bytes, by format, 10 to 20 where it goes through Pillow and PNG, 25 of JPEG 2000
+# with alpha (measured with 4,000 x 4,000 pixels and more): with these bounds that is up to 1.6 GB per process, whatever
+# the number of its threads.
 MAX_DECODED_PIXELS = 2 * limits.MAX_PIXELS
-PILLOW_WEIGHT = 3  # a pixel of WebP and BMP counts as so many
+PILLOW_WEIGHT = 3  # a pixel that goes through Pillow counts as so many
 BATCH_PIXELS = 16_000_000  # of the images in one call of TensorFlow, if there are several
 
 
@@ -71,22 +73,18 @@ def inspect_all(images: Sequence[bytes]) -> list[tuple[int, int] | ImageError]:
     return results
 
 
-def is_converted(data: bytes) -> bool:
-    """Whether `to_tf_decodable` converts an image, if it is one."""
-    return data.startswith(_PILLOW_MAGIC)
-
-
 def to_tf_decodable(data: bytes) -> bytes:
     """Converts an image to a form that `decoding.decode` reads.
 
-    TensorFlow takes the indices of a BMP's palette for gray values and ignores channel masks, and not every version
-    of it reads WebP: both become PNG, pixel by pixel (of an animation, the first frame). All others are unchanged.
+    TensorFlow takes the indices of a BMP's palette for gray values and ignores channel masks, not every version of it
+    reads WebP, and none TIFF, JPEG 2000 and AVIF: these become PNG, pixel by pixel (of an animation or several pages,
+    the first). All others are unchanged.
 
     Args:
       data: the file's bytes.
 
     Raises:
-      ImageError: it is WebP or BMP, but broken or too large, or too large as PNG.
+      ImageError: it is of one of these formats, but broken or too large, or too large as PNG.
     """
     if not is_converted(data):
         return data
@@ -155,11 +153,13 @@ def _sizes(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _to_png(data: bytes) -> bytes:
-    """Converts a WebP or BMP whose header was checked; raises ImageError as `to_tf_decodable`."""
+    """Converts an image whose header was checked; raises ImageError as `to_tf_decodable`."""
     try:
         with Image.open(io.BytesIO(data), formats=limits.FORMATS) as image:
             buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, "PNG", compress_level=1)
+            to_rgb(image).save(buffer, "PNG", compress_level=1)
+    except ImageError:
+        raise
     except PILLOW_ERRORS as error:
         raise fault_of(data, str(error)) from None
     png = buffer.getvalue()

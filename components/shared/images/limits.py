@@ -2,7 +2,7 @@
 
 import enum
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000", "AVIF")
 MAX_BYTES = 64 * 2**20  # of one encoded image
 MAX_PIXELS = 64_000_000  # of one decoded image, against decompression bombs
 MIN_SIDE = 8  # pixels; anything smaller is a tracking pixel or an icon, not an image to describe

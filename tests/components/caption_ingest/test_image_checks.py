@@ -95,7 +95,7 @@ def test_images_that_the_exported_model_refuses_are_told(images, inspections):
     for name in ("b.jpg", "new.jpg"):
         inspections[f"images/{name}"] = Inspection("sha", 4, 3, is_served=False)
     [warning] = served_warning(images, inspections)
-    assert warning.startswith("2 images, such as b.jpg, are WebP, or BMP with a palette")
+    assert warning.startswith("2 images, such as b.jpg, are WebP, TIFF, JPEG 2000, AVIF, or BMP with a palette")
 
 
 def test_faulty_images_are_rejected(images, inspections):

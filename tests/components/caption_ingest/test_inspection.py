@@ -28,7 +28,10 @@ def test_a_file_that_is_too_large_has_a_fault():
 
 @pytest.mark.parametrize(
     ("kind", "mode", "is_served"),
-    [("BMP", "RGB", True), ("BMP", "P", False), ("WEBP", "RGB", False), ("PNG", "P", True), ("JPEG", "CMYK", True)],
+    [
+        *(("BMP", "RGB", True), ("BMP", "P", False), ("PNG", "P", True), ("JPEG", "CMYK", True)),
+        *((kind, "RGB", False) for kind in ("WEBP", "TIFF", "JPEG2000", "AVIF")),
+    ],
 )
 def test_an_image_that_the_exported_model_refuses_is_marked(image, kind, mode, is_served):
     data = encode(image.convert(mode), kind)

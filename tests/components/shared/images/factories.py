@@ -5,6 +5,8 @@ from PIL import Image
 
 from tests.factories import encode
 
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2  # photometric interpretations of TIFF
+
 
 def noise(mode: str = "RGB") -> Image.Image:
     """200 x 150 pixels that do not compress well."""
@@ -50,6 +52,26 @@ def bmp_with_masks(image: Image.Image) -> bytes:
     header = bytearray(data[:14] + (56).to_bytes(4, "little") + data[18:30] + bitfields + data[34:54] + masks)
     header[10:14] = len(header).to_bytes(4, "little")
     return bytes(header) + data[54:]
+
+
+def tiff(samples: np.ndarray, photometric: int, num_extra: int = 0, tags: dict[int, int] | None = None) -> bytes:
+    """An uncompressed TIFF of one strip: samples [height, width] or [height, width, bands], little-endian."""
+    height, width, num_bands = samples.shape if samples.ndim == 3 else (*samples.shape, 1)
+    sample_format = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
+    bits = samples.itemsize * 8
+    values = {256: [width], 257: [height], 258: [bits] * num_bands, 259: [1], 262: [photometric], 273: [0]}
+    values |= {277: [num_bands], 278: [height], 279: [samples.nbytes], 338: [0] * num_extra}
+    values |= {339: [sample_format] * num_bands} | {tag: [value] for tag, value in (tags or {}).items()}
+    entries = [(tag, numbers) for tag, numbers in sorted(values.items()) if numbers]
+    start = 8 + 2 + 12 * len(entries) + 4  # of the numbers that do not fit into an entry
+    values[273][0] = start + sum(4 * len(numbers) for _, numbers in entries if len(numbers) > 1)
+    directory, behind = little_endian(len(entries), size=2), b""
+    for tag, numbers in entries:
+        packed = little_endian(*numbers, size=4)  # LONGs
+        directory += little_endian(tag, 4, size=2) + little_endian(len(numbers), size=4)
+        directory += packed if len(numbers) == 1 else little_endian(start + len(behind), size=4)
+        behind += packed if len(numbers) > 1 else b""
+    return b"II*\0" + little_endian(8, size=4) + directory + bytes(4) + behind + samples.tobytes()
 
 
 LEGACY_BMPS = {  # red above and green below; rows are stored from the bottom up
