@@ -51,27 +51,41 @@ class Run:
     failed: tuple[str, ...] = ()
 
 
-def find(store: MetadataStore, pipeline_name: str, names: Sequence[str]) -> list[Run]:
+def find(store: MetadataStore, pipeline_name: str, names: Sequence[str], root: str) -> list[Run]:
     """Finds runs.
 
     Args:
       store: ML Metadata.
       pipeline_name: the pipeline whose runs to find.
       names: run IDs, or unique prefixes or suffixes of them; without any, the last runs that were evaluated.
+      root: what an error calls the root of ML Metadata.
 
     Raises:
       RunNotFound: there is no such run; the message names the last ones.
     """
     contexts = runs_of(store, pipeline_name)
     if not contexts:
-        raise RunNotFound(f"no run of {pipeline_name} yet{hint_at_pipelines(other_pipelines(store, pipeline_name))}")
+        others = hint_at_pipelines(other_pipelines(store, pipeline_name))
+        raise RunNotFound(f"no run of {pipeline_name} in {root} yet{others}")
     if names:
         return [read(store, _named(contexts, name)) for name in names]
-    evaluated = (run for run in (read(store, context) for context in reversed(contexts)) if run.decision)
-    last = list(itertools.islice(evaluated, DEFAULT_RUNS))  # after years of runs, the earlier ones are not even read
+    last = _last_evaluated(store, contexts, DEFAULT_RUNS)
     if not last:
-        raise RunNotFound(f"no run of {pipeline_name} has been evaluated yet")
+        raise RunNotFound(
+            f"no run of {pipeline_name} in {root} has been evaluated yet; another pipeline: --config or --root"
+        )
     return last[::-1]
+
+
+def count_evaluated(store: MetadataStore, pipeline_name: str, most: int = 2) -> int:
+    """The number of runs that were evaluated, as far as some number: no earlier ones are read."""
+    return len(_last_evaluated(store, runs_of(store, pipeline_name), most))
+
+
+def _last_evaluated(store: MetadataStore, contexts: Sequence[metadata_store_pb2.Context], most: int) -> list[Run]:
+    """The last runs that were evaluated, the latest first; after years of runs, the earlier ones are not even read."""
+    evaluated = (run for run in (read(store, context) for context in reversed(contexts)) if run.decision)
+    return list(itertools.islice(evaluated, most))
 
 
 def table(runs: Sequence[Run], all_settings: bool = False) -> Table:
@@ -186,4 +200,5 @@ def _producer(store: MetadataStore, execution: metadata_store_pb2.Execution) -> 
     _, outputs = inputs_and_outputs(store, execution.id)
     artifacts = [artifact.id for values in outputs.values() for artifact in values]
     producers = first_producers(store, artifacts).values()
-    return store.get_executions_by_id([min(producers)])[0] if producers else execution
+    # of a step that put out some earlier outputs, too, the last is its own
+    return store.get_executions_by_id([max(producers)])[0] if producers else execution

@@ -270,9 +270,18 @@ def _unknown_key(path: Sequence[str], key: str, tree: Any) -> str:
     renamed = RENAMED.get(key)
     if isinstance(renamed, tuple):
         return f"{key} is now called {renamed[0]} ({renamed[1]})"
-    if renamed:
+    if renamed and renamed.rpartition(".")[2] != path[-1]:
         return f"{key} is now called {renamed}"
     names = [field.name for field in dataclasses.fields(_type_at(path[:-1], tree))]
-    close = difflib.get_close_matches(path[-1], names, 1)
-    nearest = ".".join([*path[:-1], *close])
-    return f"unknown key {key}; " + (f"did you mean {nearest}?" if close else f"known keys: {', '.join(names)}")
+    close = [renamed] if renamed else _nearest(path, names, tree)
+    return f"unknown key {key}; " + (f"did you mean {close[0]}?" if close else f"known keys: {', '.join(names)}")
+
+
+def _nearest(path: Sequence[str], names: Sequence[str], tree: Any) -> list[str]:
+    """The key that was probably meant, if any: the same name one level deeper, or a similar one among some names."""
+    *section, key = path
+    for name in names:
+        kind = _type_at([*section, name], tree)
+        if dataclasses.is_dataclass(kind) and key in typing.get_type_hints(kind):
+            return [".".join([*section, name, key])]
+    return [".".join([*section, name]) for name in difflib.get_close_matches(key, names, 1)]

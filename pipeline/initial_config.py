@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 
+from components.caption_ingest.settings import SplitFractions
 from components.shared.evaluations import small_test_warning
 from components.shared.models.settings import TransformerSettings
 from components.shared.records import TEST, TRAIN
@@ -140,6 +141,8 @@ def _data(survey: Survey) -> list[Setting]:
     if not survey.is_official:
         fractions = dataclasses.asdict(survey.split_fractions)
         reason = "there are no split lists: a hash of the image's name decides, so images that are added move no other"
+        if survey.split_fractions != SplitFractions():
+            reason += "; with the usual ones, a split of so few images would be empty or too small"
         for split, fraction in fractions.items():
             settings.append(Setting(f"data.split_fractions.{split}", fraction, reason))
             reason = ""

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from typing import IO, Any
 
 from components.feature_extractor.settings import FeatureExtractorSettings
@@ -25,7 +26,13 @@ class RootError(UserError):
     """The root cannot be written to."""
 
 
-def run(config: Config, from_node: str | None = None, to_node: str | None = None, verbose: bool = False) -> int:
+def run(
+    config: Config,
+    from_node: str | None = None,
+    to_node: str | None = None,
+    verbose: bool = False,
+    arguments: Sequence[str] = (),
+) -> int:
     """Runs the pipeline and shows its progress.
 
     Args:
@@ -33,6 +40,7 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
       from_node: the first step to run, see `runner.compile_pipeline`.
       to_node: the last step to run, likewise.
       verbose: whether to print the log, too.
+      arguments: the arguments with which the user has named the pipeline.
 
     Returns:
       exit status: 0; 1 if a step failed; 130 if the run was interrupted.
@@ -56,16 +64,23 @@ def run(config: Config, from_node: str | None = None, to_node: str | None = None
         )
     print("Loading TensorFlow and TFX …", flush=True)
     with console.redirect_output(paths.log, verbose) as terminal, locks.exclusive(paths.directory, wait=True):
-        status = _run(config, run_id, from_node, to_node, terminal)
+        status = _run(config, run_id, from_node, to_node, terminal, arguments)
         print(f"{time.monotonic() - start:.0f} s, exit status {status}", file=terminal)
         return status
 
 
-def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None, terminal: IO[str]) -> int:
+def _run(
+    config: Config,
+    run_id: str,
+    from_node: str | None,
+    to_node: str | None,
+    terminal: IO[str],
+    arguments: Sequence[str],
+) -> int:
     # heavy, and verbose when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import database, leftovers, next_steps, runner, sample_data, summary
+    from pipeline import compare, database, leftovers, next_steps, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
     if config.feature_extractor.weights != "random":
@@ -100,13 +115,15 @@ def _run(config: Config, run_id: str, from_node: str | None, to_node: str | None
 
     with metadata.Metadata(runner.connection_of(ir)) as handle:
         result = summary.build(handle, config.name, run_id, ended)
+        num_evaluated = compare.count_evaluated(handle.store, config.name) if result["decision"] else 0
     _write({**result, "error": cause, "config": to_dict(config)}, config.paths.summary, paths)
     display.console.print(summary.table(result))
     print(f"Full summary: {display_path(config.paths.summary)}", file=terminal)
     if cause:
         print("\n".join([cause, *help_of(cause), f"Full log: {display_path(paths.log)}"]), file=terminal)
     else:
-        print("".join(f"{line}\n" for line in next_steps.lines(config, result)), end="", file=terminal)
+        lines = next_steps.lines(config, result, num_evaluated, arguments)
+        print("".join(f"{line}\n" for line in lines), end="", file=terminal)
     return status
 
 

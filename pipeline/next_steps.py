@@ -4,21 +4,25 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.pusher.push import saved_model_in
 from pipeline.cli.main import PROGRAM
 from pipeline.config import Config
-from pipeline.paths import default_root, display_path
+from pipeline.paths import display_path
 
 
-def lines(config: Config, summary: Mapping[str, Any]) -> list[str]:
+def lines(
+    config: Config, summary: Mapping[str, Any], num_evaluated: int = 0, arguments: Sequence[str] = ()
+) -> list[str]:
     """The next things to do, as plain text.
 
     Args:
       config: the settings of the run.
       summary: its summary, of `summary.build`; what the run did not reach is left out.
+      num_evaluated: number of runs of the pipeline that were evaluated, this one included.
+      arguments: the arguments with which the user has named the pipeline.
     """
     steps = []
     if summary["report"]:
@@ -29,8 +33,8 @@ def lines(config: Config, summary: Mapping[str, Any]) -> list[str]:
         steps.append(("caption an image", f"{program()} caption --model {shlex.quote(display_path(model))} {image}"))
     if config.data.dir is None:
         steps.append(("use your own data", f"{program()} init DIRECTORY"))
-    elif summary["decision"]:
-        steps.append(("compare the runs", f"{program()} compare {_pipeline_arguments(config)}"))
+    elif num_evaluated > 1:  # there is nothing to compare a first run with
+        steps.append(("compare the runs", f"{program()} compare {shlex.join(arguments)}".rstrip()))
     if not steps:
         return []
     return ["", "What to do next:", *(f"  {f'{title}:':<19}{command}" for title, command in steps)]
@@ -46,11 +50,3 @@ def _model_dir(config: Config, candidate: str | None) -> str | None:
     """The directory of the served model, or else of the run's own model."""
     directories = [config.paths.serving, *([candidate] if candidate else [])]
     return next((directory for directory in directories if saved_model_in(directory)), None)
-
-
-def _pipeline_arguments(config: Config) -> str:
-    """The arguments that name a pipeline and its root."""
-    arguments = ["--set", f"name={config.name}"]
-    if config.root_dir != os.path.abspath(default_root(config.name)):
-        arguments += ["--root", display_path(config.root_dir)]
-    return shlex.join(arguments)

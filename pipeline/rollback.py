@@ -16,6 +16,7 @@ from components.shared.mlmd.executions import inputs_and_outputs, record_executi
 from components.shared.mlmd.pushes import DESTINATION, VERSION, Push, model_with_files_of, models_of, pushes_of
 from components.shared.mlmd.runs import other_pipelines, pipeline_named
 from pipeline.errors import UserError, hint_at_pipelines
+from pipeline.paths import display_path
 
 EXECUTION_TYPE = "captions.Rollback"
 # custom properties of the execution
@@ -52,7 +53,7 @@ def roll_back(store: MetadataStore, pipeline_name: str, serving_dir: str, to: st
     """
     newest = pusher.newest_version(serving_dir)
     if newest is None:
-        raise RollbackError(f"nothing is served in {serving_dir}")
+        raise RollbackError(f"nothing is served in {display_path(serving_dir)}; another pipeline: --config or --root")
     pushes = pushes_of(store, pipeline_name)
     if not pushes:
         others = hint_at_pipelines(other_pipelines(store, pipeline_name))
@@ -63,7 +64,7 @@ def roll_back(store: MetadataStore, pipeline_name: str, serving_dir: str, to: st
         execution, target = interrupted
         source = _files(serving_dir, target)
     else:
-        target = _target(pushes, served, newest, to)
+        target = _target(pushes, served, serving_dir, newest, to)
         source = _files(serving_dir, target)
         if interrupted:
             interrupted[0].last_known_state = metadata_store_pb2.Execution.CANCELED
@@ -172,7 +173,13 @@ def _record_intent(
     return execution
 
 
-def _target(pushes: Sequence[Push], served: metadata_store_pb2.Artifact | None, newest: str, to: str | None) -> Push:
+def _target(
+    pushes: Sequence[Push],
+    served: metadata_store_pb2.Artifact | None,
+    serving_dir: str,
+    newest: str,
+    to: str | None,
+) -> Push:
     """The push to go back to."""
     versions = ", ".join(f"{push.version}{' (rolled back)' if push.is_rolled_back else ''}" for push in pushes)
     if to is not None:
@@ -189,7 +196,10 @@ def _target(pushes: Sequence[Push], served: metadata_store_pb2.Artifact | None, 
     earlier = [push for push in pushes if push.model.id != served.id and not push.is_rolled_back]
     earlier = [push for push in earlier if int(push.version) < int(newest)]
     if not earlier:
-        raise RollbackError(f"no version before {newest} to roll back to; the versions are {versions}")
+        raise RollbackError(
+            f"no version before {newest} in {display_path(serving_dir)}; the versions are {versions}; "
+            "another pipeline: --config or --root"
+        )
     return earlier[-1]
 
 

@@ -45,13 +45,14 @@ class Row:
         cells = (f"`{self.key}`", f"`{_yaml(self.default)}`", self.values, self.meaning)
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
-    def to_line(self) -> str:
-        """One line of help, without Markdown."""
+    def to_line(self, model: str = "") -> str:
+        """One line of help, without Markdown; the model is named where several have the setting."""
         values = f": {self.values}" if self.type == "one of" else f" {self.values}" if self.values else ""
         if self.type in ("list", "mapping") and self.values:
             values = f" ({self.values})"  # of its keys or elements
         kind = f"{self.type[0].upper()}{self.type[1:]}{values}"
-        return f"{self.key}: {self.meaning} {kind}; default {_yaml(self.default)}".replace("`", "")
+        key = f"{self.key} ({model})" if model else self.key
+        return f"{key}: {self.meaning} {kind}; default {_yaml(self.default)}".replace("`", "")
 
 
 def help_lines(message: str) -> list[str]:
@@ -69,7 +70,8 @@ def _lines_of(key: str) -> Iterator[str]:
     while key:
         places = {title: rows for title, _, rows in sections() if any(row.key == key for row in rows)}
         for title, rows in places.items():
-            yield from (f"{row.to_line()}; see {PAGE}#{anchor(title)}" for row in rows if row.key == key)
+            model = title.rpartition("name: ")[2].rstrip("`") if len(places) > 1 else ""
+            yield from (f"{row.to_line(model)}; see {PAGE}#{anchor(title)}" for row in rows if row.key == key)
         sections_named = [(title, about) for title, about, _ in sections() if title == f"`{key}`"]
         yield from (f"{key}: {about} See {PAGE}#{anchor(title)}" for title, about in sections_named)
         if places or sections_named:

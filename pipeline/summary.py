@@ -133,6 +133,20 @@ def table(summary: dict[str, Any]) -> Table:
     def add(name: str, value: str) -> None:
         rows.add_row(name, Text(value))  # paths and messages may contain what rich takes for markup
 
+    labels = evaluations.quality_metrics(summary)
+    if summary["decision"]:
+        add("decision", summary["decision"])
+        for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
+            add("", reason)
+    if metrics := summary["metrics"]:
+        add("BLEU-1..4", "  ".join(f"{value:.3f}" for name, value in metrics.items() if name.startswith("bleu_")))
+        add("95 % intervals", _with_intervals(summary, labels))
+    if summary["decision"]:
+        baseline = summary["baseline"]
+        metrics = baseline and baseline["metrics"]
+        add("baseline", _with_intervals(baseline, labels) if metrics else "not evaluated" if baseline else "none yet")
+    for label, model in (summary["comparison_models"] or {}).items():
+        add(label, _with_intervals(model, labels))
     if data := summary["data"]:
         images = ", ".join(f"{split} {number}" for split, number in data["images"].items())
         add("images", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
@@ -140,19 +154,6 @@ def table(summary: dict[str, Any]) -> Table:
         add("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
         for warning in [*data["warnings"], *evaluations.small_test_warning(data["images"].get(records.TEST, 0))]:
             add("data warning", warning)
-    labels = evaluations.quality_metrics(summary)
-    if metrics := summary["metrics"]:
-        add("BLEU-1..4", "  ".join(f"{value:.3f}" for name, value in metrics.items() if name.startswith("bleu_")))
-        add("95 % intervals", _with_intervals(summary, labels))
-    for label, model in (summary["comparison_models"] or {}).items():
-        add(label, _with_intervals(model, labels))
-    if summary["decision"]:
-        baseline = summary["baseline"]
-        metrics = baseline and baseline["metrics"]
-        add("baseline", _with_intervals(baseline, labels) if metrics else "not evaluated" if baseline else "none yet")
-        add("decision", summary["decision"])
-        for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
-            add("", reason)
     pushed_model, report = summary["pushed_model"], summary["report"]
     add("served model", display_path(pushed_model) if pushed_model else "nothing pushed by this run")
     if report:

@@ -59,8 +59,8 @@ NOT_EXECUTED = {  # reason -> commands
         "feature_extractor.weights=vit_base",
     ],
     "needs certain versions; tests/e2e/test_run.py rolls back": [
-        "caption-pipeline rollback",
-        "caption-pipeline rollback --root runs/sample --to 1764200000",
+        "caption-pipeline rollback --config my.yaml",
+        "caption-pipeline rollback --config my.yaml --to 1764200000",
     ],
     "trains on the whole sample, which is what make run does; tests/e2e runs it on the debug config": [
         "caption-pipeline run",

@@ -46,6 +46,14 @@ def directory(text: str) -> str:
     return text
 
 
+def pipeline_arguments(args: argparse.Namespace) -> list[str]:
+    """The arguments that name the pipeline, of all that a `settings_parser` has read: for another command to repeat."""
+    arguments = [word for file in args.config or () for word in ("--config", file)]
+    names = [override for override in args.overrides if override.startswith(("name=", "root="))]
+    arguments += ["--set", *names] if names else []
+    return arguments + (["--root", args.root] if args.root is not None else [])
+
+
 def load_config(args: argparse.Namespace, **replacements: Any) -> "Config":
     """The settings that the arguments choose.
 

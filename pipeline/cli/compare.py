@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
         help="compare runs",
         description="Prints a table with one column per run: metrics with 95 % intervals, the decision, and the "
         "settings that differ.",
-        epilog="example: caption-pipeline compare --root runs/sample 20261126-10 20261127-09",
+        epilog="example: caption-pipeline compare --config my.yaml 20261126-10 20261127-09",
     )
     parser.add_argument("--all-settings", action="store_true", help="include settings that do not differ")
     parser.add_argument(
@@ -32,7 +32,10 @@ def run(args: argparse.Namespace) -> int:
     with open_metadata(config.paths.metadata) as handle:
         with quiet_imports():
             from pipeline import compare, console
+            from pipeline.paths import display_path
 
-        table = compare.table(compare.find(handle.store, config.name, args.runs), args.all_settings)
+        root = display_path(config.root_dir)
+        table = compare.table(compare.find(handle.store, config.name, args.runs, root), args.all_settings)
+    print(f"Runs of {config.name} in {root}:")
     console.print_table(table)
     return 0

@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         help="roll back to the previous model",
         description="Pushes the previously served model as a new version, so that model servers load it. It becomes "
         "the baseline of the next run; the model you roll back from will not be blessed again.",
-        epilog="example: caption-pipeline rollback --root runs/sample --to 1764200000",
+        epilog="example: caption-pipeline rollback --config my.yaml --to 1764200000",
     )
     parser.add_argument("--to", metavar="VERSION", help="version to roll back to (default: the previous one)")
 
@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     with open_metadata(config.paths.metadata) as handle:
         with quiet_imports():
             from pipeline import rollback
+            from pipeline.paths import display_path
 
         done = rollback.roll_back(handle.store, config.name, config.paths.serving, args.to)
-    pushed = os.path.join(config.paths.serving, done.pushed)
+    pushed = display_path(os.path.join(config.paths.serving, done.pushed))
     print(f"Rolled back to {done.target} (pushed as {pushed}); {done.previous} is excluded from blessing")
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pipeline.cli.arguments import load_config, settings_parser
+from pipeline.cli.arguments import load_config, pipeline_arguments, settings_parser
 
 EPILOG = """examples:
   caption-pipeline run                                        run on the built-in sample
@@ -41,4 +41,4 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.config import check_paths
 
     check_paths(config)
-    return local_run.run(config, args.from_node, args.to_node, args.verbose)
+    return local_run.run(config, args.from_node, args.to_node, args.verbose, pipeline_arguments(args))

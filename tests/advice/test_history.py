@@ -40,7 +40,7 @@ def error(capsys):
 
 
 def test_compare_finds_the_pipeline_that_is_named(root, error):
-    [_, hint] = filled_in("no run of … yet…", error("compare", "--root", str(root)))
+    [_, _, hint] = filled_in("no run of … in … yet…", error("compare", "--root", str(root)))
     name = re.search(r"runs exist for (\w+).*--set name=", hint)
     assert name and main(["compare", "--root", str(root), "--set", f"name={name[1]}"]) == 0
 
@@ -57,10 +57,10 @@ def test_compare_finds_each_of_the_runs_that_are_named(root, error):
 def test_a_run_can_be_compared_once_it_was_evaluated():
     history = FakeMlmd()
     history.execute("Trainer", {}, {}, "one")
-    with refusal("no run of … has been evaluated yet") as advice:
-        compare.find(history.store, PIPELINE, [])
+    with refusal("no run of … in … has been evaluated yet; another pipeline: --config or --root") as advice:
+        compare.find(history.store, PIPELINE, [], "root")
     history.execute("BleuEvaluator", {}, {"evaluation": history.artifact("ModelEvaluation", decision="blessed")}, "one")
-    assert compare.find(history.store, advice[0], [])
+    assert compare.find(history.store, advice[0], [], "root")
 
 
 def test_lineage_finds_the_versions_that_are_named_in_the_root_that_is(root, error, tmp_path):
@@ -103,7 +103,7 @@ def test_a_foreign_version_is_rolled_back_from_with_to(tmp_path):
 
 def test_the_second_model_can_be_rolled_back(tmp_path):
     pushed = PushedModels(tmp_path, 1)
-    with refusal("no version before … to roll back to; the versions are …"):
+    with refusal("no version before … in …; the versions are …; another pipeline: --config or --root"):
         pushed.roll_back()
     pushed.push(2)
     assert pushed.roll_back().target == "1"
@@ -129,7 +129,7 @@ def test_a_pipeline_that_has_pushed_is_named(tmp_path):
     name = re.search(r"runs exist for (\w+).*--set name=", advice[2])
     assert name
     shutil.move(pushed.serving, tmp_path / "moved")
-    with refusal("nothing is served in …") as advice:
+    with refusal("nothing is served in …; another pipeline: --config or --root") as advice:
         roll_back(pushed.store, name[1], str(pushed.serving))
     shutil.move(tmp_path / "moved", advice[0])
     assert roll_back(pushed.store, name[1], str(pushed.serving)).target == "1"

@@ -35,7 +35,10 @@ def test_each_of_the_known_keys_can_be_set():
         load(None, [f"trainer.optimizer.{name}=null"])
 
 
-@pytest.mark.parametrize("old", [old for old, new in RENAMED.items() if isinstance(new, str)])
+@pytest.mark.parametrize(
+    "old",
+    [old for old, new in RENAMED.items() if isinstance(new, str) and old.split(".")[-1] != new.split(".")[-1]],
+)
 def test_the_new_name_of_a_key_is_accepted(old):
     with refusal("… is now called …") as advice:
         load(None, [f"{old}=null"])

@@ -56,7 +56,7 @@ def add_evaluation(tmp_path: pathlib.Path, fake_mlmd: FakeMlmd, run: str, bleu: 
 
 
 def test_metrics_and_settings_that_differ(fake_mlmd):
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND])))
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND], "runs/mine")))
     assert rows["BLEU-4"] == ["0.250 (0.125 to 0.375)", "0.500 (0.375 to 0.625)"]
     assert rows["decision"] == ["blessed", "blessed"]
     assert rows["commit"] == ["commit3", "commit5"]
@@ -66,19 +66,21 @@ def test_metrics_and_settings_that_differ(fake_mlmd):
 
 
 def test_comparison_models_have_rows_of_their_own(fake_mlmd):
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND])))
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND], "runs/mine")))
     assert rows["gru: BLEU-4"] == ["–", "0.500 (0.375 to 0.625)"]
     assert not [name for name in rows if name.startswith("baseline")]
 
 
 def test_a_cached_step_has_the_settings_of_the_run_that_computed_it(fake_mlmd):
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND]), all_settings=True))
+    rows = rows_of(
+        compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND], "runs/mine"), all_settings=True)
+    )
     assert rows["data"] == ["0123456789abcdef"] * 2
     assert rows["data.unlisted_images"] == ["train"] * 2
 
 
 def test_all_settings_are_shown_on_request(fake_mlmd):
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["a", "b"]), all_settings=True))
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["a", "b"], "runs/mine"), all_settings=True))
     assert rows["trainer.model.d_model"] == ["128", "128"]
     assert rows["decoding.beam_size"] == ["3", "3"]
     assert rows["trainer.seed"] == ["null", "null"]
@@ -87,22 +89,22 @@ def test_all_settings_are_shown_on_request(fake_mlmd):
 
 
 def test_names_of_settings_are_complete_on_a_narrow_terminal(fake_mlmd):
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["a", "b"])), width=60)
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["a", "b"], "runs/mine")), width=60)
     assert "trainer.optimizer.warmup_steps" in rows
 
 
 def test_without_names_the_runs_that_were_evaluated_are_compared(fake_mlmd):
-    runs = compare.find(fake_mlmd.store, PIPELINE, [])
+    runs = compare.find(fake_mlmd.store, PIPELINE, [], "runs/mine")
     assert [run.name for run in runs] == [FIRST, SECOND, UNCHANGED]
 
 
 def test_an_unchanged_run_has_the_metrics_of_the_model(fake_mlmd):
-    [run] = compare.find(fake_mlmd.store, PIPELINE, ["20261125"])
+    [run] = compare.find(fake_mlmd.store, PIPELINE, ["20261125"], "runs/mine")
     assert run.decision == "unchanged" and run.evaluation["models"]["candidate"]["bleu_4"]["value"] == 0.5
 
 
 def test_a_run_that_failed_early_has_dashes(fake_mlmd):
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["-d", "-a"])))
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["-d", "-a"], "runs/mine")))
     assert rows["BLEU-4"] == ["–", "0.250 (0.125 to 0.375)"]
     assert rows["decision"] == ["CaptionIngest failed", "blessed"]
     # the settings of the failed step are shown; those of the steps that it did not reach are no difference
@@ -112,7 +114,7 @@ def test_a_run_that_failed_early_has_dashes(fake_mlmd):
 
 def test_a_step_that_only_one_run_has_is_a_difference(fake_mlmd):
     fake_mlmd.execute("Trainer_gru", {}, {}, SECOND, settings='{"model": {"units": 8}}')
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["-a", "-b"])))
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["-a", "-b"], "runs/mine")))
     assert rows["trainer_gru.model.units"] == ["–", "8"]
 
 
@@ -122,7 +124,7 @@ def test_a_run_of_version_0_1_is_compared_under_its_own_names(fake_mlmd):
     fake_mlmd.execute("AttentionTrainer", {}, {}, "20251101-old", epochs=3)
     evaluation = fake_mlmd.artifact("ModelEvaluation", "/gone", decision="refused", candidate_id=9)
     fake_mlmd.execute("BleuEvaluator", {}, {"evaluation": evaluation}, "20251101-old", settings='{"resamples": 9}')
-    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["-old", "-a"])))
+    rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, ["-old", "-a"], "runs/mine")))
     assert rows["decision"] == ["rejected", "blessed"]
     assert rows["trainer.seed"] == ["7", "null"] and rows["trainer.heads"] == ["4", "–"]
     assert rows["evaluator.resamples"] == ["9", "–"]
@@ -136,18 +138,26 @@ def test_a_run_of_version_0_1_is_compared_under_its_own_names(fake_mlmd):
 )
 def test_a_name_that_matches_no_run_or_several_is_refused(fake_mlmd, name, message):
     with pytest.raises(compare.RunNotFound, match=message):
-        compare.find(fake_mlmd.store, PIPELINE, [name])
+        compare.find(fake_mlmd.store, PIPELINE, [name], "runs/mine")
 
 
 def test_without_any_run_the_error_names_the_pipelines_that_have_run(fake_mlmd):
-    with pytest.raises(compare.RunNotFound, match=r"no run of mine yet$"):
-        compare.find(FakeMlmd().store, PIPELINE, [])
-    with pytest.raises(compare.RunNotFound, match="no run of sample yet; runs exist for mine: choose one with"):
-        compare.find(fake_mlmd.store, "sample", [])
+    with pytest.raises(compare.RunNotFound, match=r"no run of mine in runs/mine yet$"):
+        compare.find(FakeMlmd().store, PIPELINE, [], "runs/mine")
+    with pytest.raises(
+        compare.RunNotFound, match="no run of sample in runs/mine yet; runs exist for mine: choose one with"
+    ):
+        compare.find(fake_mlmd.store, "sample", [], "runs/mine")
 
 
 def test_of_many_runs_only_the_last_are_read(fake_mlmd, monkeypatch):
     monkeypatch.setattr(compare, "DEFAULT_RUNS", 2)
     store = mock.Mock(wraps=fake_mlmd.store)
-    assert [run.name for run in compare.find(store, PIPELINE, [])] == [SECOND, UNCHANGED]
+    assert [run.name for run in compare.find(store, PIPELINE, [], "runs/mine")] == [SECOND, UNCHANGED]
     assert store.get_executions_by_context.call_count == 3  # the last has failed
+
+
+def test_no_more_evaluated_runs_are_counted_than_needed(fake_mlmd):
+    assert compare.count_evaluated(fake_mlmd.store, PIPELINE) == 2
+    assert compare.count_evaluated(fake_mlmd.store, PIPELINE, most=1) == 1
+    assert compare.count_evaluated(FakeMlmd().store, PIPELINE) == 0

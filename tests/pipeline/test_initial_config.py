@@ -63,6 +63,8 @@ def test_the_file_is_valid_and_says_why(survey, tmp_path):
 def test_splits_are_only_chosen_where_the_dataset_defines_none():
     assert value_of(TEN, "data.split_fractions.train") == 0.6
     assert value_of(of_size(600), "data.split_fractions.train") is None
+    [reason] = [s.reason for s in initial_config.choose(TEN, "mine", False) if s.key == "data.split_fractions.train"]
+    assert reason.endswith("a split of so few images would be empty or too small")
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,12 @@ def test_a_model_that_is_not_served_captions_itself(config, tmp_path):
     assert next_steps.lines(config, summary)[2] == line
 
 
-@pytest.mark.parametrize(("root", "arguments"), [(None, ""), ("/elsewhere", " --root /elsewhere")])
-def test_runs_on_own_data_are_compared(config, root, arguments):
-    config = dataclasses.replace(config, root=root, data=DataSettings(dir="/data"))
-    line = f"  compare the runs:  caption-pipeline compare --set name=mine{arguments}"
-    assert next_steps.lines(config, {**NOTHING, "decision": "rejected"}) == ["", "What to do next:", line]
+def test_two_runs_on_own_data_are_compared_with_the_arguments_of_the_user(config):
+    config = dataclasses.replace(config, data=DataSettings(dir="/data"))
+    line = "  compare the runs:  caption-pipeline compare --config 'my data.yaml'"
+    summary = {**NOTHING, "decision": "rejected"}
+    assert next_steps.lines(config, summary, 2, ["--config", "my data.yaml"]) == ["", "What to do next:", line]
+    assert next_steps.lines(config, summary, 1, ["--config", "my data.yaml"]) == []
     assert next_steps.lines(config, NOTHING) == []  # the run did not reach the evaluation
 
 

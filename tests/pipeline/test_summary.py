@@ -120,3 +120,7 @@ def test_brackets_in_a_reason_are_no_markup():
 def test_a_run_that_failed_early_has_a_short_table():
     nothing = dict.fromkeys(FULL)
     assert rows_of(nothing) == {"served model": "nothing pushed by this run"}
+
+
+def test_the_decision_comes_first():
+    assert list(rows_of(FULL))[:2] == ["decision", ""]

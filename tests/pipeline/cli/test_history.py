@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.paths import display_path
 from tests.fake_mlmd import PIPELINE, write_history
 
 
@@ -18,6 +19,7 @@ def root(tmp_path) -> pathlib.Path:
 def test_compare_prints_a_column_per_run(root, capsys):
     assert main(["compare", "--root", str(root), "--set", f"name={PIPELINE}"]) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert rows["Runs"] == ["of", PIPELINE, "in", f"{display_path(str(root))}:"]
     assert rows["decision"] == ["blessed", "blessed"]
     assert rows["decoding.beam_size"] == ["1", "2"]
 

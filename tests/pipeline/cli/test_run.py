@@ -10,9 +10,10 @@ def test_arguments_become_settings(monkeypatch, tmp_path):
     root = tmp_path / 'it\'s "\\x41" #1'  # as YAML, it would be another path
     arguments = ["--root", str(root), "--no-cache", "--set", "trainer.epochs=3", "--set", "name=x", "--from", "Trainer"]
     assert main(["run", *arguments]) == 0
-    [(config, from_node, to_node, verbose)] = calls
+    [(config, from_node, to_node, verbose, pipeline)] = calls
     assert (config.root, config.cache, config.trainer.epochs, config.name) == (str(root), False, 3, "x")
     assert (from_node, to_node, verbose) == ("Trainer", None, False)
+    assert pipeline == ["--set", "name=x", "--root", str(root)]
 
 
 @pytest.mark.parametrize("status", [0, 1])
