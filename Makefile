@@ -15,7 +15,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-unit test-wheel test-report test-cluster test-spark spark-up spark-down image test-image \
-	lint format bench soak docs clean
+	lint format bench soak docs notebook clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ docs: setup ## write the generated pages of docs/, the README's image after a ma
 	@$(PYTHON) -m docs.generate
 	@$(PYTHON) -m docs.report_image
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs --quiet build
+
+notebook: setup ## execute docs/quickstart.ipynb, which is committed with its outputs; takes minutes
+	@$(PYTHON) -W ignore -m docs.notebook
 
 clean: ## remove the environment and caches; runs/ is kept
 	rm -rf .venv .uv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

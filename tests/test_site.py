@@ -42,6 +42,14 @@ def test_the_front_page_leads_to_every_page(site):
     assert pages <= addresses(site / "index.html", "a")
 
 
+def test_the_notebook_is_a_page_with_its_images(site):
+    page = site / "quickstart.html"
+    assert "quickstart.html" in addresses(site / "index.html", "a")
+    assert "data.html" in addresses(page, "a")
+    images = [address for address in addresses(page, "img") if address.startswith("quickstart/")]
+    assert len(images) == 5 and all((site / image).read_bytes().startswith(b"\x89PNG") for image in images)
+
+
 def test_nothing_is_loaded_from_other_hosts(site):
     pages, styles = list(site.rglob("*.html")), list(site.rglob("*.css"))
     assert pages and styles
