@@ -127,14 +127,19 @@ def choose(survey: Survey, name: str, has_gpu: bool) -> list[Setting]:
     ]
 
 
+def _first_files(survey: Survey) -> str:
+    """The caption files, of which there may be one per image."""
+    return ", ".join(survey.caption_files[:3]) + (", …" if len(survey.caption_files) > 3 else "")
+
+
 def _data(survey: Survey) -> list[Setting]:
     sizes = ", ".join(f"{split} {number:,}" for split, number in survey.num_images.items())
-    files = ", ".join(survey.caption_files[:3]) + (", …" if len(survey.caption_files) > 3 else "")
     settings = [
         Setting(
             "data.dir",
             survey.data_dir,
-            f"{survey.total_images:,} images ({sizes}), {survey.num_captions:,} captions: {survey.format} in {files}",
+            f"{survey.total_images:,} images ({sizes}), {survey.num_captions:,} captions: {survey.format} in "
+            f"{_first_files(survey)}",
         ),
         Setting("data.max_reject_fraction", 0.01, "the run stops when more captions cannot be used"),
     ]
@@ -261,7 +266,7 @@ def describe(survey: Survey, config: Config) -> list[str]:
     free = free_bytes(config.root_dir)
     needed = survey.total_images * backbone_bytes(config)
     return [
-        f"{survey.data_dir}: captions of format {survey.format} in {', '.join(survey.caption_files)}",
+        f"{survey.data_dir}: captions of format {survey.format} in {_first_files(survey)}",
         f"images    {survey.total_images:,} ({sizes}); splits {splits}",
         f"captions  {survey.num_captions:,}; in train {lengths[0]} to {lengths[-1]} words, {len(survey.word_counts):,} "
         "different ones",

@@ -4,17 +4,20 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from components.caption_ingest.encodings import find_encoding, find_unmarked_utf16
+from components.caption_ingest.encodings import UTF_8, find_encoding, find_unmarked_utf16
 from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS, find_format
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
+from components.caption_ingest.formats.sidecars import Sidecars
 from components.caption_ingest.formats.table import column_names
 from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
 from components.caption_ingest.settings import Columns
+from components.caption_ingest.sidecar_search import SidecarFiles, find_sidecars
 from components.caption_ingest.unread_containers import why_all_unread, why_unread
 from components.shared.records import EVAL, TEST, TRAIN
 
@@ -53,18 +56,18 @@ class Layout:
       format: format of the caption files.
       captions: the caption files.
       lists: split -> its list of images, if the dataset has such lists.
-      copies: copy of a caption file -> the original, both below the data directory; only the original is read.
+      unread: path below the data directory of a file that holds captions and is not read -> the reason.
     """
 
     format: Format
     captions: tuple[CaptionFile, ...]
     lists: dict[str, Source]
-    copies: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
         """What is told of the files that hold captions and are not read."""
-        return [f"{copy} is not read: by its name, it is a second copy of {self.copies[copy]}" for copy in self.copies]
+        return [f"{name} is not read: {why}" for name, why in self.unread.items()]
 
     def files(self) -> list[pathlib.Path]:
         """Lists every file that is read, in a fixed order."""
@@ -92,7 +95,7 @@ def find_layout(
       data_dir: the data directory.
       caption_files: the caption file below the directory, or a glob pattern for several; None to examine all files.
       encoding: the encoding of files without a byte-order mark; None for UTF-8.
-      format: the format of the captions, as `FORMATS` names it; None to detect it.
+      format: the format of the captions, as `find_format` names it, or `sidecars`; None to detect it.
       columns: the columns of tables and the keys of JSON records to take; None to find them by their names.
 
     Raises:
@@ -102,12 +105,22 @@ def find_layout(
     root = pathlib.Path(data_dir)
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
-    text_files = sorted(_text_files(root, depth=2))
+    columns = columns or Columns()
+    sidecars = SidecarFiles({}, 0)
+    if format in (None, Sidecars.name):
+        sidecars = find_sidecars(data_dir, Source(root, encoding or UTF_8, encoding is not None, columns))
+    own = {str(root / path) for path in sidecars.paths} if sidecars.are_usual else set()
+    text_files = sorted(path for path in _text_files(root, depth=2) if str(path) not in own)
     if caption_files:
         candidates = _match_pattern(root, caption_files)
+        sidecars = sidecars.only({path.relative_to(root).as_posix() for path in candidates})
     else:
         candidates = [path for path in text_files if _is_inside(path, root)]
-    columns = columns or Columns()
+    is_chosen = format == Sidecars.name or (caption_files and 2 * len(sidecars.paths) > len(candidates))
+    if is_chosen and sidecars.by_image:
+        return _sidecar_layout(root, sidecars, text_files, encoding, columns)
+    if format == Sidecars.name:
+        raise FileNotFoundError(_no_captions(data_dir, caption_files, []))
     sources = {path: _source(path, encoding, columns) for path in candidates}
     known = FORMATS.values() if format is None else [find_format(format)]
     if format and caption_files:
@@ -116,9 +129,14 @@ def find_layout(
         formats = {path: detect_format(source, known) for path, source in sources.items()}
         captions = {path: detected for path, detected in formats.items() if detected}
     _check_unmarked([source for path, source in sources.items() if path not in captions and not source.is_stated])
+    if sidecars.by_image and not captions:
+        return _sidecar_layout(root, sidecars, text_files, encoding, columns)
     if not captions:
         hints = [*_unknown_columns(sources.values()), *why_all_unread(root)]
         raise FileNotFoundError(_no_captions(data_dir, caption_files, hints))
+    if sidecars.are_usual:
+        all_sidecars = root / f"**/*{posixpath.splitext(min(sidecars.paths))[1]}"
+        _single_format(root, {**captions, all_sidecars: _sidecar_format(root, sidecars)})
     _check_unrecognized(root, captions, [path for path in candidates if path not in captions], bool(caption_files))
     copies = find_copies([path.relative_to(root).as_posix() for path in captions])
     originals = {path: format for path, format in captions.items() if path.relative_to(root).as_posix() not in copies}
@@ -127,11 +145,41 @@ def find_layout(
         single,
         _assign_file_splits(root, [sources[path] for path in originals], single.is_container),
         {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, captions).items()},
-        copies,
+        {copy: f"by its name, it is a second copy of {original}" for copy, original in copies.items()}
+        | _stray_sidecars(sidecars),
     )
     for path in layout.files():
         _check_inside(path, root)
     return layout
+
+
+def _sidecar_layout(
+    root: pathlib.Path,
+    sidecars: SidecarFiles,
+    text_files: Sequence[pathlib.Path],
+    encoding: str | None,
+    columns: Columns,
+) -> Layout:
+    splits = sidecars.splits()
+    files = (
+        CaptionFile(Source(root / own[0], encoding or UTF_8, encoding is not None, columns), own[0], splits[image])
+        for image, own in sidecars.by_image.items()
+    )
+    own = {root / path for path in sidecars.paths if path.count("/") < 2}
+    lists = {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, own).items()}
+    return Layout(_sidecar_format(root, sidecars), tuple(sorted(files, key=lambda file: file.name)), lists)
+
+
+def _stray_sidecars(sidecars: SidecarFiles) -> dict[str, str]:
+    """What is told of the sidecars of some images, where all captions are elsewhere."""
+    names = sorted(sidecars.paths)
+    return {names[0]: f"{len(names)} texts beside images, as this one, are no caption files"} if names else {}
+
+
+def _sidecar_format(root: pathlib.Path, sidecars: SidecarFiles) -> Sidecars:
+    paths = [(image, [str(root / path) for path in own]) for image, own in sidecars.by_image.items()]
+    first = {own[0]: posixpath.basename(image) for image, own in paths}
+    return Sidecars(first, {own[0]: own[1:] for _, own in paths if len(own) > 1})
 
 
 def _source(path: pathlib.Path, encoding: str | None, columns: Columns) -> Source:

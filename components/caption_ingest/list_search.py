@@ -10,7 +10,7 @@ from components.caption_ingest.encodings import find_encoding
 from components.caption_ingest.files import Files
 from components.caption_ingest.formats.base import Head, Source
 from components.caption_ingest.grouping import ImageCaptions
-from components.caption_ingest.layout import Layout
+from components.caption_ingest.layout import Layout, detect_format
 from components.caption_ingest.list_files import Entry, read_head, read_list
 from components.caption_ingest.names import IMAGE_SUFFIXES, comparison_form
 from components.caption_ingest.second_copies import find_copies
@@ -43,7 +43,11 @@ class ListSearch:
         self.lists = dict(layout.lists)
         self.warnings: list[str] = []
         self._root, self._files, self._images = pathlib.Path(data_dir), files, images
-        self._is_read = {*(os.path.relpath(path, data_dir) for path in layout.files()), *layout.copies}
+        self._is_read = {
+            *(file.name for file in layout.captions),
+            *(os.path.relpath(source.path, data_dir) for source in layout.lists.values()),
+            *layout.unread,
+        }
         self._known: set[str] = set()  # the names of the images, in `_form`
         self._unstated: list[tuple[str, list[Entry]]] = []
 
@@ -59,6 +63,8 @@ class ListSearch:
         for name in self._candidates():
             path = self._root / name
             source = Source(path, find_encoding(path, encoding), is_stated=encoding is not None)
+            if detect_format(source):  # data.caption_files has chosen others
+                continue
             if not self._is_list(name, read_head(Head.of(source))):
                 if _PLAIN_WORD.search(posixpath.basename(name).lower()) and not name.endswith(".json"):
                     self._warn(name, "it holds neither captions nor names of their images")
@@ -77,13 +83,14 @@ class ListSearch:
     def _candidates(self) -> Iterator[str]:
         """Yields the files that may be a list: texts up to one level below the directory; deeper ones by their name."""
         number = 0
-        for name, file in self._files.by_path.items():
-            stem, suffix = posixpath.splitext(name)
+        parts = [posixpath.splitext(name) for name in self._files.by_path]
+        images = {stem for stem, suffix in parts if suffix.lower() in IMAGE_SUFFIXES}
+        for (stem, suffix), (name, file) in zip(parts, self._files.by_path.items(), strict=True):
             if suffix.lower() not in _SUFFIXES or name in self._is_read or file.outside_root or file.container:
                 continue
             if name.count("/") > 1 and not _splits_in(name):
                 continue
-            if any(f"{stem}{image}" in self._files.by_path for image in IMAGE_SUFFIXES):
+            if stem in images or (suffix and stem in self._files.by_path):
                 continue  # a text about this image
             number += 1
             if number > _MAX_FILES:

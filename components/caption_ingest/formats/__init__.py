@@ -13,6 +13,7 @@ from components.caption_ingest.formats.json_lines import JsonLines
 from components.caption_ingest.formats.json_records import JsonRecords
 from components.caption_ingest.formats.karpathy import Karpathy
 from components.caption_ingest.formats.parquet import Parquet
+from components.caption_ingest.formats.sidecars import Sidecars
 from components.caption_ingest.formats.table import Table
 from components.caption_ingest.formats.webdataset import WebDataset
 
@@ -41,5 +42,7 @@ def find_format(name: str) -> Format:
     """
     names = {setting_name(format): format for format in FORMATS.values()}
     if name not in names:
-        raise ValueError(f"data.format: there is no format {name}; the formats are {', '.join(names)}")
+        raise ValueError(
+            f"data.format: there is no format {name}; the formats are {', '.join([*names, Sidecars.name])}"
+        )
     return names[name]

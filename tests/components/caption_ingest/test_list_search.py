@@ -95,6 +95,12 @@ def test_a_list_without_split_is_refused_by_name(data_dir, read):
     assert splits(read(data_dir))["test"] == SPLITS["test"]
 
 
+def test_captions_that_were_not_chosen_are_no_list(data_dir, read):
+    (data_dir / "train_en.csv").write_text(f"image,caption\n{NAMES[0]},A cat\n")
+    data = read(data_dir, caption_files="captions.csv")
+    assert not data.is_official and not data.warnings
+
+
 def test_a_list_of_several_splits_is_refused_unless_their_lists_are_there(data_dir, read):
     (data_dir / "trainval.txt").write_text("".join(f"{name}\n" for name in NAMES[:8]))
     with pytest.raises(ValueError, match=r"trainval.txt names 8 of 10 images"):
@@ -134,7 +140,7 @@ def test_a_text_that_is_no_list_is_told_only_if_its_name_says_so(data_dir, read)
         "latest.txt": "7\n",
         "counts.json": '{"train": 6}',
         "img0000.txt": "img0001.jpg\n",
-        "images/img0000.txt": "img0001.jpg\n",
+        "images/img0000.txt": "0 0.5 0.5\n",
         "train_indices.txt": "".join(f"{n}\n" for n in range(6)),
     }
     for name, text in texts.items():

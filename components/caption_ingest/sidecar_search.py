@@ -1,0 +1,105 @@
+"""Which images of a data directory have captions in a file of their own, beside them."""
+
+import dataclasses
+import os
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from components.caption_ingest.files import scan_readable
+from components.caption_ingest.formats.base import SPLIT_NAMES, Source
+from components.caption_ingest.formats.sidecars import SUFFIXES, has_captions
+from components.caption_ingest.names import IMAGE_SUFFIXES
+
+_NUM_SAMPLES = 20  # sidecars of a suffix that are opened to see whether they hold captions
+_SPLIT_DIRECTORY = re.compile(rf"({'|'.join(SPLIT_NAMES)})[-_]?\d*", re.IGNORECASE)  # train, also val2017
+
+
+@dataclasses.dataclass(frozen=True)
+class SidecarFiles:
+    """The sidecars of a data directory; all paths are below it.
+
+    Attributes:
+      by_image: path of an image -> the paths of its sidecars, in the order of `SUFFIXES`.
+      num_images: number of all images, with and without sidecars.
+    """
+
+    by_image: Mapping[str, Sequence[str]]
+    num_images: int
+
+    @property
+    def paths(self) -> Collection[str]:
+        """All sidecars."""
+        return {path for own in self.by_image.values() for path in own}
+
+    @property
+    def are_usual(self) -> bool:
+        """Whether most images have one, so that they are what the captions are in."""
+        return 2 * len(self.by_image) >= self.num_images > 0
+
+    def only(self, paths: Collection[str]) -> "SidecarFiles":
+        """Returns the sidecars that are among some files."""
+        kept = {image: [path for path in own if path in paths] for image, own in self.by_image.items()}
+        return SidecarFiles({image: own for image, own in kept.items() if own}, self.num_images)
+
+    def splits(self) -> dict[str, str | None]:
+        """Returns the splits that the images' directories state; where all state one, it states nothing."""
+        by_directory = {directory: _split_of(directory) for directory in set(map(posixpath.dirname, self.by_image))}
+        if len({*by_directory.values()} - {None}) < 2:
+            return dict.fromkeys(self.by_image)
+        return {image: by_directory[posixpath.dirname(image)] for image in self.by_image}
+
+
+def find_sidecars(root: str, source: Source) -> SidecarFiles:
+    """Finds the sidecars below a directory, at any depth; links are not followed.
+
+    Files of a suffix count if most of those that are looked into hold captions: tools also write boxes, tags and
+    metadata beside images.
+
+    Args:
+      root: the directory.
+      source: how the sidecars are read; its path does not matter.
+    """
+    by_image: dict[str, list[str]] = {}
+    num_images = 0
+    for directory, names in _walk(root):
+        images = {}  # name of a sidecar without its suffix -> name of its image
+        for name in names:
+            stem, suffix = posixpath.splitext(name)
+            if suffix.lower() in IMAGE_SUFFIXES:
+                images[stem] = images[name] = name
+                num_images += 1
+        for suffix in SUFFIXES if images else ():
+            for name in names:
+                if name.lower().endswith(suffix) and (image := images.get(name[: -len(suffix)])):
+                    by_image.setdefault(f"{directory}{image}", []).append(f"{directory}{name}")
+    kept = tuple(suffix for suffix in SUFFIXES if _hold_captions(root, by_image, suffix, source))
+    of_captions = {image: [path for path in own if path.lower().endswith(kept)] for image, own in by_image.items()}
+    return SidecarFiles({image: own for image, own in of_captions.items() if own}, num_images)
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+    """Yields the directories below the root, "" or with a slash at the end, and the names of the files in each."""
+    waiting = [""]
+    while waiting:
+        directory = waiting.pop()
+        names = []
+        for entry in scan_readable(os.path.join(root, directory)):
+            if entry.name.startswith((".", "__MACOSX")) or entry.is_symlink():
+                continue
+            if entry.is_dir():
+                waiting.append(f"{directory}{entry.name}/")
+            else:
+                names.append(entry.name)
+        yield directory, sorted(names)
+
+
+def _hold_captions(root: str, by_image: Mapping[str, Sequence[str]], suffix: str, source: Source) -> bool:
+    paths = [path for own in by_image.values() for path in own if path.lower().endswith(suffix)]
+    samples = paths[:: max(1, -(-len(paths) // _NUM_SAMPLES))]
+    return bool(samples) and 2 * sum(has_captions(os.path.join(root, path), source) for path in samples) >= len(samples)
+
+
+def _split_of(directory: str) -> str | None:
+    stated = [match[1].lower() for part in directory.split("/") if (match := _SPLIT_DIRECTORY.fullmatch(part))]
+    return SPLIT_NAMES[stated[-1]] if stated else None
