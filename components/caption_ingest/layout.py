@@ -12,6 +12,7 @@ from components.caption_ingest.encodings import UTF_8, find_encoding, find_unmar
 from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS, find_format
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
+from components.caption_ingest.formats.coco import has_withheld_captions
 from components.caption_ingest.formats.sidecars import Sidecars
 from components.caption_ingest.formats.table import column_names
 from components.caption_ingest.names import IMAGE_SUFFIXES
@@ -137,7 +138,9 @@ def find_layout(
     if sidecars.are_usual:
         all_sidecars = root / f"**/*{posixpath.splitext(min(sidecars.paths))[1]}"
         _single_format(root, {**captions, all_sidecars: _sidecar_format(root, sidecars)})
-    _check_unrecognized(root, captions, [path for path in candidates if path not in captions], bool(caption_files))
+    others = [path for path in candidates if path not in captions]
+    withheld = [] if caption_files else [path for path in others if has_withheld_captions(sources[path])]
+    _check_unrecognized(root, captions, [path for path in others if path not in withheld], bool(caption_files))
     copies = find_copies([path.relative_to(root).as_posix() for path in captions])
     originals = {path: format for path, format in captions.items() if path.relative_to(root).as_posix() not in copies}
     single = _single_format(root, originals)
@@ -145,8 +148,7 @@ def find_layout(
         single,
         _assign_file_splits(root, [sources[path] for path in originals], single.is_container),
         {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, captions).items()},
-        {copy: f"by its name, it is a second copy of {original}" for copy, original in copies.items()}
-        | _stray_sidecars(sidecars),
+        _why_unread(root, copies, sidecars, withheld),
     )
     for path in layout.files():
         _check_inside(path, root)
@@ -170,10 +172,21 @@ def _sidecar_layout(
     return Layout(_sidecar_format(root, sidecars), tuple(sorted(files, key=lambda file: file.name)), lists)
 
 
-def _stray_sidecars(sidecars: SidecarFiles) -> dict[str, str]:
-    """What is told of the sidecars of some images, where all captions are elsewhere."""
-    names = sorted(sidecars.paths)
-    return {names[0]: f"{len(names)} texts beside images, as this one, are no caption files"} if names else {}
+def _why_unread(
+    root: pathlib.Path, copies: Mapping[str, str], sidecars: SidecarFiles, withheld: Iterable[pathlib.Path]
+) -> dict[str, str]:
+    """Names the files that look like captions and are not read: path below the root -> the reason.
+
+    Args:
+      root: the data directory.
+      copies: copy of a caption file -> the original.
+      sidecars: those of some images, where all captions are elsewhere.
+      withheld: documents of images without captions.
+    """
+    reasons = {copy: f"by its name, it is a second copy of {original}" for copy, original in copies.items()}
+    if names := sorted(sidecars.paths):
+        reasons[names[0]] = f"{len(names)} texts beside images, as this one, are no caption files"
+    return reasons | {path.relative_to(root).as_posix(): "it names images without captions" for path in withheld}
 
 
 def _sidecar_format(root: pathlib.Path, sidecars: SidecarFiles) -> Sidecars:

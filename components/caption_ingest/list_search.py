@@ -8,18 +8,21 @@ from collections.abc import Iterator, Sequence
 
 from components.caption_ingest.encodings import find_encoding
 from components.caption_ingest.files import Files
-from components.caption_ingest.formats.base import Head, Source
+from components.caption_ingest.formats.base import SPLIT_NAMES, Head, Source
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.layout import Layout, detect_format
 from components.caption_ingest.list_files import Entry, read_head, read_list
 from components.caption_ingest.names import IMAGE_SUFFIXES, comparison_form
 from components.caption_ingest.second_copies import find_copies
-from components.shared.records import EVAL, TEST, TRAIN
 
 _SUFFIXES = {"", ".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".ids", ".names", ".split"}
-_WORDS = {"train": TRAIN, "val": EVAL, "dev": EVAL, "eval": EVAL, "test": TEST}
-_WORD = re.compile("|".join(_WORDS))
-_PLAIN_WORD = re.compile(r"(?:(?<![a-z])|(?<=\dk))(train|val|dev|eval|test)(ing|id|idation)?(?![a-z])")
+_SPLIT_WORDS = "|".join(sorted(SPLIT_NAMES, key=len, reverse=True))
+# a split's word at the end of a word, as in flickr8ktrain, or before what lists are called, but not in valley
+_WORD = re.compile(
+    rf"({_SPLIT_WORDS})(?=[^a-z]|$|{_SPLIT_WORDS}|(?:image|img|photo|list|set|file|name|id|key|split|filename|data)s?(?![a-z]))"
+)
+_PLAIN_WORD = re.compile(rf"(?:(?<![a-z])|(?<=\dk))({_SPLIT_WORDS})(?![a-z])")
+_MAX_UNSTATED = 5  # lists without a split; more of them are the images of classes
 _MAX_FILES = 1000  # that are looked into
 
 
@@ -76,8 +79,12 @@ class ListSearch:
                     self._add(split, source, name, [entry for entry in entries if entry.split in (split, None)])
             else:
                 self._unstated.append((name, entries))
-        for name, entries in self._unstated:
-            self._check_unstated(name, entries)
+        if len(self._unstated) > _MAX_UNSTATED:
+            name = self._unstated[0][0]
+            self._warn(name, f"as {len(self._unstated) - 1} more lists do, it names images, but states no split")
+        else:
+            for name, entries in self._unstated:
+                self._check_unstated(name, entries)
         return self
 
     def _candidates(self) -> Iterator[str]:
@@ -144,8 +151,8 @@ def _splits_in(name: str) -> set[str]:
     ({'train'}, {'eval'}, ['eval', 'train'])
     """
     directory, file_name = posixpath.split(name.lower())
-    words = _WORD.findall(file_name) or [word for word, _ in _PLAIN_WORD.findall(directory)[-1:]]
-    return {_WORDS[word] for word in words}
+    words = _WORD.findall(file_name) or _PLAIN_WORD.findall(directory)[-1:]
+    return {SPLIT_NAMES[word] for word in words}
 
 
 def _form(name: str) -> str:

@@ -44,3 +44,10 @@ class Coco(Format):
                 yield checked_caption(names[image_id], annotation.get("caption"), None, number)
         for image_id, number in without_caption.items():
             yield Reject(str(names[image_id])[:80], number, Reason.EMPTY_CAPTION, "no annotation")
+
+
+def has_withheld_captions(source: Source) -> bool:
+    """Whether a document names images and has no annotations, as those of test splits whose captions are withheld."""
+    head = Head.of(source)
+    has_images = is_document_with(("images", "file_name"), source, head)
+    return has_images and not is_document_with(("annotations",), source, head)

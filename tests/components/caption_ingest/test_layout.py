@@ -55,6 +55,15 @@ def test_cocos_captions_are_distinguished_from_its_other_annotations(tmp_path):
     assert names(layout) == [("captions_train2014.json", "train"), ("captions_val2014.json", "eval")]
 
 
+def test_a_document_of_images_without_captions_is_told(tmp_path):
+    for name in ("train.json", "val.json"):  # VizWiz
+        (tmp_path / name).write_text(COCO)
+    (tmp_path / "test.json").write_text('{"info": {}, "images": [{"file_name": "b.jpg", "id": 0}]}')
+    layout = find_layout(str(tmp_path))
+    assert names(layout) == [("train.json", "train"), ("val.json", "eval")]
+    assert layout.warnings == ["test.json is not read: it names images without captions"]
+
+
 def test_the_name_of_a_single_file_states_no_split(tmp_path):
     (tmp_path / "captions_train2014.json").write_text(COCO)
     assert names(find_layout(str(tmp_path))) == [("captions_train2014.json", None)]

@@ -119,6 +119,18 @@ def test_a_list_of_all_images_is_told(data_dir, read):
     assert data.warnings == ("names.txt is not read: it names 10 of 10 images, but states no split",)
 
 
+def test_many_lists_without_split_are_the_images_of_classes(data_dir, read):
+    for number, name in enumerate(("airport", "beach", "desert", "forest", "park", "river", "valley", "device")):
+        path = data_dir / "txtclasses" / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{NAMES[number]}\n")
+    data = read(data_dir)
+    assert not data.is_official
+    assert data.warnings == (
+        "txtclasses/airport.txt is not read: as 7 more lists do, it names images, but states no split",
+    )
+
+
 def test_a_second_list_of_a_split_is_told_or_refused(data_dir, read):
     for name, names in {"test.txt": NAMES[8:], "test (1).txt": NAMES[7:], "mytest.txt": NAMES[9:]}.items():
         (data_dir / name).write_text("".join(f"{name}\n" for name in names))
