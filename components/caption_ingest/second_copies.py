@@ -50,6 +50,7 @@ def _without_marks(name: str) -> list[str]:
         if (shorter := mark.sub("", file_name)) != file_name:
             single.append(shorter)
         bare = mark.sub("", bare)
+    single.append(file_name.replace("lemma", "token"))  # Flickr8k.lemma.txt is one of Flickr8k.token.txt
     return [posixpath.join(directory, other) for other in dict.fromkeys((bare, *single)) if other != file_name]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption, text_lines
 from components.caption_ingest.rejects import Reason, Reject
 
-_LINE = re.compile(r"[^\t]+#\d+ *\t|\S+(?:\.[A-Za-z]{3,4}|#[a-z]{2,4})#\d+ +\S")
-_BLANK = re.compile(r"(\S+#\d+) +(.*)")  # a line without tabs
+_LINE = re.compile(r"[^\t]+#\d+#? *\t|\S+(?:\.[A-Za-z]{3,4}|#[a-z]{2,4})#\d+#? +\S")
+_BLANK = re.compile(r"(\S+#\d+#?) +(.*)")  # a line without tabs
 _LANGUAGE = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#[a-z]{2,4}$|#(?:en|zh)[a-z]{0,2}$")
 _DOUBLE_SUFFIX = re.compile(r"(\.jpe?g)\.\d+$")
 
@@ -36,7 +36,7 @@ def _caption(number: int, line: str) -> Caption | Reject:
         key, text = match.groups()
     elif not delimiter:
         return Reject(key[:80], number, Reason.BAD_LINE, "neither a tab nor NAME.jpg#NUMBER and a blank")
-    image_id, _, index = key.strip().rpartition("#")
+    image_id, _, index = key.strip().removesuffix("#").rpartition("#")
     if not index.isdecimal():
         return Reject(key[:80], number, Reason.BAD_LINE, "the name does not have the form NAME.jpg#NUMBER")
     if "#" in image_id:

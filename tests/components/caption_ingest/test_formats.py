@@ -66,6 +66,8 @@ def test_control_characters_become_spaces(tmp_path, text, expected):
         ("a.jpg#zhb#12   一只狗", "a.jpg", "一只狗"),
         ("1000092795#enr#0 A dog", "1000092795", "A dog"),
         ("a.jpeg#de#1\tEin Hund", "a.jpeg", "Ein Hund"),
+        ("a.jpg#uyc#0# Bir it", "a.jpg", "Bir it"),
+        ("a.jpg#0#\tA dog", "a.jpg", "A dog"),
         ("a.jpg#0 A dog #1 runs", "a.jpg", "A dog #1 runs"),
         ("my photo.jpg#zhm#0\t一只狗", "my photo.jpg", "一只狗"),
         ("a#dog.jpg#0\tA dog", "a#dog.jpg", "A dog"),

@@ -24,6 +24,11 @@ def test_a_copy_has_its_originals_name_and_a_mark(copy):
     assert find_copies([f"other/{copy}", ORIGINAL]) == {}
 
 
+@pytest.mark.parametrize("lemmas", ["Flickr8k.lemma.token.txt", "Flickr8k.lemma.txt"])
+def test_flickr8ks_lemmas_are_a_copy_of_its_tokens(lemmas):
+    assert find_copies([lemmas, "Flickr8k.token.txt"]) == {lemmas: "Flickr8k.token.txt"}
+
+
 @pytest.mark.parametrize(
     "names",
     [
