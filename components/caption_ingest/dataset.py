@@ -100,9 +100,14 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     """
     data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
     layout = find_layout(
-        data_dir, settings.caption_files, settings.encoding, format=settings.format, columns=settings.columns
+        data_dir,
+        settings.caption_files,
+        settings.encoding,
+        format=settings.format,
+        columns=settings.columns,
+        allow_links=settings.allow_links,
     )
-    files = scan(data_dir, layout.containers())
+    files = scan(data_dir, layout.containers(), settings.allow_links)
     grouping = group_by_image(layout, files)
     groups, rejects = grouping.images, grouping.rejects
     search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)
@@ -110,7 +115,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     lists = SplitLists(layout.lists)
     assignment = assign_splits(groups, lists, settings)
     images, matched = [], []
-    for group, split, file in zip(groups, assignment.splits, resolve_names(groups, files), strict=True):
+    for group, split, file in zip(groups, assignment.splits, resolve_names(groups, files, data_dir), strict=True):
         if split is None:
             continue
         rejects += group.excess_rejects()

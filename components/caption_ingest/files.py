@@ -199,7 +199,7 @@ def _may_be_copies(name: str, files: Sequence[ImageFile]) -> bool:
     return len({file.size for file in files}) == 1 and not any(file.outside_root for file in files)
 
 
-def scan(data_dir: str, containers: Mapping[str, str | None] | None = None) -> Files:
+def scan(data_dir: str, containers: Mapping[str, str | None] | None = None, allow_links: bool = False) -> Files:
     """Lists the files of a data directory, at any depth, and the members of containers, without reading them.
 
     Hidden files are skipped, and, with a warning, what can't be accessed and names that are not UTF-8 or contain
@@ -208,12 +208,13 @@ def scan(data_dir: str, containers: Mapping[str, str | None] | None = None) -> F
     Args:
       data_dir: the directory.
       containers: path of a container below the directory -> the column of its images, see `Container.members`.
+      allow_links: whether links may point outside the directory.
 
     Raises:
       OSError: a container is damaged, or can't be read.
     """
     real_root = os.path.realpath(data_dir)
-    found = itertools.chain(_walk(data_dir, real_root), _members(data_dir, containers or {}))
+    found = itertools.chain(_walk(data_dir, real_root, allow_links), _members(data_dir, containers or {}))
     return Files.of({file.uri: (file, real) for file, real in found}, frozenset(containers or ()))
 
 
@@ -228,11 +229,11 @@ def _members(data_dir: str, containers: Mapping[str, str | None]) -> Iterator[tu
             yield ImageFile(uri, size, mtime_ns, container=name), uri
 
 
-def _walk(data_dir: str, real_root: str) -> Iterator[tuple[ImageFile, str]]:
+def _walk(data_dir: str, real_root: str, allow_links: bool) -> Iterator[tuple[ImageFile, str]]:
     """Yields every file with its real path below the directory, which is "" for a file outside it.
 
     A directory is entered once by its own path and once through a link, so that circular links end. Of a directory
-    outside the data directory, reached through a link, only the files are listed.
+    outside the data directory, reached through a link that is not allowed, only the files are listed.
     """
     waiting = [("", real_root, False)]  # path, real path, reached through a link
     entered = set()
@@ -247,8 +248,10 @@ def _walk(data_dir: str, real_root: str) -> Iterator[tuple[ImageFile, str]]:
             real = os.path.realpath(entry.path) if is_link else f"{real_directory}/{entry.name}"
             if entry.is_dir():
                 by_link = linked or is_link
-                if is_outside:
-                    logging.warning("skipping %s: it is outside the data directory", uri)
+                if is_outside and not allow_links:
+                    logging.warning(
+                        "skipping %s: it is outside the data directory; data.allow_links=true takes it", uri
+                    )
                 elif not by_link or real not in entered:
                     entered.update([real] if by_link else [])
                     waiting.append((uri, real, by_link))
@@ -256,7 +259,7 @@ def _walk(data_dir: str, real_root: str) -> Iterator[tuple[ImageFile, str]]:
                 stat = entry.stat()
                 outside_root = is_outside or not _is_below(real, real_root)
                 yield (
-                    ImageFile(uri, stat.st_size, stat.st_mtime_ns, outside_root),
+                    ImageFile(uri, stat.st_size, stat.st_mtime_ns, outside_root and not allow_links),
                     "" if outside_root else real[len(real_root) :].lstrip("/"),
                 )
 

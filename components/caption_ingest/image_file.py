@@ -11,7 +11,8 @@ class ImageFile:
       uri: path below the data directory, with forward slashes.
       size: size in bytes.
       mtime_ns: modification time in nanoseconds.
-      outside_root: whether it is a link, or lies below a link, that points outside the data directory.
+      outside_root: whether it is a link, or lies below a link, that points outside the data directory, where
+        that is not allowed.
       container: the container that it is a member of; "" for a file of its own.
     """
 

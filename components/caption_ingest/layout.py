@@ -89,6 +89,7 @@ def find_layout(
     *,
     format: str | None = None,
     columns: Columns | None = None,
+    allow_links: bool = False,
 ) -> Layout:
     """Finds the captions by the content of the files, and the lists by their names, up to one level below a directory.
 
@@ -98,10 +99,11 @@ def find_layout(
       encoding: the encoding of files without a byte-order mark; None for UTF-8.
       format: the format of the captions, as `find_format` names it, or `sidecars`; None to detect it.
       columns: the columns of tables and the keys of JSON records to take; None to find them by their names.
+      allow_links: whether files may be links that point outside the directory.
 
     Raises:
       FileNotFoundError: there are no captions; the message lists the known formats.
-      ValueError: the files are ambiguous, or one is a link that points outside the directory.
+      ValueError: the files are ambiguous, or one is such a link where they are not allowed.
     """
     root = pathlib.Path(data_dir)
     if not root.is_dir():
@@ -111,12 +113,12 @@ def find_layout(
     if format in (None, Sidecars.name):
         sidecars = find_sidecars(data_dir, Source(root, encoding or UTF_8, encoding is not None, columns))
     own = {str(root / path) for path in sidecars.paths} if sidecars.are_usual else set()
-    text_files = sorted(path for path in _text_files(root, depth=2) if str(path) not in own)
+    text_files = sorted(path for path in _text_files(root, root, allow_links, depth=2) if str(path) not in own)
     if caption_files:
-        candidates = _match_pattern(root, caption_files)
+        candidates = _match_pattern(root, caption_files, allow_links)
         sidecars = sidecars.only({path.relative_to(root).as_posix() for path in candidates})
     else:
-        candidates = [path for path in text_files if _is_inside(path, root)]
+        candidates = [path for path in text_files if allow_links or _is_inside(path, root)]
     is_chosen = format == Sidecars.name or (caption_files and 2 * len(sidecars.paths) > len(candidates))
     if is_chosen and sidecars.by_image:
         return _sidecar_layout(root, sidecars, text_files, encoding, columns)
@@ -150,7 +152,7 @@ def find_layout(
         {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, captions).items()},
         _why_unread(root, copies, sidecars, withheld),
     )
-    for path in layout.files():
+    for path in () if allow_links else layout.files():
         _check_inside(path, root)
     return layout
 
@@ -281,18 +283,23 @@ def _pattern_of(path: pathlib.Path, is_shard: bool) -> str:
     return re.sub(r"\d+", "#", pattern) if is_shard else pattern
 
 
-def _text_files(directory: pathlib.Path, depth: int) -> Iterator[pathlib.Path]:
+def _text_files(directory: pathlib.Path, root: pathlib.Path, allow_links: bool, depth: int) -> Iterator[pathlib.Path]:
     """Yields the files that may hold captions or lists: neither hidden files nor images, of which there are many."""
     for entry in scan_readable(str(directory)):
         if entry.name.startswith((".", "__MACOSX")):
             continue
         if os.path.splitext(entry.name)[1].lower() not in _BINARY_SUFFIXES and entry.is_file():
             yield directory / entry.name
-        elif depth > 1 and entry.is_dir() and not entry.is_symlink():
-            yield from _text_files(directory / entry.name, depth - 1)
+        elif depth > 1 and entry.is_dir() and (not entry.is_symlink() or (allow_links and _leads_out(entry, root))):
+            yield from _text_files(directory / entry.name, root, allow_links, depth - 1)
 
 
-def _match_pattern(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+def _leads_out(entry: os.DirEntry, root: pathlib.Path) -> bool:
+    """Whether a link leads out of the data directory; files behind others are listed under their own path."""
+    return not pathlib.Path(entry.path).resolve().is_relative_to(root.resolve())
+
+
+def _match_pattern(root: pathlib.Path, pattern: str, allow_links: bool) -> list[pathlib.Path]:
     """Lists the files that match `data.caption_files`."""
     if pathlib.PurePath(pattern).is_absolute() or ".." in pathlib.PurePath(pattern).parts:
         raise ValueError(f"data.caption_files: {pattern} points outside the data directory")
@@ -300,7 +307,8 @@ def _match_pattern(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
     for path in paths:
         if not is_printable(str(path.relative_to(root))):
             raise ValueError(f"data.caption_files: the name {path.name!a} is not UTF-8 or contains control characters")
-        _check_inside(path, root)
+        if not allow_links:
+            _check_inside(path, root)
     return paths
 
 
@@ -310,7 +318,9 @@ def _is_inside(path: pathlib.Path, root: pathlib.Path) -> bool:
 
 def _check_inside(path: pathlib.Path, root: pathlib.Path) -> None:
     if not path.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"data.dir: {path} is a link that points outside the data directory")
+        raise ValueError(
+            f"data.dir: {path} is a link that points outside the data directory; data.allow_links=true takes it"
+        )
 
 
 def _single_format(root: pathlib.Path, captions: dict[pathlib.Path, Format]) -> Format:

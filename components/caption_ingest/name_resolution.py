@@ -6,6 +6,7 @@ import pathlib
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 
+from components.caption_ingest.archives import find_packed
 from components.caption_ingest.files import Files
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.image_file import ImageFile
@@ -16,19 +17,23 @@ from components.caption_ingest.rejects import Reason, Reject, reject_image
 Claim = tuple[int, str]  # how little an image's name is like a file's path, and the image's ID
 
 
-def resolve_names(images: Sequence[ImageCaptions], files: Files) -> list[ImageFile | Reject]:
+def resolve_names(images: Sequence[ImageCaptions], files: Files, data_dir: str) -> list[ImageFile | Reject]:
     """Finds the file of every image, or the reason why it has none.
 
     Args:
       images: all images of the captions, since one file is not used for two of them.
       files: the files of the data directory.
+      data_dir: the directory, whose archives are listed if images are missing.
 
     Returns:
       the file or the reject of each image.
     """
     claims = _claims(images)
     nearest = NearestNames(path for paths in files.by_name.values() for path in paths if path not in claims)
-    return [_resolve(image, claims, nearest) for image in images]
+    missing = [image.image_id for image in images if not image.match.file and not image.match.candidates]
+    archives = (path for path, file in files.by_path.items() if not file.outside_root and not file.container)
+    packed = find_packed(data_dir, (path for path in archives if path not in files.containers), missing)
+    return [_resolve(image, claims, nearest, packed) for image in images]
 
 
 def count_spellings(images: Iterable[ImageCaptions]) -> dict[Spelling, int]:
@@ -81,7 +86,9 @@ def _claim(image: ImageCaptions, file: ImageFile) -> Claim:
     return looseness, image.image_id
 
 
-def _resolve(image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], nearest: NearestNames) -> ImageFile | Reject:
+def _resolve(
+    image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], nearest: NearestNames, packed: Mapping[str, str]
+) -> ImageFile | Reject:
     name, file, candidates = image.image_id, image.match.file, image.match.candidates
     if _escapes_root(name):
         return reject_image(image, Reason.OUTSIDE_DATA_DIR, "the name points outside the data directory")
@@ -91,17 +98,18 @@ def _resolve(image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], neares
             return reject_image(image, Reason.MISSING_IMAGE, detail)
         return reject_image(image, Reason.AMBIGUOUS_NAME, ambiguous_name(candidates))
     if file is None:
-        similar = nearest.to(name)
-        hint = f"; the nearest that the captions do not name: {', '.join(similar)}" if similar else ""
-        return reject_image(image, Reason.MISSING_IMAGE, f"no such file in the data directory{hint}")
+        hint = packed.get(name, "")
+        if not hint and (similar := nearest.to(name)):
+            hint = f"the nearest that the captions do not name: {', '.join(similar)}"
+        detail = f"no such file in the data directory{'; ' if hint else ''}{hint}"
+        return reject_image(image, Reason.MISSING_IMAGE, detail)
     if candidates and [image_id for _, image_id in claims.get(file.uri, ())] != [name]:
         return reject_image(image, Reason.AMBIGUOUS_NAME, ambiguous_name(candidates))
     if len(claims[file.uri]) > 1 and (reject := _reject_contender(image, file, claims[file.uri])):
         return reject
     if file.outside_root:
-        return reject_image(
-            image, Reason.OUTSIDE_DATA_DIR, f"{file.uri} is a link that points outside the data directory"
-        )
+        detail = f"{file.uri} is a link that points outside the data directory; data.allow_links=true takes it"
+        return reject_image(image, Reason.OUTSIDE_DATA_DIR, detail)
     return file
 
 

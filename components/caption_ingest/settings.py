@@ -59,6 +59,8 @@ class CaptionIngestSettings:
     encoding: Encoding | None = None
     """Encoding of caption files and split lists without a byte-order mark, such as `cp1252` or `gb18030`; null takes
     UTF-8, and refuses a file that is not in it."""
+    allow_links: bool = False
+    """Whether links may point outside the directory: to images, captions, or directories of them."""
     max_images: PositiveInt | None = None
     """Maximum number of images: a fixed pseudo-random subset, ordered by the hash of the file name; null takes all."""
     max_reject_fraction: Fraction = 0.01

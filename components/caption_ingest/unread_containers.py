@@ -5,6 +5,7 @@ import itertools
 import pathlib
 from collections.abc import Iterator
 
+from components.caption_ingest.archives import way_out
 from components.caption_ingest.files import scan_readable
 from components.caption_ingest.formats.webdataset import HEAD_MEMBERS
 from components.shared.images import parquet_files, tar_files
@@ -22,7 +23,7 @@ def why_unread(path: pathlib.Path) -> str:
         return "a compressed archive can't be read at random; decompress it, as with gunzip"
     is_tar, is_parquet = name.endswith(".tar"), name.endswith(".parquet")
     if not is_tar and not is_parquet:
-        return ""
+        return f"an archive, which is not read; {way_out(path.name)}" if way_out(path.name) else ""
     with open_file(str(path)) as file:
         head = file.read(_HEAD)
     if head.startswith(b"version https://git-lfs"):

@@ -79,7 +79,36 @@ def test_links_out_of_the_directory_are_marked_and_not_followed_deep(tmp_path, c
     expected = {"file.jpg": True, "folder/secret.jpg": True, "near/x.jpg": True, "harmless.jpg": False}
     assert {path: files[path].outside_root for path in expected} == expected
     assert "folder/sub/deeper.jpg" not in files
-    assert "skipping folder/sub: it is outside the data directory" in caplog.text
+    assert "skipping folder/sub: it is outside the data directory; data.allow_links=true takes it" in caplog.text
+
+
+def test_links_out_of_the_directory_are_followed_where_they_are_allowed(tmp_path, caplog):
+    root, outside = tmp_path / "data", tmp_path / "outside"
+    write(root / "inside.jpg")
+    write(outside / "a.jpg")
+    write(outside / "sub" / "deeper" / "b.jpg")
+    (root / "file.jpg").symlink_to(outside / "a.jpg")
+    (root / "folder").symlink_to(outside)
+    (root / "gone.jpg").symlink_to(tmp_path / "nothing.jpg")
+    files = scan(str(root), allow_links=True)
+    assert set(files.by_path) == {"inside.jpg", "file.jpg", "folder/a.jpg", "folder/sub/deeper/b.jpg"}
+    assert not any(file.outside_root for file in files.by_path.values()) and not caplog.text
+    assert files.match("b.jpg", "captions.txt").file.uri == "folder/sub/deeper/b.jpg"
+
+
+def test_circular_links_out_of_the_directory_end(tmp_path):
+    root, outside = tmp_path / "data", tmp_path / "outside"
+    write(root / "inside.jpg")
+    for letter in "abcdefgh":
+        write(outside / letter / f"{letter}.jpg")
+        for number, other in enumerate("abcdefgh"):
+            (outside / letter / f"link{number}").symlink_to(outside / other)
+        (outside / letter / "up").symlink_to(tmp_path)
+    (root / "folder").symlink_to(outside)
+    files = scan(str(root), allow_links=True)
+    assert {path.rpartition("/")[2] for path in files.by_path} == {"inside.jpg", *(f"{x}.jpg" for x in "abcdefgh")}
+    assert len(files.by_path) <= 3 * 9
+    assert files.named("inside.jpg") == ["inside.jpg"]
 
 
 def test_names_that_are_not_utf_8_are_skipped_with_a_warning(tmp_path, caplog):

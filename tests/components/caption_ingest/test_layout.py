@@ -149,6 +149,19 @@ def test_a_link_that_leads_out_of_the_directory_is_refused(tmp_path, name):
     (data / name).symlink_to(tmp_path / "secret")
     with pytest.raises(ValueError, match=rf"{name} is a link that points outside the data directory"):
         find_layout(str(data), "captions.csv" if name == "captions.csv" else "inside")
+    layout = find_layout(str(data), "captions.csv" if name == "captions.csv" else "inside", allow_links=True)
+    assert data / name in layout.files()
+
+
+def test_captions_in_a_linked_directory_are_read_where_links_are_allowed(tmp_path):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.mkdir()
+    write_data_set(elsewhere, LINE)
+    (data / "annotations").symlink_to(elsewhere)
+    (data / "again").symlink_to(data)  # leads to no other file
+    with pytest.raises(FileNotFoundError):
+        find_layout(str(data))
+    assert names(find_layout(str(data), allow_links=True)) == [("captions.token.txt", None)]
 
 
 def test_inaccessible_entries_are_ignored(tmp_path):

@@ -43,6 +43,28 @@ def test_a_link_out_of_the_directory_is_rejected(tmp_path, read):
     (tmp_path / "data" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
     [reject] = read(tmp_path / "data").rejects
     assert reject.reason == Reason.OUTSIDE_DATA_DIR
+    way_out = "data.allow_links=true takes it"
+    assert reject.detail == f"link.jpg is a link that points outside the data directory; {way_out}"
+    [image] = read(tmp_path / "data", allow_links=True).images
+    assert (image.file.uri, image.file.size) == ("link.jpg", 6)
+
+
+def test_a_name_that_leads_out_is_rejected_even_where_links_may(tmp_path, read):
+    write_data_set(tmp_path / "data", "../secret.jpg#0\tA secret\n")
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    [reject] = read(tmp_path / "data", allow_links=True).rejects
+    assert reject.reason == Reason.OUTSIDE_DATA_DIR
+
+
+def test_a_changed_file_behind_a_link_alters_the_fingerprint(tmp_path, read):
+    write_data_set(tmp_path / "data", "a.jpg#0\tA dog\n")
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "nas" / "a.jpg").write_bytes(b"1")
+    (tmp_path / "data" / "Images").symlink_to(tmp_path / "nas")
+    before = read(tmp_path / "data", allow_links=True).fingerprint()
+    assert read(tmp_path / "data", allow_links=True).fingerprint() == before
+    (tmp_path / "nas" / "a.jpg").write_bytes(b"22")
+    assert read(tmp_path / "data", allow_links=True).fingerprint() != before
 
 
 def test_a_path_takes_precedence_over_a_file_name(tmp_path, read):
