@@ -14,7 +14,7 @@ from components.caption_ingest import dataset, rejects
 from components.caption_ingest.dataset import CaptionedImage, DataSet, check_reject_fraction
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, reject_image
 from components.caption_ingest.settings import CaptionIngestSettings
-from components.shared.images import containers, headers, limits
+from components.shared.images import containers, headers, limits, reading
 from components.shared.images.limits import ImageError
 from components.shared.records import EVAL, SPLITS, TEST
 from pipeline.errors import UserError
@@ -54,6 +54,7 @@ class Preview:
       num_images: split -> number of images.
       stated_splits: the splits that the dataset itself defines; none where they are hashed.
       split_origins: what states the splits -> number of images.
+      names: how the names in the captions differ from those of the files -> number of images.
       num_captions: number of captions of these images.
       num_opened: number of images whose headers were read.
       rejects: rejected lines and images, those with a bad header included.
@@ -67,6 +68,7 @@ class Preview:
     num_images: Mapping[str, int]
     stated_splits: Sequence[str]
     split_origins: Mapping[str, int]
+    names: Mapping[str, int]
     num_captions: int
     num_opened: int
     rejects: Sequence[Reject]
@@ -98,6 +100,7 @@ def preview(settings: CaptionIngestSettings) -> Preview:
         num_images={split: sum(image.split == split for image in data.images) for split in SPLITS},
         stated_splits=data.stated_splits,
         split_origins=data.split_origins,
+        names={spelling.value: number for spelling, number in data.spellings.items()},
         num_captions=sum(len(image.captions) for image in data.images),
         num_opened=len(opened),
         rejects=(*data.rejects, *bad_headers),
@@ -138,20 +141,15 @@ def spread(images: Sequence[CaptionedImage], number: int) -> Sequence[CaptionedI
 
 def _check_header(data: DataSet, image: CaptionedImage) -> Reject | None:
     """The reject of an image whose file can't be read, or is no image of an accepted kind and size."""
+    if image.file.size > limits.MAX_BYTES:
+        return reject_image(image, Reason.TOO_LARGE, f"{image.file.size} bytes; the maximum is {limits.MAX_BYTES}")
     try:
-        headers.check_header(_read(os.path.join(data.data_dir, image.file.uri)))
+        headers.check_header(reading.read_bytes(os.path.join(data.data_dir, image.file.uri)))
     except OSError as error:
         return reject_image(image, Reason.UNREADABLE_IMAGE, f"{image.file.uri}: {error.strerror or error}")
     except ImageError as error:
         return reject_image(image, Reason(error.fault.value), str(error))
     return None
-
-
-def _read(path: str) -> bytes:
-    if (data := containers.read_member(path)) is not None:
-        return data
-    with open(path, "rb") as file:
-        return file.read(limits.MAX_BYTES + 1)
 
 
 def _files(data: DataSet) -> list[File]:
@@ -205,6 +203,7 @@ def _facts(found: Preview) -> Table:
     facts.add_row("images", f"{sum(found.num_images.values()):,}: {sizes}")
     origins = ", ".join(f"{origin} ({number:,} images)" for origin, number in found.split_origins.items())
     facts.add_row("splits", f"by {origins or 'nothing'}{_derived_splits(found.stated_splits)}")
+    facts.add_row("names", ", ".join(f"{number:,} {spelling}" for spelling, number in found.names.items()) or "none")
     facts.add_row("captions", f"{found.num_captions:,}")
     facts.add_row("opened", f"headers of {found.num_opened:,} images; a run decodes all of them to the end")
     return facts

@@ -21,6 +21,10 @@ NOT_EXECUTED = {  # reason -> commands
         "pip install -e '.[keras-hub]'",
         "pip install . --constraint constraints/tfx-1.16-py310.txt",
     ],
+    "needs a data set; tests/components/caption_ingest/test_data_sets.py reads such a table": [
+        "(printf 'image\\tcaption\\n'; for n in 1 2 3 4 5; do zcat raw/train.$n.de.gz | "
+        "paste image_splits/train_images.txt -; done) > train.tsv",
+    ],
     "needs Docker, and a registry": ["make image IMAGE=REGISTRY/captions:1", "docker push REGISTRY/captions:1"],
     "needs a cluster: tests/cluster, make test-cluster": [
         "cp -r kubeflow/manifests/overlays/example kubeflow/manifests/overlays/mine",
