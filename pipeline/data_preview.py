@@ -12,6 +12,9 @@ from rich.text import Text
 
 from components.caption_ingest import dataset, rejects
 from components.caption_ingest.dataset import CaptionedImage, DataSet, check_reject_fraction
+from components.caption_ingest.encodings import UTF_8
+from components.caption_ingest.formats.base import Format
+from components.caption_ingest.layout import CaptionFile
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, reject_image
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared.images import containers, headers, limits, reading
@@ -154,7 +157,7 @@ def _check_header(data: DataSet, image: CaptionedImage) -> Reject | None:
 
 def _files(data: DataSet) -> list[File]:
     captions = [
-        File(file.name, f"captions of {file.split}" if file.split else "captions", data.layout.format.name)
+        File(file.name, f"captions of {file.split}" if file.split else "captions", _format_of(file, data.layout.format))
         for file in data.layout.captions
     ]
     lists = [
@@ -162,6 +165,12 @@ def _files(data: DataSet) -> list[File]:
         for split, source in data.layout.lists.items()
     ]
     return captions + lists
+
+
+def _format_of(file: CaptionFile, format: Format) -> str:
+    """The format of a file with its dialect, and its encoding where that is not UTF-8."""
+    encoding = "" if file.source.encoding == UTF_8 else file.source.encoding
+    return ", ".join(filter(None, (format.name, format.describe(file.source), encoding)))
 
 
 def _examples(all_rejects: Sequence[Reject]) -> dict[str, list[str]]:

@@ -36,6 +36,19 @@ def test_files_images_and_splits_are_shown(data_dir):
     assert ("s0.jpg", "A dog runs 0 .") in {(name, text) for name, _, text in found.sentences}
 
 
+def test_dialect_columns_and_encoding_of_a_table_are_shown(data_dir):
+    (data_dir / "captions.token.txt").unlink()
+    rows = "".join(f'"{name}";"A dog; running";""\n' for name in NAMES)
+    (data_dir / "table.csv").write_text("sep=;\nfile;caption;split\n" + rows, encoding="utf-16")
+    [table, *_] = look(data_dir).files
+    assert table == File("table.csv", "captions", "table, semicolons, quoted, columns file, caption, split, utf-16-le")
+
+
+def test_names_that_are_spelled_otherwise_are_counted(data_dir):
+    (data_dir / "s3.jpg").rename(data_dir / "S3.JPG")
+    assert look(data_dir).names == {"as spelled": 7, "in another case": 1}
+
+
 def test_rejects_are_those_of_names_and_of_headers(data_dir):
     (data_dir / "s3.jpg").write_text("<html>404</html>")
     (data_dir / "s4.jpg").write_bytes(b"")

@@ -137,6 +137,11 @@ class Format(abc.ABC):
           UnreadableFileError, OSError: the file as a whole can't be read.
         """
 
+    def describe(self, source: Source) -> str:
+        """What people should know of a file beside its format, such as the dialect of a table; "" for nothing."""
+        del source
+        return ""
+
 
 def numbered_lines(source: Source) -> Iterator[tuple[int, str]]:
     """Yields the numbered lines of a file, without line ends and byte-order mark; very long lines are cut.

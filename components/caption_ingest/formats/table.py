@@ -18,6 +18,7 @@ from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 
 MAX_HEADER_LENGTH = 1024  # characters; a longer first line is text
+_DELIMITER_NAMES = {",": "commas", "|": "bars", "\t": "tabs", ";": "semicolons"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,16 @@ class Table(Format):
                 yield line
             elif index >= header.num_lines:
                 yield from _parse_row(number, line, lines, header, dialect)
+
+    def describe(self, source: Source) -> str:
+        header = find_header(Head.of(source).lines, source.columns)
+        if header is None:
+            return ""
+        used = [header.names[index] for index in (header.roles.image, *header.roles.captions)]
+        if header.roles.split is not None:
+            used.append(header.names[header.roles.split])
+        quotes = ", quoted" if uses_quotes(source, header.delimiter) else ""
+        return f"{_DELIMITER_NAMES.get(header.delimiter, repr(header.delimiter))}{quotes}, columns {', '.join(used)}"
 
 
 def find_header(lines: Sequence[str], columns: Columns) -> Header | None:
