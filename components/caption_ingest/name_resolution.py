@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 
 from components.caption_ingest.archives import find_packed
+from components.caption_ingest.broken_links import find_broken
 from components.caption_ingest.files import Files
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.image_file import ImageFile
@@ -23,7 +24,7 @@ def resolve_names(images: Sequence[ImageCaptions], files: Files, data_dir: str) 
     Args:
       images: all images of the captions, since one file is not used for two of them.
       files: the files of the data directory.
-      data_dir: the directory, whose archives are listed if images are missing.
+      data_dir: the directory, whose archives and links are searched if images are missing.
 
     Returns:
       the file or the reject of each image.
@@ -33,7 +34,8 @@ def resolve_names(images: Sequence[ImageCaptions], files: Files, data_dir: str) 
     missing = [image.image_id for image in images if not image.match.file and not image.match.candidates]
     archives = (path for path, file in files.by_path.items() if not file.outside_root and not file.container)
     packed = find_packed(data_dir, (path for path in archives if path not in files.containers), missing)
-    return [_resolve(image, claims, nearest, packed) for image in images]
+    hints = find_broken(data_dir, missing) | packed
+    return [_resolve(image, claims, nearest, hints) for image in images]
 
 
 def count_spellings(images: Iterable[ImageCaptions]) -> dict[Spelling, int]:
@@ -87,7 +89,7 @@ def _claim(image: ImageCaptions, file: ImageFile) -> Claim:
 
 
 def _resolve(
-    image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], nearest: NearestNames, packed: Mapping[str, str]
+    image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], nearest: NearestNames, hints: Mapping[str, str]
 ) -> ImageFile | Reject:
     name, file, candidates = image.image_id, image.match.file, image.match.candidates
     if _escapes_root(name):
@@ -98,7 +100,7 @@ def _resolve(
             return reject_image(image, Reason.MISSING_IMAGE, detail)
         return reject_image(image, Reason.AMBIGUOUS_NAME, ambiguous_name(candidates))
     if file is None:
-        hint = packed.get(name, "")
+        hint = hints.get(name, "")
         if not hint and (similar := nearest.to(name)):
             hint = f"the nearest that the captions do not name: {', '.join(similar)}"
         detail = f"no such file in the data directory{'; ' if hint else ''}{hint}"
