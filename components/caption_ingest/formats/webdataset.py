@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import json
-import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
@@ -68,12 +67,14 @@ class WebDataset(Format):
     def matches(self, source: Source, head: Head) -> bool:
         if not tar_files.is_tar(head.start):
             return False
-        members: list[TarMember] = []
         # `read` says where the archive is damaged, if these are samples
         with open_file(str(source.path)) as file, contextlib.suppress(DamagedContainerError):
+            samples: dict[str, Sample] = {}
             for member in itertools.islice(tar_files.walk(file), HEAD_MEMBERS):
-                members.append(member)  # those before the damage stay
-        return any(sample.images and sample.text_members() for sample in samples_of(members).values())
+                sample = _add(member, samples)
+                if sample and sample.images and sample.text_members():
+                    return True
+        return False
 
     def read(self, source: Source) -> Iterator[Caption | Reject]:
         container = open_source(source, TarContainer)
@@ -85,17 +86,25 @@ def samples_of(members: Iterable[TarMember]) -> dict[str, Sample]:
     """Groups the members of an archive by their keys, in the order of their first members."""
     samples: dict[str, Sample] = {}
     for member in members:
-        directory, name = posixpath.split(member.name)
-        stem, dot, extension = name.partition(".")
-        if not stem or not dot or name.startswith("__"):  # hidden, without extension, or about the shard
-            continue
-        key, extension = posixpath.join(directory, stem), extension.lower()
-        sample = samples.setdefault(key, Sample(len(samples) + 1))
-        if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
-            sample.images.append(member)
-        else:
-            sample.others.setdefault(extension, []).append(member)
+        _add(member, samples)
     return samples
+
+
+def _add(member: TarMember, samples: dict[str, Sample]) -> Sample | None:
+    """Adds a member to its sample, and returns that; None if it is of no sample."""
+    directory, _, name = member.name.rpartition("/")
+    stem, dot, extension = name.partition(".")
+    if not stem or not dot or name.startswith("__"):  # hidden, without extension, or about the shard
+        return None
+    key, extension = f"{directory}/{stem}" if directory else stem, extension.lower()
+    sample = samples.get(key)
+    if sample is None:
+        sample = samples[key] = Sample(len(samples) + 1)
+    if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
+        sample.images.append(member)
+    else:
+        sample.others.setdefault(extension, []).append(member)
+    return sample
 
 
 def _captions(key: str, sample: Sample, container: TarContainer, columns: Columns) -> Iterator[Caption | Reject]:

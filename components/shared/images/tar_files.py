@@ -68,7 +68,8 @@ def walk(file: BinaryIO) -> Iterator[TarMember]:
         if "size" in extension:
             size = _decimal(extension["size"], position)
         position = start if kind in _WITHOUT_DATA else start + -(-size // BLOCK) * BLOCK
-        _check(kind in _WITHOUT_DATA or start + size <= end, end, _name(header, long_name, extension))
+        if kind not in _WITHOUT_DATA and start + size > end:
+            _check(False, end, _name(header, long_name, extension))
         if kind in (_LONG_NAME, _LONG_LINK, _PAX_GLOBAL) or kind in _PAX:
             _check_header(size <= MAX_EXTENSION, start - BLOCK)
             if kind == _LONG_NAME:
@@ -145,9 +146,14 @@ def _name(header: bytes, long_name: str, extension: dict[str, str]) -> str:
     """A member's name: of an extended header before it, else of its own, where POSIX keeps the directory apart."""
     if name := extension.get("path") or long_name:
         return name
-    name = header[:100].split(b"\0")[0].decode(errors="surrogateescape")
-    prefix = header[345:500].split(b"\0")[0].decode(errors="surrogateescape")
-    return f"{prefix}/{name}" if prefix and header[257:263] == b"ustar\0" else name
+    name = _text(header, 0, 100)
+    return f"{_text(header, 345, 500)}/{name}" if header[345] and header[257:263] == b"ustar\0" else name
+
+
+def _text(header: bytes, start: int, end: int) -> str:
+    """A text in a field, which a zero ends if it is shorter."""
+    zero = header.find(b"\0", start, end)
+    return header[start : end if zero < 0 else zero].decode(errors="surrogateescape")
 
 
 def _records(data: bytes, position: int) -> dict[str, str]:
