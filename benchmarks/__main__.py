@@ -3,11 +3,12 @@
 import argparse
 import gc
 
-from benchmarks import caption, decode, evaluate, extract, ingest, run, serve, train
+from benchmarks import caption, containers, decode, evaluate, extract, ingest, run, serve, train
 
 BENCHMARKS = {
     "run": run.cached_run,
     "ingest": ingest.over_pillow,
+    "containers": containers.over_files,
     "coco": ingest.coco_memory,
     "extract": extract.extraction,
     "memory": extract.memory,

@@ -33,10 +33,10 @@ def extraction() -> Iterator[Result]:
         data = data_set(place / "data", NUM_IMAGES)
         examples = ingest(data, cache_dir=str(place / "inspections"), outputs=str(place / "all"))
         prepared = place / "prepared"
-        setup = seconds(lambda: _prepare(prepared))
+        setup = seconds(lambda: prepare(prepared))
 
         bare = _bare_loop(prepared, data)
-        ours, theirs = in_turns(lambda: extract(examples, _copy(prepared, place / "store")), bare, rounds=3)
+        ours, theirs = in_turns(lambda: extract(examples, copy(prepared, place / "store")), bare, rounds=3)
         yield Result(
             "extract.component_over_bare",
             theirs / ours,
@@ -57,11 +57,11 @@ def memory() -> Iterator[Result]:
     """Peak memory of a process that extracts few and many images."""
     with tempfile.TemporaryDirectory() as directory:
         place, peaks = pathlib.Path(directory), {}
-        _prepare(place / "prepared")
+        prepare(place / "prepared")
         for count in (NUM_IMAGES, 3 * NUM_IMAGES):
             data = data_set(place / f"data-{count}", count)
             examples = ingest(data, outputs=str(place / f"examples-{count}"))
-            store = _copy(place / "prepared", place / f"store-{count}")
+            store = copy(place / "prepared", place / f"store-{count}")
             peaks[count] = peak_of(peak_of_extracting, examples.uri, str(data), str(store))
     detail = ", ".join(f"{count} images {peak:.2f} GB" for count, peak in peaks.items())
     yield Result("extract.peak", max(peaks.values()), "GB", f"TensorFlow and Beam included: {detail}")
@@ -76,17 +76,19 @@ def peak_of_extracting(uri: str, data_root: str, store: str) -> float:
     return peak_memory()
 
 
-def extract(examples: standard_artifacts.Examples, store: pathlib.Path) -> None:
+def extract(
+    examples: standard_artifacts.Examples, store: pathlib.Path, settings: FeatureExtractorSettings = INCEPTION
+) -> None:
     """Runs the executor as TFX does."""
     with tempfile.TemporaryDirectory() as outputs:
         features = Features()
         features.uri = outputs
         component = FeatureExtractor(
-            INCEPTION,
+            settings,
             examples=Channel(type=standard_artifacts.Examples),
             store_dir=str(store),
-            backbone=INCEPTION.backbone,
-            weights=INCEPTION.weights,
+            backbone=settings.backbone,
+            weights=settings.weights,
         )
         context = executor.Executor.Context(beam_pipeline_args=list(LOCAL_BEAM), tmp_dir=outputs, unique_id="1")
         executor.Executor(context).Do(
@@ -127,21 +129,22 @@ def _new_images(data: pathlib.Path, place: pathlib.Path) -> Callable[[], float]:
     old = ingest(data, cache_dir=str(place / "inspections"), outputs=str(place / "old"))
     (data / "captions.token.txt").write_text(everything)
     whole = ingest(data, cache_dir=str(place / "inspections"), outputs=str(place / "whole"))
-    extract(old, _copy(place / "prepared", place / "most"))
+    extract(old, copy(place / "prepared", place / "most"))
 
     def again() -> float:
-        store = _copy(place / "most", place / "again")
+        store = copy(place / "most", place / "again")
         return seconds(lambda: extract(whole, store))
 
     return again
 
 
-def _prepare(store: pathlib.Path) -> None:
+def prepare(store: pathlib.Path, settings: FeatureExtractorSettings = INCEPTION) -> pathlib.Path:
     """Exports the backbone into a store."""
-    executor.store_of(INCEPTION, str(store)).prepare_backbone(INCEPTION)
+    executor.store_of(settings, str(store)).prepare_backbone(settings)
+    return store
 
 
-def _copy(store: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
+def copy(store: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
     """Copies a store, replacing what is there."""
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(store, to)
