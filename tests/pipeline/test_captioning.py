@@ -2,6 +2,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.captioning import ModelNotFound, caption, find_model, load
+from tests.containers import hf_image, write_parquet, write_tar
 from tests.factories import encode
 
 
@@ -52,6 +53,14 @@ def test_a_file_that_is_no_image_is_reported_and_the_others_are_captioned(servin
     assert results[1][1] is None and "undecodable" in results[1][2]
     assert results[2][1:] == (None, "No such file or directory")
     assert results[3][1].startswith("version 10 sees ")
+
+
+def test_an_image_in_a_container_is_captioned_by_its_uri(serving, tmp_path, image):
+    tar = write_tar(tmp_path / "0.tar", [("a.jpg", encode(image))])
+    parquet = write_parquet(tmp_path / "0.parquet", {"image": [hf_image(encode(image))], "caption": ["a dog"]})
+    results = list(caption(load(str(serving)), [f"{tar}/a.jpg", f"{parquet}/0", f"{tar}/b.jpg"]))
+    assert [text for _, text, _ in results[:2]] == [f"version 10 sees {len(encode(image))}"] * 2
+    assert results[2][1:] == (None, f"{tar} has no image b.jpg")
 
 
 def test_an_image_that_the_model_refuses_has_no_caption(tmp_path, image):

@@ -5,6 +5,7 @@ image of row 17, counted from 0. Every process keeps an index of the containers 
 """
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -12,13 +13,14 @@ from typing import Protocol
 
 import pyarrow.parquet as pq
 
+from components.shared import storage
 from components.shared.images import parquet_files, tar_files
 from components.shared.images.container_files import DamagedContainerError, open_file
 
 MAX_HELD = 500_000  # members of all containers whose index a process keeps
 _HEAD = 512  # bytes by which a container is detected
 
-Stat = tuple[int, int]  # size, and modification time in nanoseconds
+Version = tuple[int, str]  # size, and version as `storage.stat` has it
 
 
 class Container(Protocol):
@@ -165,7 +167,7 @@ class ParquetContainer:
         raise no_such_image(self._path, member)
 
 
-_open: dict[str, tuple[Stat, Container]] = {}  # path -> its size and time, and its index; the last one used at the end
+_open: dict[str, tuple[Version, Container]] = {}  # path -> its version and its index; the last one used at the end
 _lock = threading.RLock()
 _directories: set[str] = set()  # what is known to be one
 
@@ -176,8 +178,10 @@ def open_container(path: str) -> Container | None:
     Raises:
       OSError: it is missing, damaged, or can't be read.
     """
-    file_stat = os.stat(path)
-    key = file_stat.st_size, file_stat.st_mtime_ns
+    entry = storage.stat(path)
+    if entry is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    key = entry.size, entry.version
     with _lock:
         known = _open.pop(path, None)
         if known is None or known[0] != key:
@@ -214,12 +218,15 @@ def locate(path: str) -> tuple[str, str] | None:
     """Divides a member's path into those of the container and in it; None if the path leads into no file."""
     above = os.path.dirname(path)
     while above and above not in _directories:
-        if os.path.isdir(above):
-            _directories.add(above)
-        elif os.path.isfile(above):
+        if above in _open:
             return above, path[len(above) + 1 :]
-        else:
+        entry = storage.stat(above)
+        if entry is None:
             above = os.path.dirname(above)
+        elif entry.is_directory:
+            _directories.add(above)
+        else:
+            return above, path[len(above) + 1 :]
     return None
 
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from components.report.thumbnails import MAX_SIDE, MIN_SIDE, thumbnail
 from components.shared import storage
+from tests.containers import write_tar
 from tests.factories import encode
 
 
@@ -25,6 +26,12 @@ def test_an_image_is_scaled_down_and_keeps_its_aspect_ratio(tmp_path, image):
 def test_every_image_format_is_read(tmp_path, image, kind):
     (tmp_path / "a").write_bytes(encode(image, kind))
     assert Image.open(io.BytesIO(thumbnail(str(tmp_path / "a"), 8000))).size == image.size
+
+
+def test_an_image_in_a_container_is_read(tmp_path, image):
+    path = write_tar(tmp_path / "0.tar", [("a.png", encode(image, "PNG"))])
+    assert Image.open(io.BytesIO(thumbnail(f"{path}/a.png", 8000))).size == image.size
+    assert thumbnail(f"{path}/gone.png", 8000) is None
 
 
 def test_noise_is_compressed_to_the_bound(tmp_path, noise):
