@@ -19,7 +19,7 @@ from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
 from components.caption_ingest.settings import Columns
 from components.caption_ingest.sidecar_search import SidecarFiles, find_sidecars
-from components.caption_ingest.unread_containers import why_all_unread, why_unread
+from components.caption_ingest.unread_containers import compressed_shards, why_all_unread, why_unread
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
@@ -262,8 +262,9 @@ def _check_unrecognized(
     """
     are_shards = any(format.is_container for format in captions.values())
     names = {_pattern_of(path.relative_to(root), are_shards): path for path in captions}
-    for path in others:
-        similar = names.get(_pattern_of(path.relative_to(root), are_shards))
+    compressed = compressed_shards(sorted({path.parent for path in captions})) if are_shards and not is_chosen else {}
+    for path in (*others, *compressed):
+        similar = names.get(_pattern_of(compressed.get(path, path).relative_to(root), are_shards))
         if similar or is_chosen:
             why = f"its name is like that of {similar.name}" if similar else "data.caption_files names it"
             why += f" ({reason})" if (reason := why_unread(path)) else ""

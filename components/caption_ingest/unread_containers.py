@@ -3,7 +3,8 @@
 import collections
 import itertools
 import pathlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from components.caption_ingest.archives import way_out
 from components.caption_ingest.files import scan_readable
@@ -12,14 +13,14 @@ from components.shared.images import parquet_files, tar_files
 from components.shared.images.container_files import DamagedContainerError, open_file
 
 MAX_NAMED = 3
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
+_COMPRESSED = re.compile(r"(?<=\.tar)\.(gz|bz2|xz|zst|lz4)$|\.t(gz|bz2|xz)$", re.IGNORECASE)
 _HEAD = 512
 
 
 def why_unread(path: pathlib.Path) -> str:
     """Says why a file with the name of a container has no captions that can be read; "" for other names."""
     name = path.name.lower()
-    if name.endswith((*(f".tar{suffix}" for suffix in _COMPRESSED), ".tgz", ".tbz2", ".txz")):
+    if _COMPRESSED.search(name):
         return "a compressed archive can't be read at random; decompress it, as with gunzip"
     is_tar, is_parquet = name.endswith(".tar"), name.endswith(".parquet")
     if not is_tar and not is_parquet:
@@ -38,6 +39,21 @@ def why_unread(path: pathlib.Path) -> str:
             return str(error)
         return "none of its first members are an image KEY.jpg and a caption KEY.txt, KEY.caption or KEY.json"
     return "it has no column of images"
+
+
+def compressed_shards(directories: Iterable[pathlib.Path]) -> dict[pathlib.Path, pathlib.Path]:
+    """Finds the compressed archives in directories, each with the name that it has when it is decompressed.
+
+    Those that have been decompressed beside themselves are left out.
+    """
+    archives = {}
+    for directory in directories:
+        names = [entry.name for entry in scan_readable(str(directory)) if entry.is_file()]
+        for name in names:
+            plain = f"{_COMPRESSED.sub('', name).removesuffix('.tar')}.tar"
+            if _COMPRESSED.search(name) and plain not in names:
+                archives[directory / name] = directory / plain
+    return archives
 
 
 def why_all_unread(root: pathlib.Path) -> list[str]:

@@ -4,6 +4,7 @@ from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared import scenes
 from pipeline import data_preview
 from pipeline.data_preview import DataError, File, preview
+from tests.containers import hf_image, write_parquet
 from tests.factories import write_data_set
 
 NAMES = [f"s{number}.jpg" for number in range(8)]
@@ -60,6 +61,17 @@ def test_rejects_are_those_of_names_and_of_headers(data_dir):
     }
     assert found.refusal.startswith("6 of 18 captions (33.3%) can't be used")
     assert not look(data_dir, max_reject_fraction=0.5).refusal
+
+
+def test_containers_are_looked_into(tmp_path):
+    images = [hf_image(scenes.jpeg(0, number)) for number in range(12)]
+    images[10] = hf_image(b"<html>")
+    write_parquet(tmp_path / "train-0.parquet", {"image": images[:11], "caption": ["A dog"] * 11})
+    write_parquet(tmp_path / "test-0.parquet", {"image": images[11:], "caption": [["A dog", "A cat"]]})
+    found = look(tmp_path)
+    assert [file.name for file in found.files] == ["test-0.parquet", "train-0.parquet"]
+    assert (found.num_opened, found.num_captions, found.stated_splits) == (12, 13, ("train", "test"))
+    assert [(reject.image_id, reject.line) for reject in found.rejects] == [("train-0.parquet/10", 10)]
 
 
 def test_a_large_data_set_is_opened_in_samples(data_dir, monkeypatch):

@@ -4,6 +4,8 @@ import pyarrow as pa
 import pytest
 
 from components.caption_ingest.formats.base import UnreadableFileError
+from components.caption_ingest.settings import Columns
+from components.shared.images import reading
 from tests.containers import hf_image, write_parquet
 
 JPEG = b"\xff\xd8\xff bytes of an image"
@@ -121,6 +123,23 @@ def test_columns_that_are_not_clear_are_refused_with_the_setting(tmp_path, read,
     message = rf"a\.parquet: which column has the {missing}s is not clear; set data\.columns\.{missing} to one of "
     with pytest.raises(UnreadableFileError, match=message + next(iter(columns))):
         read(tmp_path)
+
+
+def test_columns_are_those_of_the_settings(tmp_path, read):
+    columns = {
+        "image": IMAGES,
+        "crop": [JPEG + b"crop"] * 3,
+        "text": TEXTS,
+        "de_1": ["ein Hund"] * 3,
+        "de_2": [None] * 3,
+    }
+    write_parquet(tmp_path / "a.parquet", columns, {"de_2": pa.string()})
+    data = read(tmp_path, format="parquet", columns=Columns(image="crop", caption="de_*"))
+    assert captions(data) == {f"a.parquet/crop/{row}": ("ein Hund",) for row in range(3)}
+    path = str(tmp_path / data.images[0].file.uri)
+    assert reading.read_bytes(path) == JPEG + b"crop"
+    with pytest.raises(UnreadableFileError, match=r"which column has the images is not clear"):
+        read(tmp_path, columns=Columns(image="text_"))
 
 
 def test_a_cut_file_is_refused_with_its_name(tmp_path, read):

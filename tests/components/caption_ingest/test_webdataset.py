@@ -212,6 +212,20 @@ def test_compressed_shards_are_refused_with_the_way_out(tmp_path, name):
             find_layout(str(tmp_path), caption_files)
 
 
+@pytest.mark.parametrize("name", ["train-1.tar.gz", "val-0.TGZ"])
+def test_a_compressed_shard_among_others_is_refused(tmp_path, read, name):
+    write_tar(tmp_path / "train-0.tar", sample("1"))
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    (tmp_path / "images.tar.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "train-0.tar.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(
+        ValueError, match=rf"{name} has no captions .* like that of train-0\.tar \(a compressed archive"
+    ):
+        find_layout(str(tmp_path))
+    (tmp_path / name).unlink()
+    assert len(read(tmp_path).images) == 1
+
+
 def test_a_changed_shard_changes_the_fingerprint(tmp_path, read):
     path = write_tar(tmp_path / "0.tar", sample("1"))
     before = read(tmp_path).fingerprint()
