@@ -24,6 +24,7 @@ from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
 _BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".gz", ".tgz", ".zip", ".7z"}
+_SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
 _LIST_NAMES = {
     split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|image|list|split|set|names|ids)?\.txt$", re.IGNORECASE)
     for split, names in {TRAIN: "train", EVAL: "dev|val|valid|validation|eval", TEST: "test"}.items()
@@ -238,11 +239,13 @@ def _no_captions(data_dir: str, caption_files: str | None, unread: Sequence[str]
 
 
 def _unknown_columns(sources: Iterable[Source]) -> Iterator[str]:
-    """Names the columns of tables that seem to be about captions, and are not known."""
+    """Names the columns of tables that seem to be about captions and are not known, and spreadsheets."""
     for source in sources:
         if names := column_names(Head.of(source)):
             listed = ", ".join(names)
             yield f"{source.path} has the columns {listed}: set data.columns.image and data.columns.caption to some"
+        elif source.path.suffix.lower() in _SPREADSHEETS:
+            yield f"{source.path} is a spreadsheet: save it as CSV in UTF-8"
 
 
 def _check_unrecognized(

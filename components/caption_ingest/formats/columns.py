@@ -14,7 +14,7 @@ from components.caption_ingest.settings import Columns
 
 # names that alone say too little
 _VAGUE_IMAGE_COLUMNS = ("name", "file", "path", "photo", "picture", "img_id", "id")
-_VAGUE_CAPTION_COLUMNS = ("raw", "description")
+_VAGUE_CAPTION_COLUMNS = ("raw", "description", "title")  # and those that contain "caption"
 _SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|j2k|avif|hei[cf])$", re.IGNORECASE)
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # as Python writes it
@@ -59,12 +59,21 @@ def find_roles(header: Sequence[str], rows: Iterable[Sequence[str]], columns: Co
     vague_images = [] if columns.image else _named(header, None, _VAGUE_IMAGE_COLUMNS)
     captions = _numbered(header, columns.caption, CAPTION_COLUMNS)
     vague_captions = {} if columns.caption else _numbered(header, None, _VAGUE_CAPTION_COLUMNS)
+    others = {name: [index] for index, name in enumerate(header) if "caption" in _fold(name)}
+    if not columns.caption and not captions:
+        vague_captions |= others
     if not (images or vague_images) or not (captions or vague_captions):
         return None
     complete = [row for row in rows if len(row) == len(header)]
     values = {index: [row[index].strip() for row in complete] for index in range(len(header))}
     by_value = [index for index in images if _are_image_names(values[index])]
     by_value = by_value or [index for index in vague_images if _are_image_names(values[index])]
+    if not captions:
+        vague_captions = {
+            kind: of_kind
+            for kind, of_kind in vague_captions.items()
+            if kind not in others or _are_sentences(values[of_kind[0]])
+        }
     is_about_images = "caption" in captions or any(
         _fold(header[index]).startswith(("image", "img")) for index in images
     )
@@ -81,8 +90,12 @@ def find_roles(header: Sequence[str], rows: Iterable[Sequence[str]], columns: Co
 
 
 def may_be_used(name: str) -> bool:
-    """Whether a column may hold images or captions by the beginning of its name, as `caption_en` and `image_url`."""
-    return _fold(name).startswith(("image", "img", "photo", *(_fold(known) for known in (*CAPTION_COLUMNS, "raw"))))
+    """Whether a column seems to hold images or captions by its name, as `caption_en` and `image_url` do."""
+    folded = _fold(name)
+    vague = {_fold(known) for known in (*_VAGUE_IMAGE_COLUMNS, *CAPTION_COLUMNS, *_VAGUE_CAPTION_COLUMNS)}
+    return folded in vague - {"id", "name", "text"} or any(
+        part in folded for part in ("image", "img", "photo", "caption")
+    )
 
 
 def _fold(name: str) -> str:
@@ -132,6 +145,11 @@ def _only(header: Sequence[str], candidates: Sequence[int], values: Mapping[int,
 def _are_image_names(values: Sequence[str]) -> bool:
     """Whether most of some values end like names of image files."""
     return 2 * sum(bool(_IMAGE_NAME.search(value)) for value in values) > len(values)
+
+
+def _are_sentences(values: Sequence[str]) -> bool:
+    """Whether most of some values have several words, unlike numbers and languages of captions."""
+    return 2 * sum(" " in value for value in values) > len(values)
 
 
 def _find_split(header: Sequence[str], values: Mapping[int, Sequence[str]]) -> int | None:

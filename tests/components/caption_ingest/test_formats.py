@@ -375,6 +375,9 @@ HALVES = strategies.text(strategies.characters(categories=["Cs", "Lu"]), max_siz
 ANYTHING = strategies.one_of(
     strategies.binary(max_size=400),
     strategies.text(max_size=400).map(str.encode),
+    strategies.lists(strategies.sampled_from(["a.jpg", "[", "]", "'", ";", "\r", "\\", '"', "\n", " ", "dog"])).map(
+        lambda parts: ("image;caption_1;caption_2\n" + "".join(parts)).encode()
+    ),
     strategies.lists(strategies.sampled_from(["a.jpg", "#0", "\t", "\n", ",", '"', "|", "{", "}", "[", ":", "dog"]))
     .map("".join)
     .map(str.encode),
@@ -398,6 +401,8 @@ ANYTHING = strategies.one_of(
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(ANYTHING)
+@example(b"sep=;")
+@example(b"image,caption\na.jpg,['\\N{x}']")
 @example(b"image,caption\n" + b'"' * 99)
 @example(b'{"images": [{}], "annotations": [{"image_id": null, "caption": "x"}]}')
 def test_no_input_crashes_a_format(tmp_path, data):

@@ -102,6 +102,9 @@ def test_further_delimiters_belong_to_a_last_caption(tmp_path, delimiter):
         ("img,sentence", "a,A dog", ["A dog"]),
         ("image,description", "a,A dog", ["A dog"]),
         ("path,description", "a.jpg,A dog", ["A dog"]),
+        ("filepath\ttitle", "a.jpg\tA dog", ["A dog"]),
+        ("Path,Cleaned Caption", "a.jpg,A dog", ["A dog"]),
+        ("image_name,caption_number,image_caption,caption_language", "a.jpg,1,A dog,en", ["A dog"]),
         ("image_id,file_name,caption", "7,a.jpg,A dog", ["A dog"]),
         ("image_id,name,caption", "7,a.jpg,A dog", ["A dog"]),
         ("image_name,image_path,caption", "a.jpg,images/a.jpg,A dog", ["A dog"]),
@@ -148,12 +151,18 @@ def test_other_tables_are_not_taken_for_captions(tmp_path, header):
             "image=filename",
         ),
         ("image,caption,text", "a.jpg,A dog,A cat", "'caption' and 'text' may both hold the caption", "caption=text"),
+        (
+            "image,caption_en,caption_2_en",
+            "a.jpg,A dog,A cat",
+            "'caption_en' and 'caption_2_en' may",
+            "caption=caption_2_en",
+        ),
     ],
 )
 def test_columns_that_may_both_be_meant_are_refused_with_the_setting_that_decides(
     tmp_path, header, row, columns, setting
 ):
-    with pytest.raises(UnreadableFileError, match=rf"captions: the columns {columns}; choose .* data.columns"):
+    with pytest.raises(UnreadableFileError, match=rf"captions: the columns {columns}.*; choose .* data.columns"):
         read(tmp_path, f"{header}\n{row}\n")
     name, _, value = setting.partition("=")
     [caption] = read(tmp_path, f"{header}\n{row}\n", **{name: value})
@@ -250,13 +259,23 @@ def test_the_format_may_be_stated(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "columns"),
-    [("url,caption\nx,A dog\n", "url, caption"), ("sep=;\nref;caption_en;caption_zh\n1;A dog;x\n", "ref, caption_en")],
+    [
+        ("url,caption\nx,A dog\n", "url, caption"),
+        ("sep=;\nref;caption_en;caption_zh\n1;A dog;x\n", "ref, caption_en"),
+        ("painting,photo_path\nA dog,a\n", "painting, photo_path"),
+    ],
 )
 def test_a_table_whose_columns_are_not_known_is_named(tmp_path, text, columns):
     (tmp_path / "captions.csv").write_text(text)
     with pytest.raises(
         FileNotFoundError, match=rf"captions.csv has the columns {columns}.*: set data.columns.image and"
     ):
+        find_layout(str(tmp_path))
+
+
+def test_a_spreadsheet_is_named(tmp_path):
+    (tmp_path / "captions.xlsx").write_bytes(b"PK\3\4" + bytes(range(256)))
+    with pytest.raises(FileNotFoundError, match=r"captions.xlsx is a spreadsheet: save it as CSV in UTF-8"):
         find_layout(str(tmp_path))
 
 
