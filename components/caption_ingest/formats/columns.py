@@ -152,6 +152,14 @@ def _are_sentences(values: Sequence[str]) -> bool:
     return 2 * sum(" " in value for value in values) > len(values)
 
 
+def are_names_and_sentences(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows are the name of an image file and a sentence each, which is no label of one or two words."""
+    if not rows[0] or not _IMAGE_NAME.search(rows[0][0]):
+        return False
+    matching = [row for row in rows if len(row) > 1 and _IMAGE_NAME.search(row[0])]
+    return 10 * len(matching) >= 9 * len(rows) and 2 * sum(row[1].count(" ") > 1 for row in matching) > len(rows)
+
+
 def _find_split(header: Sequence[str], values: Mapping[int, Sequence[str]]) -> int | None:
     """Finds the column of splits; one with another name than `split` must hold nothing else."""
     for index in _named(header, None, _SPLIT_COLUMNS):

@@ -12,7 +12,14 @@ from components.caption_ingest.formats.base import (
     checked_caption,
     text_lines,
 )
-from components.caption_ingest.formats.columns import AmbiguousColumns, Roles, find_roles, may_be_used, texts_in
+from components.caption_ingest.formats.columns import (
+    AmbiguousColumns,
+    Roles,
+    are_names_and_sentences,
+    find_roles,
+    may_be_used,
+    texts_in,
+)
 from components.caption_ingest.formats.dialects import DELIMITERS, Dialect, Lines, stated_delimiter, uses_quotes
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
@@ -29,7 +36,7 @@ class Header:
       delimiter: what stands between its cells.
       names: the names of the columns.
       roles: which of them are used.
-      num_lines: number of lines before the first row.
+      num_lines: number of lines before the first row; 0 if the table has no header, but these columns.
     """
 
     delimiter: str
@@ -40,6 +47,8 @@ class Header:
 
 class Table(Format):
     """Any table whose header names an image and a caption column, or several; a column `split` is optional.
+
+    Without a header, the columns are an image's file name and a sentence.
 
     Commas, bars, tabs and semicolons delimit, or what a first line `sep=;` states. Text may be quoted as in RFC 4180.
     If the only caption column is the last, further delimiters in a row belong to it. A cell may be a list of texts.
@@ -93,7 +102,7 @@ def find_header(lines: Sequence[str], columns: Columns) -> Header | None:
       columns: the columns that the settings name.
 
     Returns:
-      the header; None if no delimiter makes the first line one.
+      the header; None if no delimiter makes the first line one, nor the lines names of image files and sentences.
 
     Raises:
       AmbiguousColumns: several columns may be meant.
@@ -108,6 +117,15 @@ def find_header(lines: Sequence[str], columns: Columns) -> Header | None:
         roles = find_roles(names, map(dialect.cells, others), columns)
         if roles:
             return Header(delimiter, tuple(names), roles, 2 if stated else 1)
+    return None if stated or columns != Columns() else _without_header(lines)
+
+
+def _without_header(lines: Sequence[str]) -> Header | None:
+    """Finds the delimiter of a table that has no header, of names of image files and sentences."""
+    for delimiter in DELIMITERS:
+        rows = [Dialect(delimiter).cells(line) for line in lines]
+        if are_names_and_sentences(rows):
+            return Header(delimiter, ("image", "caption"), Roles(0, (1,), None), 0)
     return None
 
 

@@ -273,6 +273,28 @@ def test_a_table_whose_columns_are_not_known_is_named(tmp_path, text, columns):
         find_layout(str(tmp_path))
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_table_may_have_no_header(tmp_path, delimiter):
+    rows = [
+        "a.jpgDA dog runs",
+        "x/b.PNGD A cat sits, and sleeps",
+        '"c.jpg"D"A hen, a cow"',
+        "brokenD",
+        *["a.jpgDA dog runs"] * 9,
+    ]
+    items = read(tmp_path, "\n".join(rows).replace("D", delimiter))
+    expected = [("a.jpg", "A dog runs"), ("x/b.PNG", "A cat sits, and sleeps"), ("c.jpg", "A hen, a cow")]
+    assert pairs(items)[:4] == [*expected, ("broken", "empty_caption")]
+    assert [item.line for item in items[:4]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "line", ["a.jpg,cat", "a.jpg,golden retriever", "a.jpg", "a.jpg,0,A dog runs", "A dog runs,a.jpg"]
+)
+def test_labels_and_lists_are_no_captions(tmp_path, line):
+    assert detect_format(write_file(tmp_path, f"{line}\n" * 9)) is None
+
+
 def test_a_spreadsheet_is_named(tmp_path):
     (tmp_path / "captions.xlsx").write_bytes(b"PK\3\4" + bytes(range(256)))
     with pytest.raises(FileNotFoundError, match=r"captions.xlsx is a spreadsheet: save it as CSV in UTF-8"):
