@@ -186,6 +186,8 @@ def text_lines(source: Source) -> Iterator[tuple[int, str | Reject]]:
             raise UnreadableFileError(f"{message}; data.encoding=utf-8 rejects these lines alone")
         is_checked = True
         detail = f"the line is not {source.encoding.upper()} at character {line.index(UNDECODABLE) + 1}"
+        if not source.is_stated:
+            detail += "; if the file has another encoding, set data.encoding"
         yield number, Reject("", number, Reason.BAD_ENCODING, detail)
 
 

@@ -58,35 +58,23 @@ def find_roles(header: Sequence[str], rows: Iterable[Sequence[str]], columns: Co
     images = _named(header, columns.image, IMAGE_COLUMNS)
     vague_images = [] if columns.image else _named(header, None, _VAGUE_IMAGE_COLUMNS)
     captions = _numbered(header, columns.caption, CAPTION_COLUMNS)
-    vague_captions = {} if columns.caption else _numbered(header, None, _VAGUE_CAPTION_COLUMNS)
-    others = {name: [index] for index, name in enumerate(header) if "caption" in _fold(name)}
-    if not columns.caption and not captions:
-        vague_captions |= others
-    if not (images or vague_images) or not (captions or vague_captions):
+    if not (images or vague_images) or not (captions or any(map(_is_vague_caption, header))):
         return None
+    is_certain = bool(columns.image or (images and captions) or "caption" in captions)
+    is_certain |= any(_fold(header[index]).startswith(("image", "img")) for index in images)
     complete = [row for row in rows if len(row) == len(header)]
     values = {index: [row[index].strip() for row in complete] for index in range(len(header))}
     by_value = [index for index in images if _are_image_names(values[index])]
     by_value = by_value or [index for index in vague_images if _are_image_names(values[index])]
-    if not captions:
-        vague_captions = {
-            kind: of_kind
-            for kind, of_kind in vague_captions.items()
-            if kind not in others or _are_sentences(values[of_kind[0]])
-        }
-    is_about_images = "caption" in captions or any(
-        _fold(header[index]).startswith(("image", "img")) for index in images
-    )
-    if not (by_value or is_about_images or columns.image or (images and captions)):
+    if not is_certain and not by_value:
         return None
     image = _only(header, by_value, values, "image") if by_value else (images or vague_images)[0]
-    kinds = [[index for index in of_kind if index != image] for of_kind in (captions or vague_captions).values()]
-    kinds = list(filter(None, kinds))
-    if not kinds:
+    kinds = captions or ({} if columns.caption else _vague_captions(header, values))
+    groups = [others for of_kind in kinds.values() if (others := [index for index in of_kind if index != image])]
+    if not groups:
         return None
-    first = _only(header, [of_kind[0] for of_kind in kinds], values, "caption")
-    chosen = next(of_kind for of_kind in kinds if of_kind[0] == first)
-    return Roles(image, tuple(chosen), _find_split(header, values))
+    first = _only(header, [group[0] for group in groups], values, "caption")
+    return Roles(image, tuple(next(group for group in groups if group[0] == first)), _find_split(header, values))
 
 
 def may_be_used(name: str) -> bool:
@@ -127,6 +115,18 @@ def _numbered(header: Sequence[str], chosen: str | None, names: Sequence[str]) -
         if of_kind := [index for index, other in enumerate(folded) if re.fullmatch(rf"{name}s?\d*", other)]:
             kinds[name] = of_kind
     return kinds
+
+
+def _is_vague_caption(name: str) -> bool:
+    return "caption" in _fold(name) or bool(_numbered([name], None, _VAGUE_CAPTION_COLUMNS))
+
+
+def _vague_captions(header: Sequence[str], values: Mapping[int, Sequence[str]]) -> dict[str, list[int]]:
+    """Returns the columns that may hold captions: those with vague names, and with sentences under other such names."""
+    containing = {
+        name: [index] for index, name in enumerate(header) if "caption" in _fold(name) and _are_sentences(values[index])
+    }
+    return _numbered(header, None, _VAGUE_CAPTION_COLUMNS) | containing
 
 
 def _only(header: Sequence[str], candidates: Sequence[int], values: Mapping[int, Sequence[str]], what: str) -> int:

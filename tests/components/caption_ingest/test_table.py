@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies
 
 from components.caption_ingest.formats.base import Caption, Source, UnreadableFileError
 from components.caption_ingest.formats.columns import texts_in
+from components.caption_ingest.formats.json_lines import JsonLines
 from components.caption_ingest.formats.table import Table
 from components.caption_ingest.layout import detect_format, find_layout
 from components.caption_ingest.rejects import Reason, Reject
@@ -224,6 +225,13 @@ def test_imagefolder_has_a_table_per_split(tmp_path, read):
 )
 def test_a_list_in_a_cell_is_several_texts(write, texts):
     assert texts_in(write(texts)) == texts
+
+
+def test_a_list_in_a_text_of_json_is_several_texts(tmp_path):
+    records = [{"image": "a.jpg", "captions": "['A dog', 'A cat']"}, {"image": "b.jpg", "captions": "['A dog', 'A c"}]
+    *good, bad = JsonLines().read(write_file(tmp_path, "\n".join(map(json.dumps, records))))
+    assert [item.text for item in good] == ["A dog", "A cat"]
+    assert (bad.line, bad.reason) == (2, Reason.BAD_LINE)
 
 
 @pytest.mark.parametrize("cell", ["[]", "[ ]"])
