@@ -1,12 +1,14 @@
 """The second half of the ingest: a `dataset` -> records of usable images, and rejects.
 
-The stages of both halves, in order, each in the module that decides about it:
+The stages of both halves, in order, each in the module that decides about it, and what stands behind it:
 
-    layout            which files hold captions and official splits
+    layout            which files hold captions and official splits (`sidecar_search`, `second_copies`, `encodings`)
     formats           lines of caption files -> captions
+    files             the files and members of containers that names may mean (`names`)
     grouping          captions -> images
+    list_search       split lists that their names do not give away (`list_files`, `split_lists`)
     splits            official or hashed split of each image
-    name_resolution   names in captions -> files
+    name_resolution   names in captions -> files (`nearest_names`, `archives`, `broken_links`: why there is none)
     inspection        hash and decode each image once (`inspection_cache` reads the new ones in Beam)
     image_checks      drop faulty images and ambiguous names, keep copies in one split
     rejects           all reasons for rejecting, and the limit that fails the run
