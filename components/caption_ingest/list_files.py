@@ -16,12 +16,17 @@ from components.caption_ingest.formats.base import (
     Source,
     numbered_lines,
 )
-from components.caption_ingest.formats.json_files import read_document
+from components.caption_ingest.formats.json_files import keys_of, read_document
 from components.caption_ingest.names import compose
+from components.caption_ingest.settings import Columns
 
 _SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 _CAPTION_NUMBER = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#\d+$")  # NAME.jpg#0 is a caption of NAME.jpg
-_JSON = re.compile(r'\s*(?:\[\s*"|\{\s*"[^"\\]*"\s*:\s*["\[])')
+_SPLIT = "|".join(SPLIT_NAMES)
+# an array of names, or arrays by split; COCO's documents begin with other keys, and may be huge
+_ARRAYS = re.compile(rf'\s*(?:\[\s*"|\{{\s*"(?:{_SPLIT})"\s*:\s*\[)', re.IGNORECASE)
+_STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
+_SPLITS_BY_NAME = re.compile(rf'\s*\{{\s*"[^"\\]*"\s*:\s*"(?:{_SPLIT})"', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,10 @@ def read_head(head: Head) -> list[Entry]:
         return []
     if head.lines[0].lstrip().startswith(("{", "[")):
         text = "\n".join(head.lines)
-        return [Entry(name, 1) for name in re.findall(r'"([^"\\]+)"', text)] if _JSON.match(text) else []
+        is_by_name = bool(_SPLITS_BY_NAME.match(text))
+        if not is_by_name and not _ARRAYS.match(text):
+            return []
+        return [Entry(name, 1) for name, colon in _STRING.findall(text) if name and bool(colon) == is_by_name]
     lines = _Lines.of(head.lines)
     rows = head.lines[1:] if lines.has_header else head.lines
     return [entry for number, line in enumerate(rows) if (entry := _entry(line, number, lines))]
@@ -90,7 +98,8 @@ def read_list(source: Source) -> Iterator[Entry]:
       UnreadableFileError: it is JSON that can't be read.
     """
     head = Head.of(source)
-    if head.lines and _JSON.match("\n".join(head.lines)):
+    text = "\n".join(head.lines)
+    if _ARRAYS.match(text) or _SPLITS_BY_NAME.match(text):
         yield from _entries_of_json(read_document(source))
         return
     lines = _Lines.of(head.lines)
@@ -147,6 +156,7 @@ def _entries_of_json(document: Any) -> Iterator[Entry]:
 
 
 def _entries_of_names(names: Sequence[Any], split: str | None) -> Iterator[Entry]:
-    for number, name in enumerate(names, start=1):
+    for number, element in enumerate(names, start=1):
+        name = element.get(keys_of(tuple(element), Columns())[0]) if isinstance(element, dict) else element
         if isinstance(name, str) and _clean(name):
             yield Entry(_clean(name), number, split)

@@ -66,13 +66,14 @@ class ListSearch:
         for name in self._candidates():
             path = self._root / name
             source = Source(path, find_encoding(path, encoding), is_stated=encoding is not None)
-            if detect_format(source):  # data.caption_files has chosen others
+            is_list = self._is_list(name, read_head(Head.of(source)))
+            if is_list and detect_format(source):  # data.caption_files has chosen others
                 continue
-            if not self._is_list(name, read_head(Head.of(source))):
+            entries = list(read_list(source)) if is_list else []
+            if not entries:
                 if _PLAIN_WORD.search(posixpath.basename(name).lower()) and not name.endswith(".json"):
                     self._warn(name, "it holds neither captions nor names of their images")
                 continue
-            entries = list(read_list(source))
             stated = {entry.split for entry in entries if entry.split} or _splits_in(name)
             if len(stated) == 1 or any(entry.split for entry in entries):
                 for split in sorted(stated):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from components.caption_ingest import list_search
 from components.caption_ingest.dataset import DataSet
 
 NAMES = [f"img{number:04}.jpg" for number in range(10)]
@@ -57,6 +58,10 @@ LAYOUTS = {
     "names by split, indented": (
         "dataset_splits.json",
         json.dumps({"val" if k == "eval" else k: v for k, v in SPLITS.items()}, indent=1),
+    ),
+    "records by split": (
+        "splits.json",
+        json.dumps({split: [{"filename": name, "label": "dog"} for name in names] for split, names in SPLITS.items()}),
     ),
     "splits by name": ("split.json", json.dumps(dict(ALL))),
 }
@@ -143,6 +148,21 @@ def test_a_second_list_of_a_split_is_told_or_refused(data_dir, read):
     (data_dir / "flickr8ktest.txt").write_text(f"{NAMES[0]}\n")
     with pytest.raises(ValueError, match=r"several test split lists in .*test.txt, .*flickr8ktest.txt; keep one"):
         read(data_dir)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_list_may_come_from_windows(data_dir, read, encoding):
+    for split, names in SPLITS.items():
+        text = "".join(f"images\\{name}\r\n" for name in names)
+        (data_dir / f"flickr8k{split}.txt").write_bytes(text.encode(encoding))
+    assert splits(read(data_dir)) == SPLITS
+
+
+def test_other_annotations_of_coco_are_not_parsed(data_dir, read, monkeypatch):
+    images = [{"license": 1, "file_name": name, "id": n} for n, name in enumerate(NAMES)]
+    (data_dir / "instances_train2014.json").write_text(json.dumps({"images": images, "annotations": [{"bbox": []}]}))
+    monkeypatch.setattr(list_search, "read_list", None)
+    assert not read(data_dir).is_official
 
 
 def test_a_text_that_is_no_list_is_told_only_if_its_name_says_so(data_dir, read):
