@@ -14,6 +14,7 @@ from absl import logging
 
 from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.names import (
+    IMAGE_SUFFIXES,
     Spelling,
     comparison_form,
     compose,
@@ -219,12 +220,15 @@ def scan(data_dir: str, containers: Mapping[str, str | None] | None = None, allo
 
 
 def _members(data_dir: str, containers: Mapping[str, str | None]) -> Iterator[tuple[ImageFile, str]]:
-    """Yields the members of containers as `_walk` does files; they are as old as their container."""
+    """Yields the images in containers as `_walk` does files; they are as old as their container."""
     for name, column in containers.items():
         path = os.path.join(data_dir, name)
         mtime_ns = os.stat(path).st_mtime_ns
         container = open_container(path)
         for member, size in container.members(column) if container else ():
+            suffix = posixpath.splitext(member)[1].lower()
+            if suffix and suffix not in IMAGE_SUFFIXES:  # of captions and the like; the rows of a table have none
+                continue
             uri = f"{name}/{member}"
             yield ImageFile(uri, size, mtime_ns, container=name), uri
 

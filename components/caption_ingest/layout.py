@@ -18,8 +18,14 @@ from components.caption_ingest.formats.table import column_names
 from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
 from components.caption_ingest.settings import Columns
+from components.caption_ingest.shards import missing_shards
 from components.caption_ingest.sidecar_search import SidecarFiles, find_sidecars
-from components.caption_ingest.unread_containers import compressed_shards, why_all_unread, why_unread
+from components.caption_ingest.unread_containers import (
+    CONTAINER_SUFFIXES,
+    compressed_shards,
+    why_all_unread,
+    why_unread,
+)
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
@@ -136,7 +142,7 @@ def find_layout(
     if sidecars.by_image and not captions:
         return _sidecar_layout(root, sidecars, text_files, encoding, columns)
     if not captions:
-        hints = [*_unknown_columns(sources.values()), *why_all_unread(root)]
+        hints = [*_unknown_columns(sources.values()), *why_all_unread(root, allow_links)]
         raise FileNotFoundError(_no_captions(data_dir, caption_files, hints))
     if sidecars.are_usual:
         all_sidecars = root / f"**/*{posixpath.splitext(min(sidecars.paths))[1]}"
@@ -151,7 +157,8 @@ def find_layout(
         single,
         _assign_file_splits(root, [sources[path] for path in originals], single.is_container),
         {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, captions).items()},
-        _why_unread(root, copies, sidecars, withheld),
+        _why_unread(root, copies, sidecars, withheld)
+        | (missing_shards(path.relative_to(root).as_posix() for path in originals) if single.is_container else {}),
     )
     for path in () if allow_links else layout.files():
         _check_inside(path, root)
@@ -294,8 +301,10 @@ def _text_files(directory: pathlib.Path, root: pathlib.Path, allow_links: bool, 
             continue
         if os.path.splitext(entry.name)[1].lower() not in _BINARY_SUFFIXES and entry.is_file():
             yield directory / entry.name
-        elif depth > 1 and entry.is_dir() and (not entry.is_symlink() or (allow_links and _leads_out(entry, root))):
-            yield from _text_files(directory / entry.name, root, allow_links, depth - 1)
+        elif depth and entry.is_dir() and (not entry.is_symlink() or (allow_links and _leads_out(entry, root))):
+            below = _text_files(directory / entry.name, root, allow_links, depth - 1)
+            # the deepest of all, `default/train/0000.parquet`, are Hugging Face's
+            yield from below if depth > 1 else (path for path in below if path.suffix.lower() in CONTAINER_SUFFIXES)
 
 
 def _leads_out(entry: os.DirEntry, root: pathlib.Path) -> bool:

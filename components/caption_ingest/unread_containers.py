@@ -13,6 +13,7 @@ from components.shared.images import parquet_files, tar_files
 from components.shared.images.container_files import DamagedContainerError, open_file
 
 MAX_NAMED = 3
+CONTAINER_SUFFIXES = (".tar", ".parquet")
 _COMPRESSED = re.compile(r"(?<=\.tar)\.(gz|bz2|xz|zst|lz4)$|\.t(gz|bz2|xz)$", re.IGNORECASE)
 _HEAD = 512
 
@@ -56,11 +57,16 @@ def compressed_shards(directories: Iterable[pathlib.Path]) -> dict[pathlib.Path,
     return archives
 
 
-def why_all_unread(root: pathlib.Path) -> list[str]:
+def why_all_unread(root: pathlib.Path, allow_links: bool = False) -> list[str]:
     """Says it of the first files with the names of containers, in a directory or one level below it."""
     reasons = []
     for path in _files(root):
-        if reason := why_unread(path):
+        is_outside = not path.resolve().is_relative_to(root.resolve())
+        if is_outside and not allow_links and path.suffix.lower() in CONTAINER_SUFFIXES:
+            reason = "it is a link out of the directory, followed with data.allow_links=true"
+        else:
+            reason = why_unread(path)
+        if reason:
             reasons.append(f"{path.relative_to(root)}: {reason}")
             if len(reasons) == MAX_NAMED:
                 break

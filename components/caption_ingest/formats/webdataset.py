@@ -17,6 +17,7 @@ from components.caption_ingest.formats.base import (
 )
 from components.caption_ingest.formats.container_sources import open_source
 from components.caption_ingest.formats.json_files import captions_of, keys_of
+from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 from components.shared.images import tar_files
@@ -26,9 +27,6 @@ from components.shared.images.tar_files import TarMember
 
 HEAD_MEMBERS = 1000  # members by which a shard is detected
 MAX_TEXT_BYTES = 2**20  # of the captions of one image
-IMAGE_EXTENSIONS = frozenset(
-    ("jpg", "jpeg", "jpe", "jfif", "png", "gif", "bmp", "webp", "tif", "tiff", "jp2", "avif", "heic", "heif")
-)
 TEXT_EXTENSIONS = ("txt", "text", "caption", "captions", "caption.txt", "captions.txt", "txt.caption")
 CAPTION_EXTENSIONS = (*TEXT_EXTENSIONS, "json")
 _LINE_END = re.compile("\r\n|\r|\n")
@@ -100,7 +98,7 @@ def _add(member: TarMember, samples: dict[str, Sample]) -> Sample | None:
     sample = samples.get(key)
     if sample is None:
         sample = samples[key] = Sample(len(samples) + 1)
-    if extension.rpartition(".")[2] in IMAGE_EXTENSIONS:
+    if f".{extension.rpartition('.')[2]}" in IMAGE_SUFFIXES:
         sample.images.append(member)
     else:
         sample.others.setdefault(extension, []).append(member)

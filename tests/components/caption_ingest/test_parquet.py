@@ -65,6 +65,19 @@ def test_splits_are_those_of_the_names_or_of_a_column(tmp_path, read):
     assert [image.split for image in read(tmp_path / "one").images] == ["test", "train", "eval"]
 
 
+def test_files_two_levels_below_are_read_and_missing_shards_told(tmp_path, read):
+    for name in ("default/train/0000", "default/test/0000", "more/val/train-00001-of-00003"):
+        write_parquet(tmp_path / f"{name}.parquet", {"image": IMAGES[:1], "caption": TEXTS[:1]})
+    data = read(tmp_path)
+    assert [(image.split, image.image_id) for image in data.images] == [
+        ("test", "default/test/0000.parquet/0"),
+        ("train", "default/train/0000.parquet/0"),
+        ("train", "more/val/train-00001-of-00003.parquet/0"),
+    ]
+    missing = "more/val/train-00000-of-00003 is not read: it is missing; 1 of 3 shards are there"
+    assert data.warnings == (missing,)
+
+
 def test_rows_are_images_in_their_order(tmp_path, read):
     write_parquet(tmp_path / "a.parquet", {"image": IMAGES * 40, "caption": [f"dog {n}" for n in range(120)]}, group=50)
     assert captions(read(tmp_path)) == {f"a.parquet/{row}": (f"dog {row}",) for row in range(120)}

@@ -226,6 +226,17 @@ def test_a_compressed_shard_among_others_is_refused(tmp_path, read, name):
     assert len(read(tmp_path).images) == 1
 
 
+def test_a_shard_behind_a_link_is_named_with_the_setting(tmp_path, read):
+    write_tar(tmp_path / "elsewhere" / "0.tar", sample("1"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "0.tar").symlink_to(tmp_path / "elsewhere" / "0.tar")
+    with pytest.raises(
+        FileNotFoundError, match=r"0\.tar: it is a link out of the directory, .* data\.allow_links=true"
+    ):
+        read(tmp_path / "data")
+    assert captions(read(tmp_path / "data", allow_links=True)) == {"0.tar/1.jpg": ("a dog runs",)}
+
+
 def test_a_changed_shard_changes_the_fingerprint(tmp_path, read):
     path = write_tar(tmp_path / "0.tar", sample("1"))
     before = read(tmp_path).fingerprint()
