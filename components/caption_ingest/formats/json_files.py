@@ -28,7 +28,8 @@ MAX_JSON_BYTES = 512 * 2**20  # per document; parsing takes ten times the memory
 
 # the names of captions in JSON: those of tables, and those of Karpathy's documents
 CAPTION_KEYS = (*CAPTION_COLUMNS, "raw", "sentences")
-_FLAGS = ("is_rejected", "is_precanned")  # VizWiz: the sentence is no description, or a set phrase about bad quality
+# VizWiz: the sentence is no description, or a set phrase about bad quality
+FLAGS = frozenset({"is_rejected", "is_precanned"})
 
 
 def is_record_line(line: str, columns: Columns) -> bool:
@@ -172,4 +173,4 @@ def flag_of(record: dict) -> str | None:
     >>> flag_of({"caption": "Quality issues are too severe", "is_precanned": True, "is_rejected": False})
     'is_precanned'
     """
-    return next((flag for flag in _FLAGS if str(record.get(flag)).lower() in ("true", "1", "1.0")), None)
+    return next((flag for flag in sorted(FLAGS) if str(record.get(flag)).lower() in ("true", "1", "1.0")), None)

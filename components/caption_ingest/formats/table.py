@@ -1,6 +1,7 @@
 """Tables with a header, such as Kaggle's `captions.txt` and `results.csv`, or what a spreadsheet or pandas writes."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 from components.caption_ingest.formats.base import (
@@ -21,6 +22,7 @@ from components.caption_ingest.formats.columns import (
     texts_in,
 )
 from components.caption_ingest.formats.dialects import DELIMITERS, Dialect, Lines, stated_delimiter, uses_quotes
+from components.caption_ingest.formats.json_files import FLAGS, flag_of, flagged
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 
@@ -43,6 +45,11 @@ class Header:
     names: tuple[str, ...]
     roles: Roles
     num_lines: int
+
+    @functools.cached_property
+    def is_flagged(self) -> bool:
+        """Whether a column flags captions, see `flag_of`."""
+        return not FLAGS.isdisjoint(self.names)
 
 
 class Table(Format):
@@ -165,10 +172,19 @@ def _parse_row(number: int, line: str, lines: Lines, header: Header, dialect: Di
     if len(cells) != num_columns:
         yield Reject(cells[0][:80], number, Reason.BAD_LINE, f"{len(cells)} columns instead of {num_columns}")
         return
-    image_id = cells[roles.image].strip()
-    split = cells[roles.split].strip() if roles.split is not None else None
+    yield from _captions(number, [cell.strip() for cell in cells], header)
+
+
+def _captions(number: int, cells: Sequence[str], header: Header) -> Iterator[Caption | Reject]:
+    """Yields the captions of a row."""
+    roles = header.roles
+    image_id = cells[roles.image]
+    if header.is_flagged and (flag := flag_of(dict(zip(header.names, cells, strict=True)))):
+        yield flagged(image_id, number, flag)
+        return
+    split = cells[roles.split] if roles.split is not None else None
     try:
-        texts = [text for index in roles.captions for text in texts_in(cells[index].strip())]
+        texts = [text for index in roles.captions for text in texts_in(cells[index])]
     except ValueError as error:
         yield Reject(image_id[:80], number, Reason.BAD_LINE, str(error))
         return

@@ -250,6 +250,12 @@ def test_a_list_that_cannot_be_read_is_rejected(tmp_path, cell):
     assert (reject.image_id, reject.reason) == ("a.jpg", Reason.BAD_LINE)
 
 
+def test_a_row_that_is_flagged_is_no_caption(tmp_path):
+    items = read(tmp_path, "image,caption,is_rejected\na.jpg,A dog,False\nb.jpg,Quality issues,True\nc.jpg,A cat,0\n")
+    assert rejected(items) == [(3, Reason.FLAGGED)]
+    assert [item.text for item in items if isinstance(item, Caption)] == ["A dog", "A cat"]
+
+
 def test_a_row_of_several_captions_without_any_is_rejected_once(tmp_path):
     items = read(tmp_path, "image,caption_1,caption_2\na.jpg,,\nb.jpg,A dog,.\n")
     assert rejected(items) == [(2, Reason.EMPTY_CAPTION), (3, Reason.EMPTY_CAPTION)] and len(items) == 3
