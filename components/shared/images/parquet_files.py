@@ -82,14 +82,14 @@ def _children(struct: pa.StructType) -> list[pa.Field]:
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return str(kind) in ("binary", "large_binary", "binary_view")  # a view is Polars'
 
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column has texts; a category of pandas is one."""
     if pa.types.is_dictionary(kind):
         return is_text(kind.value_type)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return str(kind) in ("string", "large_string", "string_view")
 
 
 @dataclasses.dataclass

@@ -1,9 +1,11 @@
 """Where the members of an archive lie: as Python's tarfile finds them, and what is refused."""
 
+import contextlib
 import io
 import tarfile
 
 import pytest
+from hypothesis import given, settings, strategies
 
 from components.shared.images import tar_files
 from components.shared.images.container_files import DamagedContainerError
@@ -146,3 +148,23 @@ def test_the_number_of_members_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(tar_files, "MAX_MEMBERS", 2)
     with pytest.raises(DamagedContainerError, match="more than 2 members"):
         members(path)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    strategies.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+    strategies.lists(strategies.tuples(strategies.integers(0, 6000), strategies.integers(0, 255)), max_size=8),
+    strategies.none() | strategies.integers(0, 6000),
+)
+def test_no_damage_makes_a_member_lie_outside_its_archive(tmp_path_factory, kind, changes, length):
+    path = tmp_path_factory.mktemp("tar") / "a.tar"
+    write_tar(path, FILES[:3] if kind == tarfile.USTAR_FORMAT else FILES, kind)
+    data = bytearray(path.read_bytes())
+    for position, value in changes:
+        data[position] = value
+    data = data[:length]
+    with contextlib.suppress(DamagedContainerError):
+        for member in walk(io.BytesIO(bytes(data))):
+            assert 0 <= member.offset <= member.offset + member.size <= len(data)
+            assert member.fault or ".." not in member.name.split("/")
