@@ -12,9 +12,17 @@ from PIL import Image, TiffImagePlugin
 from components.shared.images import limits
 from components.shared.images.limits import ImageError, ImageFault
 
-# tags of TIFF, and two of their values
-_PHOTOMETRIC, _BITS, _SAMPLES, _SAMPLE_FORMAT, _TILE_WIDTH, _TILE_LENGTH = 262, 258, 277, 339, 322, 323
-_WHITE_IS_ZERO, _FLOAT = 0, 3
+# tags of TIFF, and some of their values
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = (
+    258,
+    259,
+    262,
+    277,
+    322,
+    323,
+    339,
+)
+_UNCOMPRESSED, _WHITE_IS_ZERO, _YCBCR, _FLOAT = 1, 0, 6, 3
 # what Pillow and its plug-ins raise at broken bytes
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, struct.error)
 _MIN_LEVELS = 16  # Pillow drops the low byte of colors of 16 bits: with less, 12 bits or fewer were used
@@ -24,13 +32,16 @@ def check_kind(image: Image.Image) -> None:
     """Checks what an opened image declares, before it is decoded.
 
     Raises:
-      ImageError: its samples have no brightness of their own, or it has tiles that are larger than any image.
+      ImageError: its samples have no brightness or color that Pillow knows, or its tiles are larger than any image.
     """
     if image.mode in ("I", "F"):
         kind = "32-bit float" if image.mode == "F" else "signed or 32-bit"
         detail = f"{image.format} with {kind} samples, which may mean any brightness: convert it to 8 bits"
         raise ImageError(ImageFault.UNDECODABLE, detail)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if (image.tag_v2.get(_PHOTOMETRIC), image.tag_v2.get(_COMPRESSION)) == (_YCBCR, _UNCOMPRESSED):
+            detail = "TIFF of YCbCr without compression, which Pillow takes for RGB: convert it to RGB"
+            raise ImageError(ImageFault.UNDECODABLE, detail)
         width, length = (image.tag_v2.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_LENGTH))
         if width * length > limits.MAX_PIXELS:
             detail = f"tiles of {width}x{length} pixels, more than {limits.MAX_PIXELS}"

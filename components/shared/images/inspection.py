@@ -16,7 +16,7 @@ from components.shared.images.signatures import is_converted
 
 # A pixel being decoded takes 4 to 7 bytes, by format, 10 to 20 where it goes through Pillow and PNG, 25 of JPEG 2000
 # with alpha (measured with 4,000 x 4,000 pixels and more): with these bounds that is up to 1.6 GB per process, whatever
-# the number of its threads.
+# the number of its threads. An AVIF whose frame is larger than its header says is bounded by libavif alone.
 MAX_DECODED_PIXELS = 2 * limits.MAX_PIXELS
 PILLOW_WEIGHT = 3  # a pixel that goes through Pillow counts as so many
 BATCH_PIXELS = 16_000_000  # of the images in one call of TensorFlow, if there are several

@@ -91,6 +91,14 @@ def test_samples_without_a_brightness_or_a_color_are_refused_by_their_kind(sampl
     assert detail.startswith(kind) and "convert it to" in detail
 
 
+def test_luminance_and_chrominance_are_read_with_jpeg_and_refused_without():
+    image = Image.radial_gradient("L").convert("RGB").resize((64, 64))
+    pixels = decoded(encode(image, "TIFF", compression="jpeg"))
+    assert np.abs(pixels.astype(int) - np.asarray(image)).mean() < 4
+    fault, detail = fault_of(encode(image.convert("YCbCr"), "TIFF"))
+    assert fault == ImageFault.UNDECODABLE and "YCbCr without compression" in detail
+
+
 def test_a_tile_that_is_larger_than_any_image_is_refused_undecoded():
     data = tiff(np.uint8(RAMP), BLACK_IS_ZERO, tags={322: 60_000, 323: 60_000})
     with pytest.raises(ImageError, match="tiles of 60000x60000 pixels"):
