@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 
+from components.caption_ingest.rejects import amounts
 from components.caption_ingest.settings import SplitFractions
 from components.shared.evaluations import small_test_warning
 from components.shared.models.settings import TransformerSettings
@@ -270,7 +271,7 @@ def describe(survey: Survey, config: Config) -> list[str]:
         f"images    {survey.total_images:,} ({sizes}); splits {splits}",
         f"captions  {survey.num_captions:,}; in train {lengths[0]} to {lengths[-1]} words, {len(survey.word_counts):,} "
         "different ones",
-        f"checked   {survey.num_checked:,} images opened",
+        f"checked   {survey.num_checked:,} images opened, those that cannot be used included",
         f"disk      {free / 1e9:.1f} GB free for {display_path(config.root_dir)}; features take {needed / 1e6:,.0f} MB",
     ]
 
@@ -288,7 +289,7 @@ def warnings(survey: Survey, config: Config, num_free: int) -> list[str]:
     elif survey.rejects:
         reject = survey.rejects[0]
         place = f"{reject.source}:{reject.line}: {reject.image_id}: {reject.reason.value}: {reject.detail}"
-        texts.append(f"{len(survey.rejects)} lines and images cannot be used, such as {place}")
+        texts.append(f"some data cannot be used ({'; '.join(amounts(survey.rejects))}), such as {place}")
     texts += small_test_warning(survey.num_images[TEST])
     required = survey.total_images * backbone_bytes(config) + OTHER_BYTES
     if required > num_free:

@@ -11,12 +11,14 @@ from rich.text import Text
 from tfx.orchestration import metadata
 from tfx.types.artifact import Artifact
 
-from components.shared import evaluations, record_files, records
+from components.caption_ingest.rejects import format_amount
+from components.shared import evaluations, record_files, records, storage
 from components.shared.mlmd.results import evaluation_with_results, report_with_results
 from components.shared.mlmd.runs import run_outputs
 from pipeline.paths import display_path
 from pipeline.step_states import Step
 
+MAX_EXAMPLES = 3  # of rejects
 EVALUATION_KEYS = (
     "metrics", "intervals", "metrics_info", "baseline", "comparison_models", "decision", "reasons", "rules", "notes",
     "candidate_model",
@@ -77,8 +79,27 @@ def summarize_data(outputs: dict[str, Artifact], anomalies: Artifact | None) -> 
     sources = [outputs["examples"], *([anomalies] if anomalies else [])]
     warnings = [text for a in sources for text in json.loads(a.get_string_custom_property(records.WARNINGS) or "[]")]
     counts = json.loads(outputs["examples"].get_string_custom_property(records.COUNTS))
-    by_reason = json.loads(outputs["rejects"].get_string_custom_property(records.COUNTS))
-    return {**counts, "rejects": {"total": sum(by_reason.values()), "by_reason": by_reason}, "warnings": warnings}
+    return {**counts, "rejects": _summarize_rejects(outputs["rejects"]), "warnings": warnings}
+
+
+def _summarize_rejects(artifact: Artifact) -> dict[str, Any]:
+    """The rejects: how many, the captions that are lost with them, their file, and some of them; without any, none."""
+    by_reason = json.loads(artifact.get_string_custom_property(records.COUNTS))
+    summary: dict[str, Any] = {"total": sum(by_reason.values()), "by_reason": by_reason}
+    path = os.path.join(artifact.uri, records.REJECTS_FILE)
+    if not by_reason or not storage.exists(path):
+        return summary
+    captions = dict.fromkeys(by_reason, 0)
+    examples: list[tuple[int, str, str]] = []
+    for reject in record_files.read_rejects(artifact.uri):
+        captions[reject["reason"]] = captions.get(reject["reason"], 0) + reject.get("rows", 1)
+        nth = sum(reason == reject["reason"] for _, reason, _ in examples)
+        place = f"{reject['source']}:{reject['line']}: {reject['image_id']}: {reject['reason']}: {reject['detail']}"
+        if nth < MAX_EXAMPLES:
+            examples.append((nth, reject["reason"], place))
+    several_reasons_first = sorted(examples, key=lambda example: example[0])
+    shown = [place for _, _, place in several_reasons_first[:MAX_EXAMPLES]]
+    return summary | {"captions": captions, "file": path, "examples": shown}
 
 
 def summarize_evaluation(handle: metadata.Metadata, evaluation: Artifact | None) -> dict[str, Any]:
@@ -150,8 +171,14 @@ def table(summary: dict[str, Any]) -> Table:
     if data := summary["data"]:
         images = ", ".join(f"{split} {number}" for split, number in data["images"].items())
         add("images", f"{sum(data['images'].values())} ({images}), {data['captions']} captions")
-        reasons = ", ".join(f"{reason} {number}" for reason, number in data["rejects"]["by_reason"].items())
-        add("rejects", f"{data['rejects']['total']}" + (f" ({reasons})" if reasons else ""))
+        rejects = data["rejects"]
+        lost = rejects.get("captions", rejects["by_reason"])
+        amounts = "; ".join(format_amount(reason, n, lost[reason]) for reason, n in rejects["by_reason"].items())
+        add("rejects", f"{rejects['total']}" + (f" ({amounts})" if amounts else ""))
+        for line in rejects.get("examples", ()):
+            add("", line)
+        if "file" in rejects:
+            add("", f"all in {display_path(rejects['file'])}")
         for warning in [*data["warnings"], *evaluations.small_test_warning(data["images"].get(records.TEST, 0))]:
             add("data warning", warning)
     pushed_model, report = summary["pushed_model"], summary["report"]

@@ -104,6 +104,33 @@ def count(rejects: Iterable[Reject]) -> dict[str, int]:
     return dict(collections.Counter(reject.reason.value for reject in rejects).most_common())
 
 
+# of lines; all others are of images, with all their captions
+_OF_LINES = frozenset({Reason.BAD_LINE, Reason.BAD_ENCODING, Reason.EMPTY_CAPTION, Reason.LONG_CAPTION, Reason.FLAGGED})
+
+
+def format_amount(reason: str, num_rejects: int, num_captions: int) -> str:
+    """Formats what is lost for one reason, in images and captions.
+
+    >>> format_amount("truncated", 1, 5), format_amount("bad_line", 2, 2)
+    ('truncated: 1 image, 5 captions', 'bad_line: 2 lines')
+    """
+
+    def counted(number: int, noun: str) -> str:
+        return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+    if reason in {each.value for each in _OF_LINES}:
+        return f"{reason}: {counted(num_captions, 'line')}"
+    return f"{reason}: {counted(num_rejects, 'image')}, {counted(num_captions, 'caption')}"
+
+
+def amounts(rejects: Sequence[Reject]) -> list[str]:
+    """What is lost, one text per reason, most frequent first."""
+    num_captions: collections.Counter[str] = collections.Counter()
+    for reject in rejects:
+        num_captions[reject.reason.value] += reject.rows
+    return [format_amount(reason, number, num_captions[reason]) for reason, number in count(rejects).items()]
+
+
 def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: float) -> None:
     """Fails the run if too many captions are rejected; those that are flagged count neither way.
 
@@ -121,8 +148,8 @@ def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: f
     if num_rejected <= max_fraction * num_captions:
         return
     lines = []
-    for reason, number in count(rejects).items():
-        lines.append(f"  {reason}: {number}")
+    for reason, amount in zip(count(rejects), amounts(rejects), strict=True):
+        lines.append(f"  {amount}")
         examples = [reject for reject in rejects if reject.reason.value == reason][:3]
         lines += [f"    {reject.source}:{reject.line}: {reject.image_id}: {reject.detail}" for reject in examples]
     raise TooManyRejects(

@@ -117,7 +117,8 @@ def test_warnings_name_what_is_wrong():
     config = initial_config.load(initial_config.choose(survey, "mine", False))
     odd, rejected, small, full = initial_config.warnings(survey, config, num_free=10**8)
     assert odd == "an odd list"
-    assert rejected.endswith("such as captions.csv:3: a.jpg: truncated: half a file")
+    place = "captions.csv:3: a.jpg: truncated: half a file"
+    assert rejected == f"some data cannot be used (truncated: 1 image, 1 caption), such as {place}"
     assert small.startswith("the test split has 1 image: BLEU-4 over fewer than 50 says little")
     assert full.startswith("about 1.0 GB are needed at ") and full.endswith(" 0.1 GB are free")
     refused = dataclasses.replace(survey, refusal="1 of 20 captions can't be used")

@@ -1,10 +1,12 @@
 import io
+import json
 import os
 
 import pytest
 from rich.console import Console
 from tfx.types import standard_artifacts
 
+from components.caption_ingest.rejects import Reason, Reject, count
 from components.shared.artifact_types import Rejects
 from pipeline import summary
 
@@ -19,7 +21,11 @@ FULL = {
     "data": {
         "images": {"train": 400, "eval": 50, "test": 50},
         "captions": 2495,
-        "rejects": {"total": 3, "by_reason": {"truncated": 2, "missing_image": 1}},
+        "rejects": {
+            "total": 3,
+            "by_reason": {"truncated": 2, "missing_image": 1},
+            "captions": {"truncated": 10, "missing_image": 1},
+        },
         "warnings": ["train: width: drift"],
     },
     "metrics": {**BLEU, "cider": 1.5, "mean_length": 9.0},
@@ -39,18 +45,22 @@ FULL = {
 }
 
 
-def rows_of(result: dict) -> dict[str, str]:
-    """The table as {first column: the rest}."""
+def text_of(result: dict) -> str:
     stream = io.StringIO()
     Console(file=stream, width=240).print(summary.table(result))
-    rows = [line.split("  ", 1) for line in stream.getvalue().splitlines()]
+    return stream.getvalue()
+
+
+def rows_of(result: dict) -> dict[str, str]:
+    """The table as {first column: the rest}."""
+    rows = [line.split("  ", 1) for line in text_of(result).splitlines()]
     return {row[0].strip(): row[1].strip() for row in rows}
 
 
 def test_the_table_has_data_metrics_and_decision():
     rows = rows_of(FULL)
     assert rows["images"] == "500 (train 400, eval 50, test 50), 2495 captions"
-    assert rows["rejects"] == "3 (truncated 2, missing_image 1)"
+    assert rows["rejects"] == "3 (truncated: 2 images, 10 captions; missing_image: 1 image, 1 caption)"
     assert rows["data warning"] == "train: width: drift"
     assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
     assert rows["95 % intervals"] == f"{FORMATTED}, CIDEr 1.500 (1.250 to 1.750)"
@@ -71,6 +81,30 @@ def test_a_small_test_split_is_a_warning(num_images, has_warning):
     data = {**FULL["data"], "images": {"test": num_images}, "warnings": []}
     warning = f"the test split has {num_images} images: BLEU-4 over fewer than 50 says little, and so does its"
     assert rows_of({**FULL, "data": data}).get("data warning", "").startswith(warning) is has_warning
+
+
+def test_the_rejects_are_named_with_their_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lost = [Reject("a.jpg", 6, Reason.MISSING_IMAGE, "no such file", 5, "captions.csv")]
+    lost = [Reject(f"{n}.jpg", n, Reason.TRUNCATED, "half a file", 5, "captions.csv") for n in range(4)] + lost
+    (tmp_path / "rejects.jsonl").write_text("".join(f"{reject.to_json()}\n" for reject in lost))
+    examples, rejects = standard_artifacts.Examples(), Rejects()
+    rejects.uri = str(tmp_path)
+    examples.set_string_custom_property("counts", '{"images": {"train": 1}, "captions": 5}')
+    rejects.set_string_custom_property("counts", json.dumps(count(lost)))
+    data = summary.summarize_data({"examples": examples, "rejects": rejects}, None)
+    assert data["rejects"]["captions"] == {"truncated": 20, "missing_image": 5}
+    lines = text_of({**FULL, "data": data}).splitlines()
+    place = next(row for row, line in enumerate(lines) if line.startswith("rejects "))
+    assert [line.split(maxsplit=1 if n == 0 else 0)[-1].strip() for n, line in enumerate(lines[place : place + 5])] == [
+        "5 (truncated: 4 images, 20 captions; missing_image: 1 image, 5 captions)",
+        "captions.csv:0: 0.jpg: truncated: half a file",
+        "captions.csv:6: a.jpg: missing_image: no such file",
+        "captions.csv:1: 1.jpg: truncated: half a file",
+        "all in rejects.jsonl",
+    ]
+    (tmp_path / "rejects.jsonl").unlink()
+    assert summary.summarize_data({"examples": examples, "rejects": rejects}, None)["rejects"]["total"] == 5
 
 
 def test_warnings_are_those_of_the_ingest_and_of_the_validator():

@@ -51,10 +51,10 @@ def test_the_error_gives_reasons_and_three_examples():
     lines = str(error.value).splitlines()
     assert lines[0].startswith("9 of 100 captions (9.0%) can't be used; data.max_reject_fraction allows 1.0%. Fix")
     assert lines[1:] == [
-        "  missing_image: 4",
+        "  missing_image: 4 images, 8 captions",
         "    a.txt:1: 1.jpg: no such file",
         "    a.txt:2: 2.jpg: no such file",
         "    a.txt:3: 3.jpg: no such file",
-        "  bad_line: 1",
+        "  bad_line: 1 line",
         "    a.txt:9: x: no tab",
     ]
