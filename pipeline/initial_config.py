@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from components.caption_ingest.rejects import amounts
 from components.caption_ingest.settings import SplitFractions
+from components.feature_extractor.backbones import imagenet_weights
 from components.shared.evaluations import small_test_warning
 from components.shared.models.settings import TransformerSettings
 from components.shared.records import TEST, TRAIN
@@ -27,6 +28,8 @@ RARE = 2  # a word must occur so often to be learned
 MAX_VOCABULARY, MIN_VOCABULARY = 10_000, 1000
 REPEATED = 0.6  # fraction of different captions below which images repeat theirs
 OTHER_BYTES = 10**9  # models, checkpoints and log
+OTHER_SECONDS = 60.0  # reading the data, its statistics, export, evaluation and report of a small dataset
+MARGIN = 2.0  # a run may take so many times as long as estimated
 FEW_CAPTIONS = 1000  # up to here, no caption is truncated
 
 
@@ -237,14 +240,13 @@ def captions_of(survey: Survey, config: Config) -> Captions:
 
 def estimate(survey: Survey, config: Config, speed: Speed) -> str:
     """How long the first run will take, and what that assumes."""
-    train_images, epochs = survey.num_images[TRAIN], config.trainer.epochs
-    extraction, training = speed.seconds(survey.total_images, train_images, epochs)
+    extraction, training = speed.seconds(survey.num_images, config.trainer.epochs)
+    total = extraction + training + OTHER_SECONDS
     return (
-        f"about {_duration(extraction + training)} for the first run on this machine: features {_duration(extraction)} "
-        f"({speed.seconds_per_image * 1000:.0f} ms per image), training {_duration(training)} "
-        f"({speed.seconds_per_step * 1000:.0f} ms per step). It assumes that every image and step takes as long as the "
-        "few that were measured; starting, reading the data and captioning the eval and test images come on top, a "
-        "minute or more."
+        f"about {_duration(total)} to {_duration(MARGIN * total)} for the first run on this machine: features "
+        f"{_duration(extraction)} ({speed.seconds_per_image * 1000:.0f} ms per image), training {_duration(training)} "
+        f"({speed.seconds_per_step * 1000:.0f} ms per step, evaluation after each epoch included), other steps "
+        f"{_duration(OTHER_SECONDS)}. It assumes that every image and step takes as long as the few that were measured."
     )
 
 
@@ -297,6 +299,18 @@ def warnings(survey: Survey, config: Config, num_free: int) -> list[str]:
             f"about {required / 1e9:.1f} GB are needed at {config.root_dir}, and {num_free / 1e9:.1f} GB are free"
         )
     return texts
+
+
+def weights_warning(backbone: str) -> list[str]:
+    """A warning if the ImageNet weights of a backbone are not on this machine and can't be downloaded now."""
+    if imagenet_weights.are_available(backbone):
+        return []
+    file = imagenet_weights.FILES[backbone]
+    return [
+        f"the ImageNet weights of {backbone} are not on this machine and can't be downloaded now, so a run would stop: "
+        f"put {file} at {imagenet_weights.cache_path(file)}; or set feature_extractor.weights to the path of a weights "
+        "file, or to random, which needs no file and is for trying the pipeline out"
+    ]
 
 
 def free_bytes(directory: str) -> int:

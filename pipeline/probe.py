@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,11 +15,12 @@ from components.shared.images import reading
 from components.shared.images.inspection import to_tf_decodable
 from components.shared.models import weights
 from components.shared.models.protocol import ModelInputs
-from components.shared.records import END_ID, RESERVED_TOKENS
+from components.shared.records import END_ID, EVAL, RESERVED_TOKENS, TRAIN
 from components.trainer import devices, optimization, steps
 from components.trainer.settings import TrainerSettings
 
 NUM_STEPS = 3  # that are timed, after one that traces the graph
+EPOCH_SECONDS = 1.0  # of an epoch beside its steps: shuffling, the checkpoint, BLEU of eval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,25 +46,31 @@ class Speed:
       seconds_per_image: of the extraction.
       seconds_per_step: of the training.
       images_per_step: number of images per training step.
+      extraction_start: seconds until the first images are extracted: the backbone is built, and its graph traced.
+      training_start: seconds until the first step is done: the model is built, and its graph traced.
     """
 
     seconds_per_image: float
     seconds_per_step: float
     images_per_step: int
+    extraction_start: float
+    training_start: float
 
-    def seconds(self, num_images: int, num_train_images: int, epochs: int) -> tuple[float, float]:
+    def seconds(self, num_images: Mapping[str, int], epochs: int) -> tuple[float, float]:
         """Extrapolates, as if each image and step took as long as those that were measured.
 
         Args:
-          num_images: number of images of all splits.
-          num_train_images: number of images of train.
-          epochs: number of passes over them.
+          num_images: number of images per split.
+          epochs: number of passes over those of train.
 
         Returns:
           the seconds of the extraction and of the training.
         """
-        num_steps = epochs * -(-num_train_images // self.images_per_step)
-        return num_images * self.seconds_per_image, num_steps * self.seconds_per_step
+        train_steps, eval_steps = (-(-num_images[split] // self.images_per_step) for split in (TRAIN, EVAL))
+        # after each epoch, the eval images have their loss computed and are captioned, by graphs of their own
+        seconds_per_epoch = (train_steps + 2 * eval_steps) * self.seconds_per_step + EPOCH_SECONDS
+        extraction = self.extraction_start + sum(num_images.values()) * self.seconds_per_image
+        return extraction, 3 * self.training_start + epochs * seconds_per_epoch
 
 
 def measure(
@@ -78,11 +85,13 @@ def measure(
       captions: the size of the captions.
     """
     images = [to_tf_decodable(reading.read_bytes(files[row % len(files)])) for row in range(extractor.batch_size)]
+    begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as directory:
         grid, channels = FeatureStore(directory).prepare_backbone(dataclasses.replace(extractor, weights="random"))
         backbone, batch = Backbone(directory), tf.constant(images)
         backbone(batch)  # the first call prepares the graph
         start = time.perf_counter()
+        extraction_start = start - begin
         backbone(batch).numpy()
         seconds_per_image = (time.perf_counter() - start) / len(images)
     images_per_step = max(1, trainer.batch_size // captions.per_image)
@@ -93,12 +102,15 @@ def measure(
         max_length=captions.num_words + 2,
         compute_dtype=devices.compute_dtype(trainer.compute_dtype),
     )
-    return Speed(
-        seconds_per_image, _seconds_per_step(trainer, inputs, images_per_step, captions.per_image), images_per_step
-    )
+    training_start, seconds_per_step = _measure_training(trainer, inputs, images_per_step, captions.per_image)
+    return Speed(seconds_per_image, seconds_per_step, images_per_step, extraction_start, training_start)
 
 
-def _seconds_per_step(trainer: TrainerSettings, inputs: ModelInputs, num_images: int, captions_per_image: int) -> float:
+def _measure_training(
+    trainer: TrainerSettings, inputs: ModelInputs, num_images: int, captions_per_image: int
+) -> tuple[float, float]:
+    """The seconds until the first step is done, and those of a step."""
+    begin = time.perf_counter()
     rng = np.random.default_rng(0)
     shape = (num_images, captions_per_image)
     batch = {
@@ -123,4 +135,4 @@ def _seconds_per_step(trainer: TrainerSettings, inputs: ModelInputs, num_images:
     start = time.perf_counter()
     for _ in range(NUM_STEPS):
         float(run())
-    return (time.perf_counter() - start) / NUM_STEPS
+    return start - begin, (time.perf_counter() - start) / NUM_STEPS

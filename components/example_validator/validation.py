@@ -15,6 +15,8 @@ from components.shared.records import EVAL, TRAIN
 WIDTH = 110  # columns of the printed table
 # anomalies of the schema's drift and skew comparators; all others are violations of the schema
 _COMPARATORS = {number for name, number in anomalies_pb2.AnomalyInfo.Type.items() if name.startswith("COMPARATOR_")}
+SKEW, DRIFT = "train and eval differ", "train and the previous train differ"
+FEW_IMAGES = 1000  # of train, below which splits of the same data differ by chance
 
 
 class InvalidDataError(ValueError):
@@ -28,8 +30,8 @@ class Problem:
     Attributes:
       split: the split with the anomaly.
       feature: the feature; "(all)" for the dataset.
-      kind: TFDV's short description.
-      detail: TFDV's description.
+      kind: SKEW or DRIFT, or TFDV's short description.
+      detail: by how much, or TFDV's description.
       num_invalid: number of the split's images that violate the schema; None where no single one does, as with drift.
       num_images: number of the split's images.
       is_error: whether the data is invalid, and not only different.
@@ -44,6 +46,8 @@ class Problem:
     is_error: bool
 
     def __str__(self) -> str:
+        if self.kind in (SKEW, DRIFT):
+            return f"{self.kind} in {self.feature}: {self.detail}"
         return f"{self.split}: {self.feature}: {self.kind}: {self.detail}"
 
 
@@ -100,9 +104,29 @@ def find_problems(
             is_comparison = reason.type in _COMPARATORS
             is_error = info.severity == anomalies_pb2.AnomalyInfo.ERROR and not is_comparison
             number = None if is_comparison else num_invalid.get(feature) or None
-            kind, detail = reason.short_description, reason.description
+            kind, detail = _difference(anomalies[split], feature, reason, int(num_images)) or (
+                reason.short_description,
+                reason.description,
+            )
             problems.append(Problem(split, feature, kind, detail, number, int(num_images), is_error))
     return sorted(problems, key=lambda problem: not problem.is_error)
+
+
+def _difference(
+    anomalies: anomalies_pb2.Anomalies, feature: str, reason: anomalies_pb2.AnomalyInfo.Reason, num_images: int
+) -> tuple[str, str] | None:
+    """(kind, detail) of a feature whose distributions differ, in this project's words; None for other anomalies."""
+    if reason.type != anomalies_pb2.AnomalyInfo.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH:
+        return None
+    is_skew = "serving" in reason.description  # TFDV's word for what train is compared with in the same run
+    for info in anomalies.drift_skew_info:
+        measurements = info.skew_measurements if is_skew else info.drift_measurements
+        if list(info.path.step) == [feature] and measurements:
+            value, limit = measurements[0].value, measurements[0].threshold
+            hint = "; normal for few images" if num_images < FEW_IMAGES else ""
+            text = f"Jensen-Shannon divergence {value:.2f}, limit {limit:g}{hint}; see docs/data.md#validation"
+            return (SKEW if is_skew else DRIFT), text
+    return None
 
 
 def check(problems: Sequence[Problem], on_drift: str) -> None:

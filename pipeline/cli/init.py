@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join(initial_config.describe(survey, config)), flush=True)
     for warning in initial_config.warnings(survey, config, initial_config.free_bytes(config.root_dir)):
         print(f"warning: {warning}")
+    for warning in initial_config.weights_warning(config.feature_extractor.backbone):
+        print(f"warning: {warning}")
     header = [f"Settings for {survey.data_dir}, written by {next_steps.PROGRAM} init: change what you like."]
     if not args.no_probe:
         print("Measuring how fast this machine is, for up to a minute …", flush=True)

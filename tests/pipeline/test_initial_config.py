@@ -128,9 +128,10 @@ def test_warnings_name_what_is_wrong():
 
 def test_the_estimate_says_what_it_assumes():
     config = initial_config.load(initial_config.choose(TEN, "mine", False))
-    text = initial_config.estimate(TEN, config, Speed(2.0, 3.0, images_per_step=8))
+    text = initial_config.estimate(TEN, config, Speed(2.0, 3.0, 8, extraction_start=5.0, training_start=4.0))
+    # features 5 + 10 * 2 s, training 3 * 4 + 40 * ((1 + 2 * 1) * 3 + 1) s, and a minute
     assert text.startswith(
-        "about 2 minutes for the first run on this machine: features 20 s (2000 ms per image), training"
+        "about 8 minutes to 17 minutes for the first run on this machine: features 25 s (2000 ms per image), training"
     )
-    assert "training 2 minutes (3000 ms per step). It assumes" in text
+    assert "training 7 minutes (3000 ms per step, evaluation after each epoch included), other steps 60 s. It" in text
     assert initial_config.captions_of(TEN, config) == Captions(per_image=2, num_words=6, vocabulary_size=3)

@@ -7,8 +7,11 @@ from components.trainer.settings import TrainerSettings
 from pipeline.probe import Captions, Speed, measure
 
 
-def test_an_estimate_counts_whole_steps():
-    assert Speed(0.5, 2.0, images_per_step=8).seconds(num_images=30, num_train_images=20, epochs=10) == (15.0, 60.0)
+def test_an_estimate_counts_whole_steps_the_start_and_the_evaluation_of_each_epoch():
+    speed = Speed(0.5, 2.0, images_per_step=8, extraction_start=7.0, training_start=4.0)
+    # 3 steps of train, 2 of eval, each of which counts twice, and a second for the rest
+    seconds_per_epoch = (3 + 2 * 2) * 2.0 + 1.0
+    assert speed.seconds({"train": 20, "eval": 9, "test": 1}, epochs=10) == (22.0, 12.0 + 10 * seconds_per_epoch)
 
 
 @pytest.mark.slow
@@ -22,3 +25,4 @@ def test_extraction_and_training_are_measured(tmp_path):
     )
     assert speed.images_per_step == 2
     assert 0 < speed.seconds_per_image < 60 and 0 < speed.seconds_per_step < 60
+    assert speed.extraction_start > speed.seconds_per_image and speed.training_start > speed.seconds_per_step

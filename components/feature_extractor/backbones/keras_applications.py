@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import os
 import re
 import socket
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import keras
 import tensorflow as tf
 
-from components.feature_extractor.backbones import random_weights, weights_file
+from components.feature_extractor.backbones import imagenet_weights, random_weights, weights_file
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.shared import storage
 
@@ -94,8 +93,7 @@ def _build_imagenet(constructor: Callable[..., keras.Model], name: str, size: in
         url = re.search(r"\S+://\S+/([\w.-]+)", str(error))
         if url is None:
             raise
-        home = os.environ.get("KERAS_HOME", os.path.expanduser("~/.keras"))
-        path = os.path.join(home, "models", url[1])
+        path = imagenet_weights.cache_path(url[1])
         raise ValueError(
             f"the ImageNet weights of {name} can't be downloaded. Either put the file {url[1]} at {path} (or anywhere, "
             f"and set feature_extractor.weights to its path); or set feature_extractor.weights to {RANDOM}, which "

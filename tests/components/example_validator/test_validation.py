@@ -111,6 +111,8 @@ def test_drift_is_detected_between_the_data_and_the_previous_data(schema, width,
     assert [(problem.split, problem.feature, problem.is_error) for problem in problems] == [
         ("train", feature, False) for feature in features
     ]
+    for problem, text in zip(problems, map(str, problems), strict=True):
+        assert text.startswith(f"train and the previous train differ in {problem.feature}: Jensen-Shannon divergence ")
     check(problems, "warn")
     if problems:
         with pytest.raises(InvalidDataError, match=rf"(?s)on_drift=warn only warns.*train +– of 300 +{features[0]} "):
@@ -121,6 +123,16 @@ def test_skew_is_detected_between_train_and_eval(schema):
     splits = {"train": data_set(300, 10), "eval": data_set(500, 10)}
     [problem] = problems_in(splits, schema)
     assert (problem.split, problem.feature, problem.is_error) == ("train", "width", False)
+    text = (
+        r"train and eval differ in width: Jensen-Shannon divergence [01]\.\d\d, limit 0\.3; normal for few images; see"
+    )
+    assert re.match(text, str(problem))
+
+
+def test_a_difference_between_many_images_is_not_excused(schema):
+    splits = {"train": data_set(300, 10, 1000), "eval": data_set(500, 10)}
+    [problem] = problems_in(splits, schema)
+    assert problem.detail.endswith("limit 0.3; see docs/data.md#validation")
 
 
 def test_tfdvs_warnings_pass():

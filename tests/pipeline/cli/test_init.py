@@ -1,5 +1,6 @@
 import pytest
 
+from components.feature_extractor.backbones import imagenet_weights
 from components.shared import scenes
 from pipeline import config_files, probe
 from pipeline.cli.main import main
@@ -18,6 +19,26 @@ def data_dir(tmp_path, monkeypatch):
     return directory
 
 
+@pytest.fixture(autouse=True)
+def available(monkeypatch):
+    """Which backbones have weights; no host is asked."""
+    backbones = {"InceptionV3"}
+    monkeypatch.setattr(imagenet_weights, "are_available", lambda backbone: backbone in backbones)
+    return backbones
+
+
+def test_weights_that_cannot_be_had_are_a_warning(data_dir, capsys, available):
+    assert main(["init", str(data_dir), "--no-probe"]) == 0
+    assert "ImageNet" not in capsys.readouterr().out
+    available.clear()
+    assert main(["init", str(data_dir), "--no-probe", "--force"]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "ImageNet" in line]
+    assert line.startswith(
+        "warning: the ImageNet weights of InceptionV3 are not on this machine and can't be downloaded"
+    )
+    assert imagenet_weights.cache_path(imagenet_weights.FILES["InceptionV3"]) in line and "or to random" in line
+
+
 def test_the_config_and_the_next_command_are_written(data_dir, tmp_path, capsys):
     assert main(["init", str(data_dir), "--no-probe"]) == 0
     out = capsys.readouterr().out
@@ -29,7 +50,7 @@ def test_the_config_and_the_next_command_are_written(data_dir, tmp_path, capsys)
 
 
 def test_the_probe_is_in_the_file(data_dir, monkeypatch, capsys):
-    monkeypatch.setattr(probe, "measure", lambda *_: Speed(0.1, 0.2, images_per_step=4))
+    monkeypatch.setattr(probe, "measure", lambda *_: Speed(0.1, 0.2, 4, 5.0, 6.0))
     assert main(["init", str(data_dir), "--output", "a b.yaml"]) == 0
     out = capsys.readouterr().out
     assert "Estimate: about" in out and out.endswith("run --config 'a b.yaml'\n")
