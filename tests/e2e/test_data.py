@@ -45,9 +45,26 @@ def test_touched_images_change_nothing(sandbox):
     assert states(sandbox.run("--to", "Exporter"))["CaptionIngest"] == "cached"
 
 
+def test_new_rejects_retrain_nothing(sandbox):
+    (sandbox.data / sample_data.IMAGES / "broken.jpg").write_bytes(b"no image")
+    with open(sandbox.data / sample_data.TEXT / "Flickr8k.token.txt", "a") as file:
+        file.write("broken.jpg#0\ta dog runs\ngone.jpg#0\ta dog runs\n")
+    summary = sandbox.run()
+    assert summary["data"]["rejects"]["by_reason"] == {"missing_image": 1, "undecodable": 1}
+    expected = done("CaptionIngest") | dict.fromkeys(["BleuEvaluator", "Pusher", "Report"], "unchanged")
+    assert states(summary) == expected
+    outputs = {
+        key: len(list(pathlib.Path(sandbox.paths.artifacts).glob(f"CaptionIngest/{key}/*")))
+        for key in ("examples", "rejects")
+    }
+    assert outputs == {"examples": 1, "rejects": 2}
+    again = sandbox.run()
+    assert states(again) == done() and again["data"] == summary["data"]
+
+
 def warned_features(summary: dict) -> set[str]:
     """The features that the warnings about the data name."""
-    return {warning.split(":")[1].strip() for warning in summary["data"]["warnings"]}
+    return {re.search(r" differ in (\w+):", warning)[1] for warning in summary["data"]["warnings"]}
 
 
 def test_drift_gives_a_warning_or_fails_the_run(sandbox, tmp_path):
@@ -59,7 +76,7 @@ def test_drift_gives_a_warning_or_fails_the_run(sandbox, tmp_path):
     changed = f"data.dir={data}"
     summary = sandbox.run("--to", "ExampleValidator", settings=[changed, "data.on_drift=fail"], status=1)
     assert states(summary)["ExampleValidator"] == "failed"
-    assert re.search(r"(?m)^train +– of 48 +width +High approximate Jensen-Shannon", summary["out"])
+    assert re.search(r"(?m)^train +– of 48 +width +train and the previous", summary["out"])
 
     # the next data is not compared with data that was refused
     sample_data.write(data, 61, 7)
@@ -105,7 +122,7 @@ def test_unused_features_are_deleted_and_computed_again_when_they_are_needed(san
 
 
 BAD_CAPTIONS = {
-    "truncated": "cut.jpg#0\tA circle .\n",
+    "truncated": "broken.jpg#0\tA circle .\n",
     "undecodable": "text.jpg#0\tA circle .\n",
     "missing_image": "gone.jpg#0\tA circle .\n",
     "outside_data_dir": "../../x.jpg#0\tA circle .\n",
@@ -133,7 +150,9 @@ def test_bad_data_is_rejected_with_reasons_or_fails_the_run(sandbox, tmp_path):
         assert reason in summary["out"]
 
     summary = sandbox.run("--to", "StatisticsGen", settings=[f"data.dir={data}", "data.max_reject_fraction=0.05"])
-    assert summary["data"]["rejects"] == {"total": 6, "by_reason": dict.fromkeys(BAD_CAPTIONS, 1)}
+    rejects = summary["data"]["rejects"]
+    assert (rejects["total"], rejects["by_reason"]) == (6, dict.fromkeys(BAD_CAPTIONS, 1))
+    assert os.path.relpath(rejects["file"], sandbox.code) in summary["out"] and len(rejects["examples"]) == 3
     assert sum(summary["data"]["images"].values()) == 61
 
 

@@ -87,19 +87,42 @@ def example(directory: pathlib.Path, text: str = "text", **properties: str) -> s
         ({"text": "longer"}, False),
         ({"counts": "2"}, False),
         ({"more": "x"}, False),
-        ({DECISION: "blessed"}, False),
         ({INCOMPLETE: "[]"}, False),  # although the earlier one is incomplete, too
     ],
 )
 def test_equal_means_equal_properties_and_files(tmp_path, changes, expected):
-    earlier = example(
-        tmp_path / "1", **({"counts": "1"} | {k: v for k, v in changes.items() if k in (DECISION, INCOMPLETE)})
-    )
+    earlier = example(tmp_path / "1", **({"counts": "1"} | {k: v for k, v in changes.items() if k == INCOMPLETE}))
     new = example(tmp_path / "2", **({"counts": "1"} | changes))
     assert reuse.are_equal([new.mlmd_artifact], earlier) is expected
     assert not reuse.are_equal([new.mlmd_artifact] * 2, earlier)
     (tmp_path / "1" / "more").write_text("")
     assert not reuse.are_equal([new.mlmd_artifact], earlier)
+
+
+def test_each_output_is_compared_for_itself(tmp_path):
+    first = {"examples": example(tmp_path / "1"), "rejects": example(tmp_path / "2", "one")}
+    second = {"examples": example(tmp_path / "3", "more"), "rejects": example(tmp_path / "4", "two")}
+    new = {"examples": example(tmp_path / "5"), "rejects": example(tmp_path / "6", "three")}
+    outputs = {key: [artifact.mlmd_artifact] for key, artifact in new.items()}
+    assert reuse.equal_outputs(outputs, [second, first]) == {"examples": [first["examples"]]}
+    outputs["rejects"] = [example(tmp_path / "7", "two").mlmd_artifact]  # as after another run
+    both = {"examples": [first["examples"]], "rejects": [second["rejects"]]}
+    assert reuse.equal_outputs(outputs, [second, first]) == both
+    for examples_id, rejects_id, keys in ((1, 2, ["examples", "rejects"]), (2, 1, ["rejects", "examples"])):
+        first["examples"].id, second["rejects"].id = examples_id, rejects_id
+        assert list(reuse.equal_outputs(outputs, [second, first])) == keys  # as TFX's cache reads them
+
+
+def test_of_several_equal_outputs_the_latest_is_put_out(tmp_path):
+    old, latest, new = (example(tmp_path / f"{number}") for number in range(3))
+    assert reuse.equal_outputs({"x": [new.mlmd_artifact]}, [{"x": latest}, {"x": old}]) == {"x": [latest]}
+
+
+def test_a_step_that_decides_puts_out_all_its_outputs_anew(tmp_path):
+    earlier = {"blessing": example(tmp_path / "1", **{DECISION: "blessed"}), "predictions": example(tmp_path / "2")}
+    new = {"blessing": example(tmp_path / "3", **{DECISION: "blessed"}), "predictions": example(tmp_path / "4")}
+    outputs = {key: [artifact.mlmd_artifact] for key, artifact in new.items()}
+    assert reuse.equal_outputs(outputs, [earlier]) == {}
 
 
 def test_what_is_deleted_is_not_put_out_again(tmp_path):
