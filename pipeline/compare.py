@@ -16,6 +16,7 @@ from components.shared import evaluations, records
 from components.shared.mlmd.executions import COMMIT, first_producers, inputs_and_outputs, properties_of
 from components.shared.mlmd.results import evaluation_with_results
 from components.shared.mlmd.runs import executions_by_node, other_pipelines, runs_of
+from components.shared.models.description import format_parameters
 from pipeline.errors import UserError, hint_at_pipelines
 from pipeline.step_settings import config_keys, format_setting
 
@@ -37,6 +38,7 @@ class Run:
       data: the fingerprint of captions and images.
       commit: the version of the code that trained the model; "" where it is not known.
       evaluation: the content of `evaluation.json`, of the run that evaluated the model; empty without an evaluation.
+      num_parameters: number of the model's parameters; 0 where it is not known.
       decision: the run's decision; "" if the run did not reach it.
       failed: the steps that failed.
     """
@@ -48,6 +50,7 @@ class Run:
     commit: str
     evaluation: dict[str, Any]
     decision: str
+    num_parameters: int = 0
     failed: tuple[str, ...] = ()
 
 
@@ -107,6 +110,7 @@ def table(runs: Sequence[Run], all_settings: bool = False) -> Table:
         for name, info in metrics.items():
             if info["higher_is_better"] is not None:
                 _add_metric(rows, runs, model, name, info)
+    rows.add_row("parameters", *(_size(run) for run in runs))
     rows.add_row("commit", *(run.commit[:12] or "–" for run in runs))
     rows.add_row("data", *(run.data[:16] or "–" for run in runs))
     test_sets = [run.evaluation.get("test_set", "–") for run in runs]
@@ -118,6 +122,10 @@ def table(runs: Sequence[Run], all_settings: bool = False) -> Table:
         if all_settings or any(value != values[0] for value in values):
             rows.add_row(key, *(Text(format_setting(run.settings.get(key, "–"))) for run in runs))
     return rows
+
+
+def _size(run: Run) -> str:
+    return format_parameters(run.num_parameters).removesuffix(" parameters") if run.num_parameters else "–"
 
 
 def _outcome(run: Run) -> str:
@@ -156,18 +164,25 @@ def read(store: MetadataStore, context: metadata_store_pb2.Context) -> Run:
     """Reads a run, of its context in ML Metadata."""
     settings: dict[str, Any] = {}
     evaluation: dict[str, Any] = {}
-    decision = ""
+    decision, num_parameters = "", 0
     steps, failed = _steps(store, context)
     for node, execution in steps.items():
         settings |= config_keys(node, properties_of(execution))
         _, outputs = inputs_and_outputs(store, execution.id)
+        if node == "Trainer":
+            num_parameters = sum(_num_parameters(artifact) for artifact in outputs.get("weights", []))
         for artifact in outputs.get("evaluation", []):
             decision = evaluations.decision_of(artifact)
             latest = evaluation_with_results(store, artifact)
             evaluation = evaluations.read_evaluation(latest.uri) if latest else {}
     data, commit = _property(steps, "CaptionIngest", records.FINGERPRINT), _property(steps, "Trainer", COMMIT)
     started = context.create_time_since_epoch / 1000
-    return Run(context.name, started, settings, data, commit, evaluation, decision, failed)
+    return Run(context.name, started, settings, data, commit, evaluation, decision, num_parameters, failed)
+
+
+def _num_parameters(weights: metadata_store_pb2.Artifact) -> int:
+    properties = weights.custom_properties  # reading an absent key would add it
+    return properties[records.NUM_PARAMETERS].int_value if records.NUM_PARAMETERS in properties else 0
 
 
 def _property(steps: dict[str, metadata_store_pb2.Execution], node: str, name: str) -> str:

@@ -15,6 +15,7 @@ from components.caption_ingest.rejects import format_amount
 from components.shared import evaluations, record_files, records, storage
 from components.shared.mlmd.results import evaluation_with_results, report_with_results
 from components.shared.mlmd.runs import run_outputs
+from components.shared.models.description import format_parameters
 from pipeline.paths import display_path
 from pipeline.step_states import Step
 
@@ -30,9 +31,9 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
 
     Returns:
       {run_id, nodes, data, metrics, intervals, metrics_info, baseline, comparison_models, decision, reasons, rules,
-      notes, candidate_model, pushed_model, report, example_image}, JSON-serializable. Intervals are 95 % intervals:
-      metric -> [low, high]; the baseline and each comparison model have their own. metrics_info describes the metrics,
-      see `components.shared.evaluations`; example_image is the file of a test image.
+      notes, candidate_model, num_parameters, pushed_model, report, example_image}, JSON-serializable. Intervals are at
+      95 %: metric -> [low, high]; the baseline and each comparison model have their own. metrics_info describes
+      the metrics, see `components.shared.evaluations`; example_image is the file of a test image.
     """
     outputs = run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
     pushed = outputs.get("Pusher", {}).get("pushed_model")
@@ -44,8 +45,13 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
         **summarize_evaluation(handle, outputs.get("BleuEvaluator", {}).get("evaluation")),
         "pushed_model": (pushed and pushed.get_string_custom_property("pushed_destination")) or None,
         "report": report and _report(handle, report),
+        "num_parameters": _num_parameters(outputs.get("Trainer", {}).get("weights")),
         "example_image": _example_image(outputs.get("CaptionIngest", {}).get("examples")),
     }
+
+
+def _num_parameters(weights: Artifact | None) -> int | None:
+    return weights.get_int_custom_property(records.NUM_PARAMETERS) or None if weights else None
 
 
 def _report(handle: metadata.Metadata, report: Artifact) -> str | None:
@@ -166,6 +172,8 @@ def table(summary: dict[str, Any]) -> Table:
         baseline = summary["baseline"]
         metrics = baseline and baseline["metrics"]
         add("baseline", _with_intervals(baseline, labels) if metrics else "not evaluated" if baseline else "none yet")
+    if number := summary.get("num_parameters"):
+        add("model", format_parameters(number))
     for label, model in (summary["comparison_models"] or {}).items():
         add(label, _with_intervals(model, labels))
     if data := summary["data"]:

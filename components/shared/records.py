@@ -48,6 +48,7 @@ BLESSED, REJECTED, UNCHANGED = "blessed", "rejected", "unchanged"
 CANDIDATE_ID = "candidate_id"  # of `evaluation`: the model that was measured
 TEST_SET = "test_set"  # of `evaluation`: hash of the images and references of the evaluation
 RULES = "rules"  # JSON list; of `evaluation`: each rule with its value and verdict
+NUM_PARAMETERS = "num_parameters"  # of weights: the number of their numbers
 MODEL_LABEL = "model_label"  # of weights, models and training logs: "transformer", "gru", "transformer_2"
 COMPARISON_MODELS = "comparison_models"  # JSON list; of `evaluation`: IDs of the comparison models it covers
 ROLLED_BACK = "rolled_back"  # of a model: when it was rolled back; it is never blessed again

@@ -39,6 +39,7 @@ class Executor(StepExecutor):
             with checkpoints_of(key, exec_properties[records.CHECKPOINT_DIR]) as checkpoints:
                 model = training.train(data, settings, checkpoints, log_dir, base_model)
         weights.save(model, outputs["weights"].uri, label, manifest.fingerprint)
+        outputs["weights"].set_int_custom_property(records.NUM_PARAMETERS, model.count_params())
         for output in outputs.values():
             output.set_string_custom_property(records.MODEL_LABEL, label)
         # not deleted here: a run that is killed before the weights are recorded resumes from them

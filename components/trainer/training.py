@@ -9,6 +9,7 @@ import keras
 
 from components.shared import records
 from components.shared.models import weights
+from components.shared.models.description import format_parameters
 from components.shared.progress import LOGGER
 from components.trainer import devices, optimization, warm_start
 from components.trainer.checkpoints import CheckpointManager
@@ -68,6 +69,7 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     with devices.strategy(settings.max_gpus).scope():
         model = weights.build(settings.model, data.model_inputs(settings.compute_dtype))
+        LOGGER.info("Model of %s", format_parameters(model.count_params()))
         if base_model is not None:
             try:
                 num_words = warm_start.load_base_weights(model, base_model, data.words, data.manifest.fingerprint)

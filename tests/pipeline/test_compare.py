@@ -29,7 +29,10 @@ def fake_mlmd(tmp_path) -> FakeMlmd:
     fake_mlmd.execute("CaptionIngest", {}, {"examples": examples}, FIRST, **ingest)
     fake_mlmd.execute("CaptionIngest", {}, {"examples": examples}, SECOND, mlmd.Execution.CACHED)
     for run, epochs, bleu, model_id in ((FIRST, 3, 0.25, 1), (SECOND, 5, 0.5, 2)):
-        weights, model = fake_mlmd.artifact("captions.Weights"), fake_mlmd.artifact("Model")
+        weights, model = (
+            fake_mlmd.artifact("captions.Weights", num_parameters=1_250_000 * epochs),
+            fake_mlmd.artifact("Model"),
+        )
         settings = json.dumps({"model": {"d_model": 128}, "optimizer": {"warmup_steps": 10 * epochs}, "seed": None})
         properties = {"settings": settings, "epochs": epochs, "code": "c0de", "checkpoint_dir": run, "label": "x"}
         fake_mlmd.execute(
@@ -58,6 +61,7 @@ def add_evaluation(tmp_path: pathlib.Path, fake_mlmd: FakeMlmd, run: str, bleu: 
 def test_metrics_and_settings_that_differ(fake_mlmd):
     rows = rows_of(compare.table(compare.find(fake_mlmd.store, PIPELINE, [FIRST, SECOND], "runs/mine")))
     assert rows["BLEU-4"] == ["0.250 (0.125 to 0.375)", "0.500 (0.375 to 0.625)"]
+    assert rows["parameters"] == ["3.8 M", "6.2 M"]
     assert rows["decision"] == ["blessed", "blessed"]
     assert rows["commit"] == ["commit3", "commit5"]
     # under their keys in a config file, and nothing that is equal or no setting

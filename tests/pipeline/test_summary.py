@@ -83,6 +83,11 @@ def test_a_small_test_split_is_a_warning(num_images, has_warning):
     assert rows_of({**FULL, "data": data}).get("data warning", "").startswith(warning) is has_warning
 
 
+def test_the_size_of_the_model():
+    assert rows_of({**FULL, "num_parameters": 2_130_000})["model"] == "2.1 M parameters"
+    assert "model" not in rows_of({**FULL, "num_parameters": None})
+
+
 def test_the_rejects_are_named_with_their_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lost = [Reject("a.jpg", 6, Reason.MISSING_IMAGE, "no such file", 5, "captions.csv")]

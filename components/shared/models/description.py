@@ -22,6 +22,18 @@ class MissingModelFileError(ModelFileError):
     """A file of a trained model is missing."""
 
 
+def format_parameters(number: int) -> str:
+    """Formats the number of a model's parameters.
+
+    >>> format_parameters(2_130_000), format_parameters(12_345), format_parameters(999)
+    ('2.1 M parameters', '12 k parameters', '999 parameters')
+    """
+    for size, unit, decimals in ((10**6, " M", 1), (10**3, " k", 0)):
+        if number >= size:
+            return f"{number / size:.{decimals}f}{unit} parameters"
+    return f"{number} parameters"
+
+
 @dataclasses.dataclass(frozen=True)
 class Description:
     """What it takes to build a model again and to feed it.

@@ -116,6 +116,7 @@ def test_weights_and_logs_are_written(launch):
     assert sorted(os.listdir(os.path.join(launch.model_run.uri, "logs"))) == ["train", "validation"]
     for output in (launch.weights, launch.model_run):
         assert output.get_string_custom_property(records.MODEL_LABEL) == "transformer_2"
+    assert launch.weights.get_int_custom_property(records.NUM_PARAMETERS) == model.count_params() > 0
     # they are kept until the weights are recorded
     [directory] = launch.checkpoint_dir.iterdir()
     assert launch.weights.get_string_custom_property(records.CHECKPOINT_DIR) == str(directory)
