@@ -24,7 +24,7 @@ _SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 _CAPTION_NUMBER = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#\d+$")  # NAME.jpg#0 is a caption of NAME.jpg
 _SPLIT = "|".join(SPLIT_NAMES)
 # an array of names, or arrays by split; COCO's documents begin with other keys, and may be huge
-_ARRAYS = re.compile(rf'\s*(?:\[\s*"|\{{\s*"(?:{_SPLIT})"\s*:\s*\[)', re.IGNORECASE)
+_ARRAYS = re.compile(rf'\s*(?:\[\s*"|\{{\s*(?:"[^"\\]*"\s*:\s*\{{\s*)?"(?:{_SPLIT})"\s*:\s*\[)', re.IGNORECASE)
 _STRING = re.compile(r'"([^"\\]*)"(\s*:)?')
 _SPLITS_BY_NAME = re.compile(rf'\s*\{{\s*"[^"\\]*"\s*:\s*"(?:{_SPLIT})"', re.IGNORECASE)
 
@@ -149,7 +149,9 @@ def _entries_of_json(document: Any) -> Iterator[Entry]:
         yield from _entries_of_names(document, None)
         return
     for number, (key, value) in enumerate(document.items(), start=1):
-        if isinstance(value, list) and key.lower() in SPLIT_NAMES:
+        if isinstance(value, dict):
+            yield from _entries_of_json(value)
+        elif isinstance(value, list) and key.lower() in SPLIT_NAMES:
             yield from _entries_of_names(value, SPLIT_NAMES[key.lower()])
         elif isinstance(value, str) and value.lower() in SPLIT_NAMES:
             yield Entry(_clean(key), number, SPLIT_NAMES[value.lower()])

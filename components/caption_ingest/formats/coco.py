@@ -49,5 +49,4 @@ class Coco(Format):
 def has_withheld_captions(source: Source) -> bool:
     """Whether a document names images and has no annotations, as those of test splits whose captions are withheld."""
     head = Head.of(source)
-    has_images = is_document_with(("images", "file_name"), source, head)
-    return has_images and not is_document_with(("annotations",), source, head)
+    return is_document_with(("images",), source, head) and not is_document_with(("annotations",), source, head)

@@ -97,5 +97,9 @@ def _is_captions_at(text: str, by_name: re.Match) -> bool:
     texts = value if isinstance(value, list) else [value]
     # of a name without extension, which may be any key, the captions must look like some
     is_sentence = all(isinstance(text, str) and (_IMAGE_NAME.search(name) or text.count(" ") > 1) for text in texts)
-    is_list = any(_IMAGE_NAME.search(text) or text.lower() in SPLIT_NAMES for text in texts if isinstance(text, str))
+    is_list = any(
+        text.lower() in SPLIT_NAMES or (_IMAGE_NAME.search(text) and not _IMAGE_NAME.search(name))
+        for text in texts
+        if isinstance(text, str)
+    )
     return bool(texts) and is_sentence and not is_list

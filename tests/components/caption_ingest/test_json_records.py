@@ -26,6 +26,7 @@ DOCUMENTS = {
         "beach": [{"filename": "b.jpg", "imgid": 2, "raw": "A beach", "split": "val"}],
     },
     "by name": {"a.jpg": ["A dog", "A hound"], "b.jpg": "A cat"},
+    "by name, with another's name": {"a.jpg": ["A dog as in b.jpg"]},
     "by stem": {"1000092795": ["A dog runs .", "Two dogs run ."], "10002456": ["A cat sits ."]},
     "record by name": {"a.jpg": {"caption": "A dog", "split": "test"}},
     "splits": {"train": [{"image": "a.jpg", "caption": "A dog"}], "val": [{"image": "b.jpg", "caption": "A cat"}]},
@@ -39,6 +40,7 @@ CAPTIONS = {
     "annotations": [("a.jpg", "A dog", None, 1), ("a.jpg", "A hound", None, 1)],
     "NWPU": [("a.jpg", "A plane", "test", 1), ("a.jpg", "Two planes", "test", 1), ("b.jpg", "A beach", "eval", 2)],
     "by name": [("a.jpg", "A dog", None, 1), ("a.jpg", "A hound", None, 1), ("b.jpg", "A cat", None, 2)],
+    "by name, with another's name": [("a.jpg", "A dog as in b.jpg", None, 1)],
     "by stem": [
         ("1000092795", "A dog runs .", None, 1),
         ("1000092795", "Two dogs run .", None, 1),

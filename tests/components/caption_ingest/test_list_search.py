@@ -59,6 +59,7 @@ LAYOUTS = {
         "dataset_splits.json",
         json.dumps({"val" if k == "eval" else k: v for k, v in SPLITS.items()}, indent=1),
     ),
+    "names by split, below a key": ("dataset.json", json.dumps({"splits": SPLITS, "seed": 3})),
     "records by split": (
         "splits.json",
         json.dumps({split: [{"filename": name, "label": "dog"} for name in names] for split, names in SPLITS.items()}),
