@@ -17,7 +17,7 @@ from components.caption_ingest.formats.base import (
     UnreadableFileError,
 )
 from components.caption_ingest.formats.container_sources import open_source
-from components.caption_ingest.formats.json_files import captions_of, keys_of
+from components.caption_ingest.formats.json_files import FLAGS, captions_of, flag_of, flagged, keys_of
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 from components.shared.images import parquet_files
@@ -37,12 +37,14 @@ class _Columns(NamedTuple):
       names: the path in the schema of their file names; "" if there is none.
       captions: the columns of the captions.
       split: the column of the split; "" if there is none.
+      flags: the columns that flag captions, see `flag_of`.
     """
 
     image: str
     names: str
     captions: list[str]
     split: str
+    flags: list[str]
 
 
 class Parquet(Format):
@@ -76,17 +78,16 @@ class Parquet(Format):
 def _read(parquet: pq.ParquetFile, source: Source, container: ParquetContainer) -> Iterator[Caption | Reject]:
     columns = _find_columns(parquet.schema_arrow, source)
     if columns is None:
-        path, missing = (
-            source.path,
-            "image" if _find_image(parquet.schema_arrow, source.columns.image) is None else "caption",
-        )
+        image = _find_image(parquet.schema_arrow, source.columns.image)
+        missing = "image" if image is None else "caption"
         listed = ", ".join(f"{field.name} ({field.type})" for field in parquet.schema_arrow)[:300]
         raise UnreadableFileError(
-            f"{path}: which column has the {missing}s is not clear; set data.columns.{missing} to one of {listed}"
+            f"{source.path}: which column has the {missing}s is not clear; "
+            f"set data.columns.{missing} to one of {listed}"
         )
     has_images = parquet_files.bytes_path(parquet.schema_arrow.field(columns.image)) is not None
     without_image = container.column(columns.image).rows_without_image() if has_images else None
-    paths = [path for path in (*columns.captions, columns.split, columns.names) if path]
+    paths = [path for path in (*columns.captions, *columns.flags, columns.split, columns.names) if path]
     row = 0
     for batch in parquet.iter_batches(BATCH_ROWS, columns=paths, use_threads=False):
         values = {name: _to_python(batch.column(name)) for name in batch.schema.names}
@@ -94,6 +95,10 @@ def _read(parquet: pq.ParquetFile, source: Source, container: ParquetContainer) 
             name = _name_in(values[columns.image][index]) if columns.names else None
             if without_image is not None and row not in without_image:
                 name = container.member(columns.image, row)
+            if flag := flag_of({column.lower(): values[column][index] for column in columns.flags}):
+                yield flagged(name, row, flag)
+                row += 1
+                continue
             record = {column: values[column][index] for column in columns.captions}
             split = values[columns.split][index] if columns.split else None
             yield from _captions(row, name, record, split)
@@ -143,7 +148,8 @@ def _find_columns(schema: pa.Schema, source: Source) -> _Columns | None:
     split = _by_lower_name(schema).get("split", "")
     if split and not parquet_files.is_text(schema.field(split).type):
         split = ""
-    return _Columns(image, parquet_files.names_path(schema.field(image)) or "", captions, split)
+    flags = [name for name in schema.names if name.lower() in FLAGS]
+    return _Columns(image, parquet_files.names_path(schema.field(image)) or "", captions, split, flags)
 
 
 def _by_lower_name(schema: pa.Schema) -> dict[str, str]:

@@ -116,6 +116,14 @@ def test_a_row_with_nothing_but_a_path_names_a_file(tmp_path, read):
     assert [image.file.uri for image in read(tmp_path).images] == ["images/a.jpg", "images/b.jpg"]
 
 
+def test_rows_that_their_authors_have_flagged_are_rejects(tmp_path, read):
+    flags = {"is_rejected": [False, True, None], "is_precanned": [True, False, False]}
+    write_parquet(tmp_path / "a.parquet", {"image": IMAGES, "caption": TEXTS, **flags})
+    data = read(tmp_path)
+    assert captions(data) == {"a.parquet/2": ("a bird",)}
+    assert [reject[:3] for reject in rejects(data)] == [(0, "0", "flagged"), (1, "1", "flagged")]
+
+
 def test_text_that_is_not_utf_8_is_a_reject(tmp_path, read):
     broken = pa.array([b"a dog", b"caf\xe9", b"a bird"], pa.binary()).view(pa.string())
     write_parquet(tmp_path / "a.parquet", {"image": IMAGES, "caption": broken})
