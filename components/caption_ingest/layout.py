@@ -118,7 +118,7 @@ def find_layout(
     columns = columns or Columns()
     sidecars = SidecarFiles({}, 0)
     if format in (None, Sidecars.name):
-        sidecars = find_sidecars(data_dir, Source(root, encoding or UTF_8, encoding is not None, columns))
+        sidecars = find_sidecars(data_dir, Source(root, encoding or UTF_8, encoding is not None, columns), allow_links)
     own = {str(root / path) for path in sidecars.paths} if sidecars.are_usual else set()
     text_files = sorted(path for path in _text_files(root, root, allow_links, depth=2) if str(path) not in own)
     if caption_files:

@@ -50,8 +50,8 @@ class SidecarFiles:
         return {image: by_directory[posixpath.dirname(image)] for image in self.by_image}
 
 
-def find_sidecars(root: str, source: Source) -> SidecarFiles:
-    """Finds the sidecars below a directory, at any depth; links are not followed.
+def find_sidecars(root: str, source: Source, allow_links: bool = False) -> SidecarFiles:
+    """Finds the sidecars below a directory, at any depth.
 
     Files of a suffix count if most of those that are looked into hold captions: tools also write boxes, tags and
     metadata beside images.
@@ -59,10 +59,11 @@ def find_sidecars(root: str, source: Source) -> SidecarFiles:
     Args:
       root: the directory.
       source: how the sidecars are read; its path does not matter.
+      allow_links: whether links may point outside the directory.
     """
     by_image: dict[str, list[str]] = {}
     num_images = 0
-    for directory, names in _walk(root):
+    for directory, names in _walk(root, allow_links):
         images = {}  # name of a sidecar without its suffix -> name of its image
         for name in names:
             stem, suffix = posixpath.splitext(name)
@@ -78,20 +79,31 @@ def find_sidecars(root: str, source: Source) -> SidecarFiles:
     return SidecarFiles({image: own for image, own in of_captions.items() if own}, num_images)
 
 
-def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
+def _walk(root: str, allow_links: bool) -> Iterator[tuple[str, list[str]]]:
     """Yields the directories below the root, "" or with a slash at the end, and the names of the files in each."""
-    waiting = [""]
+    waiting, entered = [""], {os.path.realpath(root)}
     while waiting:
         directory = waiting.pop()
         names = []
         for entry in scan_readable(os.path.join(root, directory)):
-            if entry.name.startswith((".", "__MACOSX")) or entry.is_symlink():
+            is_link = entry.is_symlink()
+            if entry.name.startswith((".", "__MACOSX")):
                 continue
-            if entry.is_dir():
+            if not entry.is_dir():
+                # of an image that is a link, the ingest says whether it may be one
+                is_image = posixpath.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
+                if not is_link or allow_links or is_image or _is_inside(entry.path, root):
+                    names.append(entry.name)
+            elif not is_link:
                 waiting.append(f"{directory}{entry.name}/")
-            else:
-                names.append(entry.name)
+            elif allow_links and (real := os.path.realpath(entry.path)) not in entered:
+                entered.add(real)
+                waiting.append(f"{directory}{entry.name}/")
         yield directory, sorted(names)
+
+
+def _is_inside(path: str, root: str) -> bool:
+    return os.path.realpath(path).startswith(f"{os.path.realpath(root)}/")
 
 
 def _hold_captions(root: str, by_image: Mapping[str, Sequence[str]], suffix: str, source: Source) -> bool:

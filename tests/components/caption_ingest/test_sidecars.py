@@ -132,3 +132,18 @@ def test_a_few_texts_beside_images_are_told(write, read):
     data = read(write(**files, **{"captions.csv": "image,caption\n0.jpg,A cat\n"}))
     assert captions(data) == {"0.jpg": ("A cat",)}
     assert data.warnings == ("0.txt is not read: 1 texts beside images, as this one, are no caption files",)
+
+
+def test_sidecars_behind_links_are_read_only_if_that_is_allowed(write, read):
+    root = write(**{"nas/a.jpg": b"1", "nas/a.txt": "A dog", "nas/secret": "A cat", "data/own/b.jpg": b"2"})
+    data_dir = root / "data"
+    (data_dir / "Images").symlink_to(root / "nas")
+    (data_dir / "own" / "b.txt").symlink_to(root / "nas" / "secret")
+    (root / "nas" / "again").symlink_to(root / "nas")  # links may go in circles
+    with pytest.raises(FileNotFoundError, match="no captions"):
+        read(data_dir)
+    assert captions(read(data_dir, allow_links=True)) == {"Images/a.jpg": ("A dog",), "own/b.jpg": ("A cat",)}
+    (data_dir / "own" / "b.txt").unlink()
+    (data_dir / "own" / "text").write_text("A hound")
+    (data_dir / "own" / "b.txt").symlink_to("text")
+    assert captions(read(data_dir)) == {"own/b.jpg": ("A hound",)}
