@@ -79,7 +79,7 @@ NOT_EXECUTED = {  # reason -> commands
         "caption-pipeline run --from Trainer --no-cache",
     ],
     "asks before it deletes; tests/pipeline/cli/test_features.py answers": [
-        "caption-pipeline features gc --keep-last 5",
+        "caption-pipeline features gc --config my.yaml --keep-last 5",
     ],
 }
 

@@ -21,6 +21,7 @@ from components.trainer.settings import TrainerSettings
 BLEU_4 = "bleu_4"  # of `checkpoint_metric`
 EpochMetrics = dict[str, float]  # metric -> value
 Step = Callable[[Any], Mapping[str, tf.Tensor]]  # a batch -> `steps.Sums`
+MIN_TIMED_STEPS = 10  # before which the remaining time is not known: the first steps are the slowest
 
 
 @dataclasses.dataclass
@@ -198,12 +199,14 @@ class TrainingLoop:
         if now - self._logged_at < 1.0 or num_steps == self._first_step[1]:
             return
         self._logged_at, sums = now, self.state.sums
-        seconds_per_step = (now - self._first_step[0]) / (num_steps - self._first_step[1])
+        num_timed = num_steps - self._first_step[1]
+        seconds_per_step = (now - self._first_step[0]) / num_timed
         remaining = self.settings.epochs * self.train_data.num_batches - num_steps
+        is_predictable = num_timed >= min(MIN_TIMED_STEPS, self.train_data.num_batches)
         LOGGER.info(
-            "epoch %d of %d, loss %.3f, accuracy %.3f, %.0f captions/s, ETA %.0f s",
+            "epoch %d of %d, loss %.3f, accuracy %.3f, %.0f captions/s, ETA %s",
             self.state.epoch + 1, self.settings.epochs, sums["loss"] / sums["words"], sums["correct"] / sums["words"],
-            self._throughput(), seconds_per_step * remaining,
+            self._throughput(), f"{seconds_per_step * remaining:.0f} s" if is_predictable else "unknown",
         )  # fmt: skip
 
     def _throughput(self) -> float:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from pipeline.feature_store import StoreUsage
 
 EPILOG = """examples:
-  caption-pipeline features                              show what the feature store holds
-  caption-pipeline features gc --keep-last 5 --dry-run   show what would be deleted
-  caption-pipeline features gc --keep-last 5             delete features not used by the last 5 runs
+  caption-pipeline features --config my.yaml                             show what the feature store holds
+  caption-pipeline features gc --config my.yaml --keep-last 5 --dry-run  show what would be deleted
+  caption-pipeline features gc --config my.yaml --keep-last 5            delete features not used by the last 5 runs
 """
 
 

@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
         help="dataset statistics of the last run",
         description="Prints statistics of the captions read by the last run (lengths, vocabulary before and "
         "after cleaning, most frequent words), and writes them with the TFDV visualization to one HTML file.",
-        epilog="example: caption-pipeline stats --root runs/sample --output statistics.html",
+        epilog="example: caption-pipeline stats --config my.yaml --output statistics.html",
     )
     parser.add_argument("--output", metavar="FILE", help="HTML file to write (default: statistics.html in the root)")
 
