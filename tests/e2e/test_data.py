@@ -127,7 +127,7 @@ BAD_CAPTIONS = {
     "missing_image": "gone.jpg#0\tA circle .\n",
     "outside_data_dir": "../../x.jpg#0\tA circle .\n",
     "empty_caption": "cmyk.jpg#1\t\n",
-    "bad_line": "cmyk.jpg#2 no tab\n",
+    "bad_line": "a line without a name\n",
 }
 
 
