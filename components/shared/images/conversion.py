@@ -13,15 +13,8 @@ from components.shared.images import limits
 from components.shared.images.limits import ImageError, ImageFault
 
 # tags of TIFF, and some of their values
-_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = (
-    258,
-    259,
-    262,
-    277,
-    322,
-    323,
-    339,
-)
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 258, 259, 262, 277
+_TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT = 322, 323, 339
 _UNCOMPRESSED, _WHITE_IS_ZERO, _YCBCR, _FLOAT = 1, 0, 6, 3
 # what Pillow and its plug-ins raise at broken bytes
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, struct.error)
