@@ -122,7 +122,7 @@ def test_unused_features_are_deleted_and_computed_again_when_they_are_needed(san
 
 
 BAD_CAPTIONS = {
-    "truncated": "broken.jpg#0\tA circle .\n",
+    "truncated": "cut.jpg#0\tA circle .\n",
     "undecodable": "text.jpg#0\tA circle .\n",
     "missing_image": "gone.jpg#0\tA circle .\n",
     "outside_data_dir": "../../x.jpg#0\tA circle .\n",

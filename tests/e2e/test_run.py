@@ -42,7 +42,7 @@ def test_the_report_is_written(sandbox, first):
 
 def test_the_console_shows_each_step_in_a_line(sandbox, first):
     lines = first["out"].splitlines()
-    assert len([line for line in lines if " running" not in line]) < 34
+    assert len([line for line in lines if " running" not in line]) < 35
     assert "  caption an image:" in first["out"].partition("What to do next:\n")[2]
     for step in STEPS:
         assert re.search(rf"\) {step} +done +\d+\.\d s$", first["out"], re.MULTILINE)
