@@ -113,9 +113,10 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)
     layout = dataclasses.replace(layout, lists=search.lists)
     lists = SplitLists(layout.lists)
-    assignment = assign_splits(groups, lists, settings)
+    resolved = resolve_names(groups, files, data_dir)
+    assignment = assign_splits(groups, resolved, lists, settings)
     images, matched = [], []
-    for group, split, file in zip(groups, assignment.splits, resolve_names(groups, files, data_dir), strict=True):
+    for group, split, file in zip(groups, assignment.splits, resolved, strict=True):
         if split is None:
             continue
         rejects += group.excess_rejects()

@@ -7,8 +7,8 @@ The stages of both halves, in order, each in the module that decides about it, a
     files             the files and members of containers that names may mean (`names`)
     grouping          captions -> images
     list_search       split lists that their names do not give away (`list_files`, `split_lists`)
-    splits            official or hashed split of each image
     name_resolution   names in captions -> files (`nearest_names`, `archives`, `broken_links`: why there is none)
+    splits            official or hashed split of each image (`split_directories`)
     inspection        hash and decode each image once (`inspection_cache` reads the new ones in Beam)
     image_checks      drop faulty images and ambiguous names, keep copies in one split
     rejects           all reasons for rejecting, and the limit that fails the run

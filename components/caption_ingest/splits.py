@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 
 from components.caption_ingest.grouping import ImageCaptions
+from components.caption_ingest.image_file import ImageFile
 from components.caption_ingest.names import compose
 from components.caption_ingest.rejects import Reason, Reject, reject_image
 from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
+from components.caption_ingest.split_directories import find_directory_splits
 from components.caption_ingest.split_lists import Listing, SplitLists
 from components.shared.records import EVAL, SPLITS, TEST, TRAIN
 
@@ -31,9 +33,18 @@ class SplitAssignment:
 
 
 def assign_splits(
-    images: Sequence[ImageCaptions], lists: SplitLists, settings: CaptionIngestSettings
+    images: Sequence[ImageCaptions],
+    files: Sequence[ImageFile | Reject],
+    lists: SplitLists,
+    settings: CaptionIngestSettings,
 ) -> SplitAssignment:
-    """Assigns every image to a split, by official lists, rows or file names, else by a hash of its ID.
+    """Assigns every image to a split: by lists, rows or caption files, else by its directory, else by a hash of its ID.
+
+    Args:
+      images: the images.
+      files: the file of each image, or the reject of one that has none.
+      lists: the official lists.
+      settings: what is done without official splits, and with images that have none.
 
     Raises:
       ValueError: rows and lists disagree about an image.
@@ -41,6 +52,11 @@ def assign_splits(
     listings, warnings = lists.match(images)
     official = [_official_split(image, listing) for image, listing in zip(images, listings, strict=True)]
     official_splits = {*lists.splits, *(split for split in official if isinstance(split, str))}
+    by_directory = not official_splits and not any(official)
+    if by_directory:
+        official, directory_warnings = find_directory_splits(images, files)
+        warnings += directory_warnings
+        official_splits = {split for split in official if isinstance(split, str)}
     splits = [
         split if isinstance(split, Reject) else assign_split(image.image_id, split, official_splits, settings)
         for image, split in zip(images, official, strict=True)
@@ -49,7 +65,9 @@ def assign_splits(
         reason = "no official split list names them (data.unlisted_images=skip)"
         warnings.append(f"{num_skipped} images skipped: {reason}")
     counter = collections.Counter(
-        _origin(image, listing, bool(official_splits))
+        "directories of the images"
+        if by_directory and official_splits
+        else _origin(image, listing, bool(official_splits))
         for image, listing, split in zip(images, listings, splits, strict=True)
         if isinstance(split, str)
     )
