@@ -11,7 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from components.caption_ingest import dataset, rejects
-from components.caption_ingest.dataset import CaptionedImage, DataSet, check_reject_fraction
+from components.caption_ingest.dataset import (
+    CaptionedImage,
+    DataSet,
+    EmptySplitError,
+    check_no_empty_split,
+    check_reject_fraction,
+)
 from components.caption_ingest.encodings import UTF_8
 from components.caption_ingest.formats.base import Format
 from components.caption_ingest.layout import CaptionFile
@@ -108,7 +114,7 @@ def preview(settings: CaptionIngestSettings) -> Preview:
         num_opened=len(opened),
         rejects=(*data.rejects, *bad_headers),
         warnings=data.warnings,
-        refusal=refusal(data, bad_headers, settings.max_reject_fraction),
+        refusal=refusal(data, bad_headers, settings.max_reject_fraction) or _empty_split(data, bad_headers),
         sentences=[(image.image_id, image.split, image.captions[0]) for image in spread(data.images, MAX_SENTENCES)],
     )
 
@@ -133,6 +139,15 @@ def refusal(data: DataSet, faulty: Sequence[Reject], max_fraction: float) -> str
     try:
         check_reject_fraction(data, faulty, max_fraction)
     except TooManyRejects as error:
+        return str(error)
+    return ""
+
+
+def _empty_split(data: DataSet, faulty: Sequence[Reject]) -> str:
+    rejected = {reject.image_id for reject in faulty}
+    try:
+        check_no_empty_split([image for image in data.images if image.image_id not in rejected], data.stated_splits)
+    except EmptySplitError as error:
         return str(error)
     return ""
 

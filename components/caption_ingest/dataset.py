@@ -16,6 +16,11 @@ from components.caption_ingest.rejects import Reject, check_fraction
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.caption_ingest.split_lists import SplitLists
 from components.caption_ingest.splits import assign_splits, unit_hash
+from components.shared.records import EVAL, SPLITS, TEST
+
+
+class EmptySplitError(ValueError):
+    """A split has no image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +163,33 @@ def check_reject_fraction(data: DataSet, rejected_images: Sequence[Reject], max_
     """
     check_fraction([*data.rejects, *rejected_images], data.num_captions, max_fraction)
     check_fraction(rejected_images, sum(len(image.captions) for image in data.images), max_fraction)
+
+
+def check_no_empty_split(images: Sequence[CaptionedImage], stated_splits: Sequence[str]) -> None:
+    """Fails the run if a split has no image, which no later step can work with.
+
+    Args:
+      images: the images that are left.
+      stated_splits: the splits that the dataset itself defines.
+
+    Raises:
+      EmptySplitError: names the first such split.
+    """
+    found = {image.split for image in images}
+    split = next((split for split in SPLITS if split not in found), None)
+    if split is None:
+        return
+    is_hashed = not stated_splits or (split == EVAL and not {EVAL, TEST} <= set(stated_splits))  # see `assign_split`
+    if is_hashed:
+        raise EmptySplitError(
+            f"no image is left for the {split} split ({len(images)} images in total): "
+            "provide more images, a higher data.max_images, or other data.split_fractions"
+        )
+    raise EmptySplitError(
+        f"no image is left for the {split} split ({len(images)} images in total; the data itself states "
+        f"{', '.join(stated_splits)}): provide images whose captions or split list state it, or a higher "
+        "data.max_images"
+    )
 
 
 def _hash(groups: Iterable[ImageCaptions], lists: SplitLists) -> str:

@@ -23,7 +23,7 @@ import apache_beam as beam
 from absl import logging
 
 from components.caption_ingest import rejects
-from components.caption_ingest.dataset import CaptionedImage, DataSet, check_reject_fraction
+from components.caption_ingest.dataset import CaptionedImage, DataSet, check_no_empty_split, check_reject_fraction
 from components.caption_ingest.examples import write_examples
 from components.caption_ingest.image_checks import (
     copies_warning,
@@ -92,7 +92,7 @@ def ingest(
 
     Raises:
       TooManyRejects: more captions are rejected than the settings allow.
-      ValueError: a split would be empty.
+      EmptySplitError: a split would be empty.
     """
     files = [file for image in data.images for file in (image.file, *image.identical_files)]
     inspections = inspect_files(files, directories.cache, data.data_dir, make_pipeline)
@@ -111,6 +111,7 @@ def ingest(
     all_rejects = sorted([*data.rejects, *rejected_images], key=lambda reject: (reject.source, reject.line))
     _log(images, all_rejects, warnings)
     check_reject_fraction(data, rejected_images, settings.max_reject_fraction)
+    check_no_empty_split(images, data.stated_splits)
 
     write_examples(directories.examples, images, inspections)
     lines = [f"{reject.to_json()}\n" for reject in all_rejects]

@@ -29,7 +29,12 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import console, data_preview
 
     settings = dataclasses.replace(load_config(args).data, dir=os.path.abspath(args.directory))
-    found = data_preview.preview(settings)
+    try:
+        found = data_preview.preview(settings)
+    except data_preview.DataError as error:
+        refused = {"data_dir": settings.dir, "refusal": str(error)}
+        print(json.dumps(refused, indent=1, ensure_ascii=False) if args.json else f"A run would stop: {error}")
+        return 1
     if args.json:
         print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:

@@ -8,21 +8,19 @@ import re
 import pytest
 
 from components.caption_ingest import dataset
-from components.caption_ingest.dataset import CaptionedImage, DataSet
-from components.caption_ingest.examples import write_examples
+from components.caption_ingest.dataset import CaptionedImage, DataSet, check_no_empty_split
 from components.caption_ingest.formats import json_files
 from components.caption_ingest.formats.base import Source
 from components.caption_ingest.formats.coco import Coco
 from components.caption_ingest.formats.parquet import Parquet
 from components.caption_ingest.image_file import ImageFile
-from components.caption_ingest.inspection import Inspection
 from components.caption_ingest.layout import find_layout
 from components.caption_ingest.rejects import Reason, check_fraction, reject_image
 from components.caption_ingest.settings import CaptionIngestSettings, Columns
 from components.caption_ingest.spans import newest
 from components.caption_ingest.split_lists import SplitLists
 from components.example_validator.validation import Problem, check
-from components.shared import records, scenes
+from components.shared import scenes
 from components.shared.images import limits, reading, tar_files
 from components.shared.images.ingested import IngestedImage, read_verified
 from components.shared.images.inspection import inspect
@@ -300,16 +298,31 @@ def captioned(number: int, split: str) -> CaptionedImage:
     return CaptionedImage(f"{number}.jpg", split, ImageFile(f"{number}.jpg", 1, 1), ("A dog",), "captions.csv", 1)
 
 
-def test_more_images_fill_the_empty_split(tmp_path):
+def test_more_images_fill_the_empty_split():
     images = [captioned(1, "train"), captioned(2, "eval")]
-    inspections = {f"{number}.jpg": Inspection("sha", 40, 30) for number in range(4)}
     with refusal(
         "no image is left for the … split (… images in total): provide more images, a higher data.max_images, or other "
         "data.split_fractions"
     ) as advice:
-        write_examples(str(tmp_path), images, inspections)
-    write_examples(str(tmp_path), [*images, captioned(3, advice[0])], inspections)
-    assert {path.name for path in tmp_path.iterdir()} == {f"Split-{split}" for split in records.SPLITS}
+        check_no_empty_split(images, ())
+    check_no_empty_split([*images, captioned(3, advice[0])], ())
+
+
+def test_captions_that_state_the_empty_split_fill_it(tmp_path):
+    rows = ["0.jpg,A dog,val", "1.jpg,A dog,test"]
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(b"")
+    path = tmp_path / "captions.csv"
+    path.write_text("\n".join(["image,caption,split", *rows]))
+    data = read(tmp_path)
+    with refusal(
+        "no image is left for the … split (… images in total; the data itself states …): provide images whose captions "
+        "or split list state it, or a higher data.max_images"
+    ) as advice:
+        check_no_empty_split(data.images, data.stated_splits)
+    path.write_text("\n".join(["image,caption,split", *rows, f"2.jpg,A dog,{advice[0]}"]))
+    data = read(tmp_path)
+    check_no_empty_split(data.images, data.stated_splits)
 
 
 def test_the_limit_of_rejects_is_raised_or_the_data_fixed():

@@ -7,7 +7,7 @@ from pipeline.data_preview import DataError, File, preview
 from tests.containers import hf_image, write_parquet
 from tests.factories import write_data_set
 
-NAMES = [f"s{number}.jpg" for number in range(8)]
+NAMES = [f"r{number}.jpg" for number in range(8)]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_files_images_and_splits_are_shown(data_dir):
     assert found.num_images["test"] == 2 and sum(found.num_images.values()) == 8
     assert found.split_origins == {"split lists": 7, "unlisted (data.unlisted_images)": 2}
     assert (found.stated_splits, found.num_captions) == (("train", "eval"), 16)
-    assert ("s0.jpg", "A dog runs 0 .") in {(name, text) for name, _, text in found.sentences}
+    assert ("r0.jpg", "A dog runs 0 .") in {(name, text) for name, _, text in found.sentences}
 
 
 def test_dialect_columns_and_encoding_of_a_table_are_shown(data_dir):
@@ -46,21 +46,40 @@ def test_dialect_columns_and_encoding_of_a_table_are_shown(data_dir):
 
 
 def test_names_that_are_spelled_otherwise_are_counted(data_dir):
-    (data_dir / "s3.jpg").rename(data_dir / "S3.JPG")
+    (data_dir / "r3.jpg").rename(data_dir / "R3.JPG")
     assert look(data_dir).names == {"as spelled": 7, "in another case": 1}
 
 
 def test_rejects_are_those_of_names_and_of_headers(data_dir):
-    (data_dir / "s3.jpg").write_text("<html>404</html>")
-    (data_dir / "s4.jpg").write_bytes(b"")
+    (data_dir / "r2.jpg").write_text("<html>404</html>")
+    (data_dir / "r4.jpg").write_bytes(b"")
     found = look(data_dir)
     assert {reject.image_id: reject.reason.value for reject in found.rejects} == {
         "gone.jpg": "missing_image",
-        "s3.jpg": "undecodable",
-        "s4.jpg": "undecodable",
+        "r2.jpg": "undecodable",
+        "r4.jpg": "undecodable",
     }
     assert found.refusal.startswith("6 of 18 captions (33.3%) can't be used")
     assert not look(data_dir, max_reject_fraction=0.5).refusal
+
+
+def test_a_split_without_images_stops_a_run(data_dir):
+    for split in ("train", "dev"):
+        (data_dir / f"{split}Images.txt").unlink()
+    (data_dir / "captions.token.txt").write_text("r0.jpg#0\tA dog runs .\n")
+    assert look(data_dir).refusal.startswith("no image is left for the train split (1 images in total): provide more")
+    rows = "".join(f"{name},A dog runs .,test\n" for name in NAMES)
+    (data_dir / "captions.token.txt").write_text(f"image,caption,split\n{rows}")
+    assert look(data_dir).refusal.startswith("no image is left for the train split (8 images in total; the data itself")
+    (data_dir / "captions.token.txt").write_text("image,caption\n")
+    assert look(data_dir).refusal.startswith("no image is left for the train split (0 images in total)")
+
+
+def test_an_image_with_a_bad_header_fills_no_split(data_dir):
+    assert not look(data_dir, max_reject_fraction=1).refusal
+    for name in NAMES[5:7]:
+        (data_dir / name).write_text("<html>404</html>")
+    assert "for the test split (6 images in total; the data itself" in look(data_dir, max_reject_fraction=1).refusal
 
 
 def test_containers_are_looked_into(tmp_path):
@@ -85,7 +104,7 @@ def test_examples_of_rejects_are_few(data_dir):
     found = look(data_dir).to_json()
     assert found["rejects"] == {"empty_caption": 8, "missing_image": 1}
     assert found["examples"]["empty_caption"] == [
-        f"captions.token.txt:{19 + row}: s{row}.jpg: no word in '?'" for row in range(3)
+        f"captions.token.txt:{19 + row}: r{row}.jpg: no word in '?'" for row in range(3)
     ]
 
 
