@@ -134,7 +134,8 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         identical_files = tuple(candidate for candidate in group.match.candidates if candidate.uri != file.uri)
         captions = tuple(group.captions)
         matched.append(group)
-        images.append(CaptionedImage(group.image_id, split, file, captions, group.source, group.line, identical_files))
+        image_id = group.match.portable_id
+        images.append(CaptionedImage(image_id, split, file, captions, group.source, group.line, identical_files))
     spellings = count_spellings(matched)
     return DataSet(
         data_dir,

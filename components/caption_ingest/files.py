@@ -18,8 +18,11 @@ from components.caption_ingest.names import (
     Spelling,
     comparison_form,
     compose,
+    is_absolute,
     loose_forms,
     loose_forms_of_file,
+    name_parts,
+    num_common_parts,
     spelling_of,
     unescape,
 )
@@ -46,6 +49,11 @@ class NameMatch:
     candidates: tuple[ImageFile, ...]
     is_unambiguous: bool
     spelling: Spelling = Spelling.EXACT
+
+    @property
+    def portable_id(self) -> str:
+        """The ID, or the path below the data directory of what an absolute path means."""
+        return self.file.uri if self.file and self.spelling is Spelling.ABSOLUTE else self.image_id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +102,8 @@ class Files:
         same_name = self._same_name(file_name, comparison_form)
         if not same_name:
             return ()
-        for form in _FORMS:
-            if paths := [path for path in same_name if form(path).endswith(f"/{form(name)}")]:
-                return paths
+        if paths := _ending_in(name, same_name):
+            return paths
         return next(filter(None, (self._same_name(file_name, form) for form in _FORMS)), ())
 
     def match(self, name: str, source: str) -> NameMatch:
@@ -117,6 +124,8 @@ class Files:
             name = name.replace("\\", "/").removeprefix("./")
         if "//" in name or "/./" in name:
             name = pathlib.PurePosixPath(name).as_posix()
+        if is_absolute(name):
+            return self._match_absolute(name)
         paths = dict.fromkeys((posixpath.join(posixpath.dirname(source), name), name))
         for path in paths:
             if path in self.by_path:
@@ -131,6 +140,26 @@ class Files:
             candidates = files if len(files) > 1 else ()
             return NameMatch(_as_spelled(name, files[0]), files[0], candidates, True, spelling_of(name, files[0].uri))
         return NameMatch(compose(name), None, files, False)
+
+    def _match_absolute(self, name: str) -> NameMatch:
+        """Matches an absolute path, as of another machine, with the files that have its longest end."""
+        none = NameMatch(compose(name), None, (), False, Spelling.ABSOLUTE)
+        parts = name_parts(name)
+        if not parts or ".." in parts:
+            return none
+        if not (same_name := self._same_name(parts[-1], comparison_form)):
+            match = self._match_loosely("/".join(parts[-2:]))
+            return dataclasses.replace(match, image_id=none.image_id, spelling=Spelling.ABSOLUTE)
+        num_common = {path: num_common_parts(name, path) for path in same_name}
+        longest = max(num_common.values())
+        paths = [path for path, number in num_common.items() if number == longest]
+        ending = "/".join(parts[-longest:])
+        if ending in paths:
+            paths = [ending]
+        files = tuple(self.by_path[path] for path in _ending_in(ending, paths) or paths)
+        if len(files) > 1 and not _may_be_copies(ending, files):
+            return dataclasses.replace(none, candidates=files)
+        return NameMatch(none.image_id, files[0], files if len(files) > 1 else (), True, Spelling.ABSOLUTE)
 
     def _match_loosely(self, name: str) -> NameMatch:
         """Matches a name with the files whose names are spelled most like it; those in its directory come first."""
@@ -185,6 +214,14 @@ def _as_spelled(name: str, file: ImageFile) -> str:
     """
     ending = "/".join(file.uri.split("/")[-len(name.split("/")) :])
     return ending if compose(ending) == compose(name) else compose(name)
+
+
+def _ending_in(name: str, paths: Sequence[str]) -> list[str]:
+    """Lists the paths below a directory that end in a name, and of these the ones that are spelled most like it."""
+    for form in _FORMS:
+        if found := [path for path in paths if form(path).endswith(f"/{form(name)}")]:
+            return found
+    return []
 
 
 def _is_in(path: str, directory: str) -> bool:

@@ -1,17 +1,15 @@
 """Image names in captions -> files: where the captions say, or elsewhere if the file can be no other image's."""
 
 import collections
-import os
-import pathlib
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 
 from components.caption_ingest.archives import find_packed
 from components.caption_ingest.broken_links import find_broken
-from components.caption_ingest.files import Files
+from components.caption_ingest.files import Files, NameMatch
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.image_file import ImageFile
-from components.caption_ingest.names import LOOSENESS, Spelling
+from components.caption_ingest.names import LOOSENESS, Spelling, is_absolute, num_common_parts
 from components.caption_ingest.nearest_names import NearestNames
 from components.caption_ingest.rejects import Reason, Reject, reject_image
 
@@ -70,7 +68,7 @@ def ambiguous_name(files: Sequence[ImageFile]) -> str:
 def _claims(images: Sequence[ImageCaptions]) -> dict[str, list[Claim]]:
     """Path of a file -> the images that it may be, first those whose names are most like it."""
     claims: dict[str, list[Claim]] = {}
-    inside = [image for image in images if not _escapes_root(image.image_id)]  # the others get no file
+    inside = [image for image in images if not _escapes_root(image.match)]  # the others get no file
     for image in inside:
         match = image.match
         if match.file and not match.candidates:
@@ -85,6 +83,8 @@ def _claims(images: Sequence[ImageCaptions]) -> dict[str, list[Claim]]:
 
 def _claim(image: ImageCaptions, file: ImageFile) -> Claim:
     looseness = 0 if image.image_id == file.uri else 1 + LOOSENESS[image.match.spelling]
+    if image.match.spelling is Spelling.ABSOLUTE:  # those with more of the file's directories come first
+        looseness += file.uri.count("/") + 1 - num_common_parts(image.image_id, file.uri)
     return looseness, image.image_id
 
 
@@ -92,10 +92,13 @@ def _resolve(
     image: ImageCaptions, claims: Mapping[str, Sequence[Claim]], nearest: NearestNames, hints: Mapping[str, str]
 ) -> ImageFile | Reject:
     name, file, candidates = image.image_id, image.match.file, image.match.candidates
-    if _escapes_root(name):
-        return reject_image(image, Reason.OUTSIDE_DATA_DIR, "the name points outside the data directory")
+    if _escapes_root(image.match):
+        detail = "the name points outside the data directory"
+        if ".." not in name.replace("\\", "/").split("/"):
+            detail = "an absolute path, and no file of the data directory has its end"
+        return reject_image(image, Reason.OUTSIDE_DATA_DIR, detail)
     if candidates and file is None:
-        if "/" in name and not candidates[0].uri.endswith(f"/{name}"):
+        if "/" in name and not is_absolute(name) and not candidates[0].uri.endswith(f"/{name}"):
             detail = f"no such file; other files with this name: {_first_three(candidates)}"
             return reject_image(image, Reason.MISSING_IMAGE, detail)
         return reject_image(image, Reason.AMBIGUOUS_NAME, ambiguous_name(candidates))
@@ -126,10 +129,11 @@ def _reject_contender(image: ImageCaptions, file: ImageFile, claims: Sequence[Cl
     return None
 
 
-def _escapes_root(name: str) -> bool:
-    """Whether a name is an absolute path, on Windows or elsewhere, or contains `..`."""
-    is_from_windows = ("\\" in name or ":" in name) and pathlib.PureWindowsPath(name).is_absolute()
-    return is_from_windows or os.path.isabs(name) or ".." in name.replace("\\", "/").split("/")
+def _escapes_root(match: NameMatch) -> bool:
+    """Whether a name contains `..`, or is an absolute path whose end no listed file has, on Windows or elsewhere."""
+    name = match.image_id
+    is_unmatched = match.file is None and not match.candidates
+    return ".." in name.replace("\\", "/").split("/") or (is_unmatched and is_absolute(name))
 
 
 def _first_three(files: Sequence[ImageFile]) -> str:

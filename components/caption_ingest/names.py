@@ -1,6 +1,7 @@
 """How the names of images are compared: lists, captions and the file system may spell one name differently."""
 
 import enum
+import itertools
 import posixpath
 import re
 import unicodedata
@@ -40,6 +41,7 @@ class Spelling(enum.Enum):
     SUFFIX = "with another suffix of the format"
     NO_SUFFIX = "without suffix"
     NUMBER = "by number"
+    ABSOLUTE = "by the end of an absolute path"
 
 
 LOOSENESS = {spelling: number for number, spelling in enumerate(Spelling)}
@@ -74,6 +76,35 @@ def unescape(name: str) -> str:
     if "%" in name:
         name = urllib.parse.unquote(name)
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), name) if "#" in name else name
+
+
+def is_absolute(name: str) -> bool:
+    r"""Whether a name is an absolute path, on Windows or elsewhere.
+
+    >>> [is_absolute(name) for name in ("/data/a.jpg", r"C:\data\a.jpg", r"\\nas\a.jpg", "C:a.jpg", "data/a.jpg")]
+    [True, True, True, False, False]
+    """
+    return name.startswith(("/", "\\")) or (name[1:2] == ":" and name[2:3] in ("/", "\\"))
+
+
+def name_parts(name: str) -> list[str]:
+    """Divides a path with slashes into its directories and the name of its file, without root or drive.
+
+    >>> name_parts("C:/Users/me/a.jpg"), name_parts("//nas/./a.jpg")
+    (['Users', 'me', 'a.jpg'], ['nas', 'a.jpg'])
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return parts[1:] if parts and parts[0].endswith(":") else parts
+
+
+def num_common_parts(name: str, path: str) -> int:
+    """Counts the directories and file names in which the ends of two paths are equal, in `comparison_form`.
+
+    >>> num_common_parts("/content/images/a.jpg", "train/images/a.JPG")
+    2
+    """
+    pairs = zip(reversed(name_parts(comparison_form(name))), reversed(comparison_form(path).split("/")), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def spelling_of(name: str, path: str) -> Spelling:

@@ -58,7 +58,7 @@ def assign_splits(
         warnings += directory_warnings
         official_splits = {split for split in official if isinstance(split, str)}
     splits = [
-        split if isinstance(split, Reject) else assign_split(image.image_id, split, official_splits, settings)
+        split if isinstance(split, Reject) else assign_split(image.match.portable_id, split, official_splits, settings)
         for image, split in zip(images, official, strict=True)
     ]
     if num_skipped := splits.count(None):

@@ -27,14 +27,66 @@ def test_names_that_lead_out_of_the_directory_are_rejected(tmp_path, name, read)
     assert reject.reason == Reason.OUTSIDE_DATA_DIR
 
 
-@pytest.mark.parametrize("bad", ["../x/0.jpg", "/data/0.jpg"])
-def test_a_name_that_leads_out_claims_no_file(tmp_path, bad, read):
+@pytest.mark.parametrize(
+    ("bad", "reason"), [("../x/0.jpg", Reason.OUTSIDE_DATA_DIR), ("/data/0.jpg", Reason.MISSING_IMAGE)]
+)
+def test_a_name_that_leads_out_claims_no_file(tmp_path, bad, reason, read):
     write_data_set(tmp_path, f"0.jpg#0\tA dog\n{bad}#0\tA secret\n")
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "0.jpg").write_bytes(b"0")
     data = read(tmp_path)
     assert [image.image_id for image in data.images] == ["0.jpg"]
-    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [(bad, Reason.OUTSIDE_DATA_DIR)]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [(bad, reason)]
+
+
+def _files(*paths):
+    return Files.of({path: (ImageFile(path, size, 0), path) for size, path in enumerate(paths)})
+
+
+@pytest.mark.parametrize(
+    "name", ["/content/drive/train/images/a.jpg", r"C:\Users\me\images\A.JPG", r"\\nas\images\a.jpeg", "/images/a"]
+)
+def test_an_absolute_path_is_matched_by_its_longest_end(name):
+    match = _files("images/a.jpg", "images/b.jpg").match(name, "captions.csv")
+    assert match.file is not None and match.file.uri == match.portable_id == "images/a.jpg"
+    assert match.spelling is Spelling.ABSOLUTE
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("/d/a/0.jpg", "a/0.jpg"), ("/d/x/b/0.jpg", "x/b/0.jpg"), ("/d/y/b/0.jpg", None), ("/d/../a/0.jpg", None)],
+)
+def test_the_longest_end_of_an_absolute_path_decides(name, expected):
+    files = _files("a/0.jpg", "x/b/0.jpg", "z/b/0.jpg")
+    match = files.match(name, "captions.csv")
+    assert (match.file.uri if match.file else None) == expected
+
+
+def test_an_absolute_path_is_warned_of_and_leaves_no_trace_in_ids(tmp_path, read):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
+    (tmp_path / "captions.csv").write_text("image,caption\n/home/me/images/a.jpg,A dog\n")
+    data = read(tmp_path)
+    assert [(image.image_id, image.file.uri) for image in data.images] == [("images/a.jpg", "images/a.jpg")]
+    assert data.warnings == ("matched 1 images: 1 by the end of an absolute path",)
+
+
+def test_an_absolute_path_never_opens_the_file_that_it_leads_to(tmp_path, read):
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "captions.csv").write_text(f"image,caption\n{tmp_path}/secret.jpg,A secret\n")
+    [reject] = read(tmp_path / "data").rejects
+    assert reject.reason == Reason.OUTSIDE_DATA_DIR
+    assert reject.detail == "an absolute path, and no file of the data directory has its end"
+
+
+def test_of_two_absolute_paths_the_one_with_the_longer_end_has_the_file(tmp_path, read):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.jpg").write_bytes(b"")
+    (tmp_path / "captions.csv").write_text("image,caption\n/d/b/0.jpg,A cat\n/d/a/0.jpg,A dog\n")
+    data = read(tmp_path)
+    assert [image.captions for image in data.images] == [("A dog",)]
+    assert [(reject.image_id, reject.reason) for reject in data.rejects] == [("/d/b/0.jpg", Reason.MISSING_IMAGE)]
 
 
 def test_a_link_out_of_the_directory_is_rejected(tmp_path, read):
