@@ -14,6 +14,7 @@ from components.caption_ingest.formats.base import (
     SPLIT_NAMES,
     Head,
     Source,
+    name_of,
     numbered_lines,
 )
 from components.caption_ingest.formats.json_files import keys_of, read_document
@@ -21,7 +22,6 @@ from components.caption_ingest.names import compose
 from components.caption_ingest.settings import Columns
 
 _SPLIT_COLUMNS = ("split", "set", "subset", "partition")
-_CAPTION_NUMBER = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#\d+$")  # NAME.jpg#0 is a caption of NAME.jpg
 _SPLIT = "|".join(SPLIT_NAMES)
 # an array of names, or arrays by split; COCO's documents begin with other keys, and may be huge
 _ARRAYS = re.compile(rf'\s*(?:\[\s*"|\{{\s*(?:"[^"\\]*"\s*:\s*\{{\s*)?"(?:{_SPLIT})"\s*:\s*\[)', re.IGNORECASE)
@@ -116,6 +116,8 @@ def read_list(source: Source) -> Iterator[Entry]:
         if len(line) > MAX_NAME_LENGTH:
             raise ValueError(f"{source.path}:{number}: {len(line)} characters, too long for the name of an image")
         if entry := _entry(line, number, lines):
+            if "\t" in entry.name:
+                raise ValueError(f"{source.path}:{number}: {line[:80]!r} contains a tab; expected one name per line")
             if not is_printable(entry.name):
                 raise ValueError(f"{source.path}:{number}: the name contains control characters")
             yield entry
@@ -140,8 +142,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _clean(name: str) -> str:
-    name = compose(name.strip().strip('"').replace("\\", "/").removeprefix("./"))
-    return _CAPTION_NUMBER.sub("", name) if "#" in name else name
+    return compose(name_of(name.strip().strip('"')).replace("\\", "/").removeprefix("./"))
 
 
 def _entries_of_json(document: Any) -> Iterator[Entry]:

@@ -136,7 +136,7 @@ def loose_forms(name: str) -> Iterator[tuple[Spelling, str]]:
         yield Spelling.SUFFIX, stem + suffix
     else:
         yield Spelling.NO_SUFFIX, name
-    if number := _NUMBER.fullmatch(stem):
+    if number := _NUMBER.fullmatch(stem if suffix else stem.removesuffix(".0")):  # pandas writes 100.0 for 100
         yield Spelling.NUMBER, f"{int(number[1])}{suffix}"
 
 

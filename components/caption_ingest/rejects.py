@@ -17,6 +17,7 @@ class Reason(str, enum.Enum):
     EMPTY_CAPTION = "empty_caption"
     LONG_CAPTION = "long_caption"
     FLAGGED = "flagged"
+    NO_CAPTION = "no_caption"
     # captions of an image, in `grouping`
     TOO_MANY_CAPTIONS = "too_many_captions"
     # names in captions, in `name_resolution` and `splits`; for copies of an image in `image_checks`
@@ -91,8 +92,8 @@ def reject_image(image: CaptionedName, reason: Reason, detail: str) -> Reject:
     return Reject(image.image_id, image.line, reason, detail, len(image.captions), image.source)
 
 
-# what the authors of a dataset have marked as no caption is no fault of the data
-NO_FAULTS = frozenset({Reason.FLAGGED})
+# what the authors of a dataset have marked as no caption, or what is none, is no fault of the data
+NO_FAULTS = frozenset({Reason.FLAGGED, Reason.NO_CAPTION})
 
 
 class TooManyRejects(ValueError):
@@ -105,7 +106,7 @@ def count(rejects: Iterable[Reject]) -> dict[str, int]:
 
 
 # of lines; all others are of images, with all their captions
-_OF_LINES = frozenset({Reason.BAD_LINE, Reason.BAD_ENCODING, Reason.EMPTY_CAPTION, Reason.LONG_CAPTION, Reason.FLAGGED})
+_OF_LINES = NO_FAULTS | {Reason.BAD_LINE, Reason.BAD_ENCODING, Reason.EMPTY_CAPTION, Reason.LONG_CAPTION}
 
 
 def format_amount(reason: str, num_rejects: int, num_captions: int) -> str:
@@ -132,7 +133,7 @@ def amounts(rejects: Sequence[Reject]) -> list[str]:
 
 
 def check_fraction(rejects: Sequence[Reject], num_captions: int, max_fraction: float) -> None:
-    """Fails the run if too many captions are rejected; those that are flagged count neither way.
+    """Fails the run if too many captions are rejected; those of `NO_FAULTS` count neither way.
 
     Args:
       rejects: all rejects.

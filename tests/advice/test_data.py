@@ -258,6 +258,9 @@ def test_the_line_of_a_list_that_is_no_name_is_removed(tmp_path):
     with refusal("…:…: not …; …") as advice:
         read_list(path, b"a.jpg\ncaf\xe9.jpg\n")
     assert advice[:2] == [str(path), "2"]
+    with refusal("…:…: … contains a tab; expected one name per line") as advice:
+        read_list(path, b"0\ta.jpg\n1\tb.jpg\n")
+    assert advice == [str(path), "1", repr("0\ta.jpg")]
     with refusal("…:…: the name contains control characters") as advice:
         read_list(path, b"a.jpg\na\x1b[2J.jpg\n")
     assert advice == [str(path), "2"]

@@ -34,6 +34,8 @@ IMAGE_COLUMNS = (
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
 _START = 512  # bytes of a head that are kept as they are
 _BOM = "\ufeff"
+_INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"  # byte-order mark, zero-width space, direction marks, word joiner
+_CAPTION_NUMBER = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#\d+$")  # NAME.jpg#0 is a caption of NAME.jpg
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # with line ends; joiners belong to some scripts
 
 
@@ -161,7 +163,7 @@ def numbered_lines(source: Source) -> Iterator[tuple[int, str]]:
             rest = line
             while rest and not rest.endswith(end):
                 rest = file.readline(MAX_CHUNK)
-            yield number, (line.removeprefix(_BOM) if number == 1 else line).rstrip("\r\n")
+            yield number, line.removeprefix(_BOM).rstrip("\r\n")  # files that were joined have marks within
 
 
 def text_lines(source: Source) -> Iterator[tuple[int, str | Reject]]:
@@ -191,6 +193,22 @@ def text_lines(source: Source) -> Iterator[tuple[int, str | Reject]]:
         yield number, Reject("", number, Reason.BAD_ENCODING, detail)
 
 
+def name_of(value: Any) -> str:
+    r"""Returns the name of an image as a caption file has it, without invisible characters and a caption's number.
+
+    >>> name_of(" a.jpg"), name_of("\ufeffa.jpg#0"), name_of(139), name_of(139.0), name_of(None)
+    ('a.jpg', 'a.jpg', '139', '139', '')
+    """
+    if type(value) is float and value.is_integer():  # as pandas makes them of integers where some are missing
+        value = int(value)
+    if type(value) not in (str, int):
+        return ""
+    name = str(value).strip()
+    if not name.isprintable():
+        name = name.strip(_INVISIBLE).strip()
+    return _CAPTION_NUMBER.sub("", name) if "#" in name else name
+
+
 def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Caption | Reject:
     """Makes a caption of what a line or an element contains, or a reject if name, text or split are not valid.
 
@@ -200,7 +218,7 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
       split: the split's name in the file, one of `SPLIT_NAMES`; None or "" for none.
       number: number of the line or element.
     """
-    name = str(image_id).strip() if type(image_id) in (str, int) else ""
+    name = name_of(image_id)
     if not name:
         return Reject("", number, Reason.BAD_LINE, "no image name")
     if not is_printable(name) or len(name) > MAX_NAME_LENGTH:
@@ -223,7 +241,8 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
         return Reject(name, number, Reason.BAD_ENCODING, "the caption contains half a character (a lone surrogate)")
     split_name = SPLIT_NAMES.get(str(split).strip().lower()) if split not in (None, "") else None
     if split not in (None, "") and split_name is None:  # it could be a test split, which must not be trained on
-        return Reject(name, number, Reason.BAD_LINE, f"unknown split {str(split)[:40]!r}")
+        detail = f"unknown split {str(split)[:40]!r}; known are {', '.join(SPLIT_NAMES)}"
+        return Reject(name, number, Reason.BAD_LINE, detail)
     return Caption(name, compose(_CONTROLS.sub(" ", text)).strip(), split_name, number)
 
 

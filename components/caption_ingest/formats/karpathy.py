@@ -1,6 +1,7 @@
 """Karpathy's `dataset_*.json`, with splits of Flickr8k, Flickr30k and COCO."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from components.caption_ingest.formats.base import Caption, Format, Head, Source, checked_caption
 from components.caption_ingest.formats.json_files import is_document_with, read_object, take_members
@@ -28,5 +29,13 @@ class Karpathy(Format):
             name, directory = image.get("filename"), image.get("filepath")
             image_id = f"{directory}/{name}" if directory and name else name
             for sentence in sentences or [{"raw": ""}]:
-                text = sentence.get("raw") if isinstance(sentence, dict) else sentence
+                text = _text(sentence) if isinstance(sentence, dict) else sentence
                 yield checked_caption(image_id, text, image.get("split"), number)
+
+
+def _text(sentence: dict) -> Any:
+    """Returns a sentence as it was written, or else its words, divided by blanks."""
+    tokens = sentence.get("tokens")
+    if sentence.get("raw") is None and isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+        return " ".join(tokens)
+    return sentence.get("raw")

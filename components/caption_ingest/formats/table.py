@@ -162,6 +162,11 @@ def _parse_row(number: int, line: str, lines: Lines, header: Header, dialect: Di
     if cells is None:
         yield Reject("", number, Reason.BAD_LINE, "the quotation marks do not match", rows=num_lines)
         return
+    if not any(map(str.strip, cells)):  # as Excel leaves them below the data
+        return
+    if header.num_lines and tuple(map(str.strip, cells)) == header.names:  # files that were joined
+        yield Reject("", number, Reason.NO_CAPTION, "the header of the table once more")
+        return
     is_first = roles.image < min(roles.captions)
     if other := dialect.find_swallowed_row(cells, line, roles.image, num_columns, is_first=is_first):
         detail = f"a quotation mark is not closed: the row would contain that of {other[:80]}"

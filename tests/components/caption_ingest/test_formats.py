@@ -325,6 +325,40 @@ def test_coco_images_without_caption_are_rejected(tmp_path):
     assert (silent.image_id, silent.line, silent.reason) == ("b.jpg", 2, Reason.EMPTY_CAPTION)
 
 
+@pytest.mark.parametrize("other", [{"bbox": [0, 0, 1, 1]}, {"segmentation": []}, {"question": "Is it a dog?"}])
+def test_annotations_of_other_tasks_are_counted_and_no_faults(tmp_path, other):
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+    annotations = [{"image_id": 1, **other}, {"image_id": 1, "caption": "A dog"}, {"image_id": 2, **other}]
+    good, others, silent = Coco().read(write_file(tmp_path, json.dumps({"images": images, "annotations": annotations})))
+    assert good == Caption("a.jpg", "A dog", None, 2)
+    assert isinstance(others, Reject)
+    assert (others.line, others.reason, others.rows) == (1, Reason.NO_CAPTION, 2)
+    assert (silent.image_id, silent.line, silent.reason) == ("b.jpg", 2, Reason.EMPTY_CAPTION)
+
+
+@pytest.mark.parametrize(("own", "used"), [(1, "000000000001"), ("000000000001", 1), (1, 1.0), ("0", "00")])
+def test_ids_are_equal_that_are_one_number(tmp_path, own, used):
+    document = {"images": [{"id": own, "file_name": "a.jpg"}], "annotations": [{"image_id": used, "caption": "A dog"}]}
+    assert list(Coco().read(write_file(tmp_path, json.dumps(document)))) == [Caption("a.jpg", "A dog", None, 1)]
+
+
+def test_two_ids_that_are_one_number_are_two(tmp_path):
+    images = [{"id": "01", "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]
+    annotations = [{"image_id": number, "caption": "A dog"} for number in ("01", "1", "001")]
+    first, second, unknown = Coco().read(
+        write_file(tmp_path, json.dumps({"images": images, "annotations": annotations}))
+    )
+    assert (first.image_id, second.image_id) == ("a.jpg", "b.jpg")
+    assert unknown.reason is Reason.BAD_LINE
+
+
+def test_karpathys_tokens_are_joined_where_there_is_no_sentence(tmp_path):
+    sentences = [{"tokens": ["a", "dog"]}, {"raw": "A dog.", "tokens": ["a", "dog"]}, {"tokens": 3}]
+    document = {"images": [{"filename": "a.jpg", "split": "train", "sentences": sentences}]}
+    first, second, third = Karpathy().read(write_file(tmp_path, json.dumps(document)))
+    assert (first.text, second.text, third.reason) == ("a dog", "A dog.", Reason.BAD_LINE)
+
+
 @pytest.mark.parametrize(("flag", "value"), [("is_rejected", True), ("is_precanned", True), ("is_rejected", 1)])
 def test_an_annotation_that_is_flagged_is_no_caption(tmp_path, flag, value):
     poor = {"image_id": 1, "caption": "Quality issues are too severe to recognize visual content.", flag: value}

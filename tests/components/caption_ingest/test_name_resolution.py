@@ -52,6 +52,11 @@ def test_an_absolute_path_is_matched_by_its_longest_end(name):
     assert match.spelling is Spelling.ABSOLUTE
 
 
+def test_a_number_that_pandas_made_a_float_is_the_number():
+    match = _files("images/100.jpg", "images/101.jpg").match("100.0", "captions.csv")
+    assert match.file is not None and (match.file.uri, match.spelling) == ("images/100.jpg", Spelling.NUMBER)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("/d/a/0.jpg", "a/0.jpg"), ("/d/x/b/0.jpg", "x/b/0.jpg"), ("/d/y/b/0.jpg", None), ("/d/../a/0.jpg", None)],

@@ -256,6 +256,28 @@ def test_a_row_that_is_flagged_is_no_caption(tmp_path):
     assert [item.text for item in items if isinstance(item, Caption)] == ["A dog", "A cat"]
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_header_of_a_joined_file_is_no_fault(tmp_path, mark):
+    items = read(tmp_path, f"image,caption\na.jpg,A dog\n{mark}image,caption\nb.jpg,A cat\n")
+    assert rejected(items) == [(3, Reason.NO_CAPTION)]
+    assert [item.image_id for item in items if isinstance(item, Caption)] == ["a.jpg", "b.jpg"]
+
+
+def test_rows_without_anything_are_no_rows(tmp_path):
+    assert pairs(read(tmp_path, "image;caption\na.jpg;A dog\n;\n; ;;\n")) == [("a.jpg", "A dog")]
+
+
+def test_an_unknown_split_is_told_the_known_ones(tmp_path):
+    [reject] = read(tmp_path, "image,caption,split\na.jpg,A dog,fold1\n")
+    assert isinstance(reject, Reject)
+    assert reject.detail.startswith("unknown split 'fold1'; known are train, training, restval, val, ")
+
+
+@pytest.mark.parametrize("cell", ["\ufeffa.jpg", "\u200ba.jpg", '"\ufeff a.jpg"', "a.jpg\u200b", "a.jpg#0"])
+def test_what_does_not_belong_to_a_name_is_left_out(tmp_path, cell):
+    assert pairs(read(tmp_path, f"image,caption\nb.jpg,A cat\n{cell},A dog\n"))[1] == ("a.jpg", "A dog")
+
+
 def test_a_row_of_several_captions_without_any_is_rejected_once(tmp_path):
     items = read(tmp_path, "image,caption_1,caption_2\na.jpg,,\nb.jpg,A dog,.\n")
     assert rejected(items) == [(2, Reason.EMPTY_CAPTION), (3, Reason.EMPTY_CAPTION)] and len(items) == 3
