@@ -113,7 +113,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         allow_links=settings.allow_links,
     )
     files = scan(data_dir, layout.containers(), settings.allow_links)
-    grouping = group_by_image(layout, files)
+    grouping = group_by_image(layout, files, are_chosen=settings.caption_files is not None)
     groups, rejects = grouping.images, grouping.rejects
     search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)
     layout = dataclasses.replace(layout, lists=search.lists)

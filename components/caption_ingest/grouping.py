@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from components.caption_ingest.annotation_sets import SharedImages, check_containers
 from components.caption_ingest.files import Files, NameMatch
 from components.caption_ingest.formats.base import Caption
 from components.caption_ingest.layout import Layout
@@ -142,20 +143,22 @@ class Grouping:
     warnings: list[str]
 
 
-def group_by_image(layout: Layout, files: Files) -> Grouping:
+def group_by_image(layout: Layout, files: Files, *, are_chosen: bool = False) -> Grouping:
     """Reads the caption files.
 
     Args:
       layout: the caption files and their format.
       files: the files of the data directory.
+      are_chosen: whether the settings name the caption files, so that several of the same images are meant.
 
     Raises:
-      ValueError: rows or file names put one image into two splits, or a file is a tokenized copy of another.
+      ValueError: rows or file names put one image into two splits, or a file is a tokenized copy of another, or has
+        other captions of its images and is not chosen.
       UnreadableFileError: a file can't be read at all.
     """
     images: dict[tuple[str, str], ImageCaptions] = {}
     rejects: list[Reject] = []
-    repeats = Repeats()
+    repeats, shared = Repeats(), SharedImages()
     num_captions = 0
     for file in layout.captions:
         by_name: dict[str, ImageCaptions] = {}  # under the names that this file uses
@@ -177,8 +180,13 @@ def group_by_image(layout: Layout, files: Files) -> Grouping:
                 likeness.see(item.text, image.captions, image.source)
             if image.add(item, file.split, file.name):
                 num_captions += 1
+                shared.see(image.image_id, file.name, image.source)
             else:
                 repeats.add(item, file.name)
         if likeness:
             likeness.check()
+        if not are_chosen:
+            shared.check(file.name, len(by_name))
+    if layout.format.is_container and not are_chosen:
+        check_containers(layout)
     return Grouping(list(images.values()), rejects, num_captions, repeats.warnings(num_captions))

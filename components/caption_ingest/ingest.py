@@ -5,7 +5,7 @@ The stages of both halves, in order, each in the module that decides about it, a
     layout            which files hold captions and official splits (`sidecar_search`, `second_copies`, `encodings`)
     formats           lines of caption files -> captions
     files             the files and members of containers that names may mean (`names`)
-    grouping          captions -> images
+    grouping          captions -> images (`annotation_sets`)
     list_search       split lists that their names do not give away (`list_files`, `split_lists`)
     name_resolution   names in captions -> files (`nearest_names`, `archives`, `broken_links`: why there is none)
     splits            official or hashed split of each image (`split_directories`)

@@ -50,7 +50,9 @@ def assign_splits(
       ValueError: rows and lists disagree about an image.
     """
     listings, warnings = lists.match(images)
-    official = [_official_split(image, listing) for image, listing in zip(images, listings, strict=True)]
+    official: Sequence[str | Reject | None] = [
+        _official_split(image, listing) for image, listing in zip(images, listings, strict=True)
+    ]
     official_splits = {*lists.splits, *(split for split in official if isinstance(split, str))}
     by_directory = not official_splits and not any(official)
     if by_directory:

@@ -135,6 +135,21 @@ def test_one_of_two_spellings_of_the_captions_is_chosen_or_kept(tmp_path):
     assert dataset.read(CaptionIngestSettings(dir=str(tmp_path))).num_captions == 1
 
 
+def test_one_of_two_annotations_of_the_same_images_is_chosen_or_both(tmp_path):
+    for language, text in {"de": "Ein Hund rennt", "en": "A dog runs"}.items():
+        (tmp_path / f"train_{language}.csv").write_text(f"image,caption\na.jpg,{text}\n")
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with refusal(
+        "data.dir: … and … both have captions of the same … images, as two languages or versions do, and would be "
+        "mixed; choose with data.caption_files=PATTERN, which may match both"
+    ) as advice:
+        dataset.read(CaptionIngestSettings(dir=str(tmp_path)))
+    for pattern, num_captions in {advice[1]: 1, "*.csv": 2}.items():
+        assert (
+            dataset.read(CaptionIngestSettings(dir=str(tmp_path), caption_files=pattern)).num_captions == num_captions
+        )
+
+
 def test_one_of_several_lists_is_kept(tmp_path):
     (tmp_path / "captions.csv").write_text(TABLE)
     for name in ("train.txt", "trainImages.txt"):
