@@ -6,6 +6,10 @@ from collections.abc import Iterator
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 _JP2, _J2K = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 _PILLOW = (b"RIFF", b"BM", *_TIFF, _JP2, _J2K)  # with AVIF, what TensorFlow does not decode, or not in all versions
+_JPEG = b"\xff\xd8\xff"
+_JPEG_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of SOF; the three are tables and a reserved one
+_JPEG_AFTER_SIZE = (0xD9, 0xDA)  # the end, and the beginning of a scan
+_MIN_HEADERS = {b"\x89PNG\r\n\x1a\n": 33, b"GIF8": 13, b"BM": 26}  # first bytes -> bytes up to the size at least
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _HEAD = 1024  # bytes that are searched for the beginning of a document
 _MAX_BOXES = 100
@@ -82,7 +86,25 @@ def is_cut(data: bytes) -> bool:
         return not data.endswith(b"\xff\xd9")
     if data.startswith(_JP2) or _brand(data) is not None:
         return any(end > len(data) for end in _box_ends(data))
-    return False
+    if data.startswith(_JPEG):
+        return _is_jpeg_header_cut(data)
+    return any(data.startswith(start) and len(data) < size for start, size in _MIN_HEADERS.items())
+
+
+def _is_jpeg_header_cut(data: bytes) -> bool:
+    """Whether a JPEG ends before the segment that declares its size (SOF); a damaged header is not cut."""
+    position = 2
+    while position + 2 <= len(data):
+        marker, kind = data[position : position + 2]
+        if marker != 0xFF or kind in _JPEG_AFTER_SIZE:
+            return False
+        if kind == 0xFF:  # filling
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if kind in _JPEG_SIZES:
+            return position > len(data)
+    return len(data) > len(_JPEG)  # these alone are as likely something else
 
 
 def _brand(data: bytes) -> bytes | None:

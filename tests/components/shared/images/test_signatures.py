@@ -1,9 +1,12 @@
 """What a file is by its first bytes."""
 
+import io
+
 import pytest
 from PIL import Image
 
-from components.shared.images.limits import FORMATS
+from components.shared.images.headers import check_header
+from components.shared.images.limits import FORMATS, ImageError, ImageFault
 from components.shared.images.signatures import is_converted, is_cut, lookalike
 from tests.factories import encode
 
@@ -47,6 +50,24 @@ def test_an_image_is_called_nothing_else(kind):
 def test_a_tiff_without_its_directory_is_cut(big_tiff):
     data = encode(Image.radial_gradient("L"), "TIFF", compression="tiff_lzw", big_tiff=big_tiff)
     assert is_cut(data[:100]) and not is_cut(data)
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("JPEG", range(4, 150)), ("PNG", range(8, 33)), ("GIF", range(6, 13))])
+def test_a_file_that_ends_in_its_header_is_cut(kind, ends):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, kind)
+    data = file.getvalue()
+    assert not is_cut(data)
+    for end in ends:
+        assert is_cut(data[:end])
+        with pytest.raises(ImageError, match="the file ends before what its header declares") as error:
+            check_header(data[:end])
+        assert error.value.fault is ImageFault.TRUNCATED
+
+
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff\xe0\0\x02no marker", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xda\0\x02"])
+def test_a_damaged_jpeg_is_not_cut(data):
+    assert not is_cut(data)
 
 
 def test_boxes_and_codestreams_that_do_not_end_are_cut():
