@@ -2,7 +2,8 @@
 
 The stages of both halves, in order, each in the module that decides about it, and what stands behind it:
 
-    layout            which files hold captions and official splits (`sidecar_search`, `second_copies`, `encodings`)
+    layout            which files hold captions and official splits (`sidecar_search`, `second_copies`, `encodings`;
+                      `unread_files`: why there are none)
     formats           lines of caption files -> captions
     files             the files and members of containers that names may mean (`names`)
     grouping          captions -> images (`annotation_sets`)

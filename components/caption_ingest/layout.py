@@ -14,7 +14,6 @@ from components.caption_ingest.formats import FORMATS, find_format
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
 from components.caption_ingest.formats.coco import has_withheld_captions
 from components.caption_ingest.formats.sidecars import Sidecars
-from components.caption_ingest.formats.table import column_names
 from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
 from components.caption_ingest.settings import Columns
@@ -26,11 +25,11 @@ from components.caption_ingest.unread_containers import (
     why_all_unread,
     why_unread,
 )
+from components.caption_ingest.unread_files import why_none
 from components.shared.records import EVAL, TEST, TRAIN
 
 # never opened in search of captions
 _BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".gz", ".tgz", ".zip", ".7z"}
-_SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
 _LIST_NAMES = {
     split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|image|list|split|set|names|ids)?\.txt$", re.IGNORECASE)
     for split, names in {TRAIN: "train", EVAL: "dev|val|valid|validation|eval", TEST: "test"}.items()
@@ -142,7 +141,7 @@ def find_layout(
     if sidecars.by_image and not captions:
         return _sidecar_layout(root, sidecars, text_files, encoding, columns)
     if not captions:
-        hints = [*_unknown_columns(sources.values()), *why_all_unread(root, allow_links)]
+        hints = [*why_none(root, list(sources.values()), allow_links), *why_all_unread(root, allow_links)]
         raise FileNotFoundError(_no_captions(data_dir, caption_files, hints))
     if sidecars.are_usual:
         all_sidecars = root / f"**/*{posixpath.splitext(min(sidecars.paths))[1]}"
@@ -243,16 +242,6 @@ def _no_captions(data_dir: str, caption_files: str | None, unread: Sequence[str]
     examples = "\n".join(f"  {format.name}: {format.example}" for format in FORMATS.values())
     reasons = "".join(f"\n{reason}" for reason in unread)
     return f"data.dir: no captions {searched}. Known formats:\n{examples}{reasons}"
-
-
-def _unknown_columns(sources: Iterable[Source]) -> Iterator[str]:
-    """Names the columns of tables that seem to be about captions and are not known, and spreadsheets."""
-    for source in sources:
-        if names := column_names(Head.of(source)):
-            listed = ", ".join(names)
-            yield f"{source.path} has the columns {listed}: set data.columns.image and data.columns.caption to some"
-        elif source.path.suffix.lower() in _SPREADSHEETS:
-            yield f"{source.path} is a spreadsheet: save it as CSV in UTF-8"
 
 
 def _check_unrecognized(

@@ -16,6 +16,8 @@ MAX_NAMED = 3
 CONTAINER_SUFFIXES = (".tar", ".parquet")
 _COMPRESSED = re.compile(r"(?<=\.tar)\.(gz|bz2|xz|zst|lz4)$|\.t(gz|bz2|xz)$", re.IGNORECASE)
 _HEAD = 512
+LFS_POINTER = b"version https://git-lfs"  # how one begins
+LFS_WAY_OUT = "it is a Git LFS pointer; download the file itself with git lfs pull"
 
 
 def why_unread(path: pathlib.Path) -> str:
@@ -28,8 +30,8 @@ def why_unread(path: pathlib.Path) -> str:
         return f"an archive, which is not read; {way_out(path.name)}" if way_out(path.name) else ""
     with open_file(str(path)) as file:
         head = file.read(_HEAD)
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; download the file itself with git lfs pull"
+    if head.startswith(LFS_POINTER):
+        return LFS_WAY_OUT
     if not (tar_files.is_tar(head) if is_tar else head.startswith(parquet_files.MAGIC)):
         return f"it is no {'tar archive' if is_tar else 'Parquet file'}: it begins with {head[:16]!r}"
     if is_tar:

@@ -77,15 +77,6 @@ def find_roles(header: Sequence[str], rows: Iterable[Sequence[str]], columns: Co
     return Roles(image, tuple(next(group for group in groups if group[0] == first)), _find_split(header, values))
 
 
-def may_be_used(name: str) -> bool:
-    """Whether a column seems to hold images or captions by its name, as `caption_en` and `image_url` do."""
-    folded = _fold(name)
-    vague = {_fold(known) for known in (*_VAGUE_IMAGE_COLUMNS, *CAPTION_COLUMNS, *_VAGUE_CAPTION_COLUMNS)}
-    return folded in vague - {"id", "name", "text"} or any(
-        part in folded for part in ("image", "img", "photo", "caption")
-    )
-
-
 def _fold(name: str) -> str:
     """What is compared of a column's name.
 
@@ -140,6 +131,11 @@ def _only(header: Sequence[str], candidates: Sequence[int], values: Mapping[int,
         return candidates[0]
     listed = " and ".join(repr(header[index]) for index in candidates)
     raise AmbiguousColumns(f"the columns {listed} may both hold the {what}; choose one with data.columns.{what}=NAME")
+
+
+def is_image_name(value: str) -> bool:
+    """Whether a value ends like the name of an image file."""
+    return bool(_IMAGE_NAME.search(value))
 
 
 def _are_image_names(values: Sequence[str]) -> bool:

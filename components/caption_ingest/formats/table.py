@@ -18,7 +18,6 @@ from components.caption_ingest.formats.columns import (
     Roles,
     are_names_and_sentences,
     find_roles,
-    may_be_used,
     texts_in,
 )
 from components.caption_ingest.formats.dialects import DELIMITERS, Dialect, Lines, stated_delimiter, uses_quotes
@@ -134,18 +133,6 @@ def _without_header(lines: Sequence[str]) -> Header | None:
         if are_names_and_sentences(rows):
             return Header(delimiter, ("image", "caption"), Roles(0, (1,), None), 0)
     return None
-
-
-def column_names(head: Head) -> list[str]:
-    """Lists the columns of a table that seems to be about captions, for a message that none were found."""
-    if not head.lines or head.is_json or len(head.lines[0]) >= MAX_HEADER_LENGTH:
-        return []
-    stated = stated_delimiter(head.lines[0])
-    for delimiter in (stated,) if stated else DELIMITERS:
-        names = Dialect(delimiter).cells(head.lines[1 if stated and len(head.lines) > 1 else 0])
-        if len(names) > 1 and any(map(may_be_used, names)):
-            return names
-    return []
 
 
 def _no_columns(line: str, columns: Columns) -> str:

@@ -293,22 +293,6 @@ def test_the_format_may_be_stated(tmp_path):
         find_layout(str(tmp_path), format="coco_captions")
 
 
-@pytest.mark.parametrize(
-    ("text", "columns"),
-    [
-        ("url,caption\nx,A dog\n", "url, caption"),
-        ("sep=;\nref;caption_en;caption_zh\n1;A dog;x\n", "ref, caption_en"),
-        ("painting,photo_path\nA dog,a\n", "painting, photo_path"),
-    ],
-)
-def test_a_table_whose_columns_are_not_known_is_named(tmp_path, text, columns):
-    (tmp_path / "captions.csv").write_text(text)
-    with pytest.raises(
-        FileNotFoundError, match=rf"captions.csv has the columns {columns}.*: set data.columns.image and"
-    ):
-        find_layout(str(tmp_path))
-
-
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_table_may_have_no_header(tmp_path, delimiter):
     rows = [
@@ -329,12 +313,6 @@ def test_a_table_may_have_no_header(tmp_path, delimiter):
 )
 def test_labels_and_lists_are_no_captions(tmp_path, line):
     assert detect_format(write_file(tmp_path, f"{line}\n" * 9)) is None
-
-
-def test_a_spreadsheet_is_named(tmp_path):
-    (tmp_path / "captions.xlsx").write_bytes(b"PK\3\4" + bytes(range(256)))
-    with pytest.raises(FileNotFoundError, match=r"captions.xlsx is a spreadsheet: save it as CSV in UTF-8"):
-        find_layout(str(tmp_path))
 
 
 # what a person may write, with everything that a dialect must quote; no lone quotation mark at the beginning
