@@ -34,6 +34,7 @@ IMAGE_COLUMNS = (
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
 _START = 512  # bytes of a head that are kept as they are
 _BOM = "\ufeff"
+_BASE64 = re.compile(r"(?:data:image/[a-z+]+;base64,)?[A-Za-z0-9+/_\s-]{1024}")
 _INVISIBLE = "\ufeff\u200b\u200e\u200f\u2060"  # byte-order mark, zero-width space, direction marks, word joiner
 _CAPTION_NUMBER = re.compile(r"(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{4}))#\d+$")  # NAME.jpg#0 is a caption of NAME.jpg
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # with line ends; joiners belong to some scripts
@@ -223,6 +224,9 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
         return Reject("", number, Reason.BAD_LINE, "no image name")
     if not is_printable(name) or len(name) > MAX_NAME_LENGTH:
         detail = "the image name contains control characters or is too long"
+        if _BASE64.match(name):
+            detail = f"{len(name)} characters of an image in base64 and not its name; expected images as files, or as "
+            detail += "bytes in Parquet"
         return Reject(ascii(name[:80]), number, Reason.BAD_LINE, detail)
     if not isinstance(text, str):
         return Reject(name, number, Reason.BAD_LINE, "no caption")

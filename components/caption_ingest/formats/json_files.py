@@ -19,6 +19,7 @@ from components.caption_ingest.formats.base import (
     UnreadableFileError,
     check_size,
     checked_caption,
+    name_of,
 )
 from components.caption_ingest.formats.columns import texts_in
 from components.caption_ingest.rejects import Reason, Reject
@@ -64,15 +65,49 @@ def captions_of(record: Any, number: int, columns: Columns, split: str | None = 
     if flag := flag_of(record):
         yield flagged(image_id, number, flag)
         return
+    if detail := _no_name(record, image_key) or ("" if caption_keys else f"no caption; {_keys(record, 'caption')}"):
+        yield Reject(name_of(image_id)[:80], number, Reason.BAD_LINE, detail)
+        return
     split = record.get("split") or split
-    for value in [record[key] for key in caption_keys] or [None]:
+    for key, value in [(key, record[key]) for key in caption_keys]:
         try:
             texts = texts_in(value) if isinstance(value, str) else value if isinstance(value, list) else [value]
         except ValueError as error:
             yield Reject(str(image_id)[:80], number, Reason.BAD_LINE, str(error))
             continue
         for text in texts or [""]:
-            yield checked_caption(image_id, _text_of(text), split, number)
+            if isinstance(sentence := _text_of(text), str) or not name_of(image_id):
+                yield checked_caption(image_id, sentence, split, number)
+            else:
+                yield Reject(name_of(image_id)[:80], number, Reason.BAD_LINE, _no_text(key, text))
+
+
+def _no_name(record: dict, key: str | None) -> str:
+    """Says why a record has no name of an image; "" if it has one, or if its name is empty."""
+    if key is None:
+        return f"no image name; {_keys(record, 'image')}"
+    value = record[key]
+    if isinstance(value, dict | list):
+        kind = "a list" if isinstance(value, list) else "an object"
+        way_out = "as pandas writes with orient='records'"
+        return f"{key!r} holds {kind} of {len(value)} and not a name; expected one record per image, {way_out}"
+    return ""
+
+
+def _no_text(key: str, value: Any) -> str:
+    """Says what stands in place of a text."""
+    if isinstance(value, dict):
+        expected = f"expected a text, or one in {CAPTION_KEYS[0]!r}"
+        return f"no caption: an object in {key!r}, whose {_keys(value, '')}; {expected}"
+    if isinstance(value, list):
+        return f"no caption: a list in the list {key!r}; expected a list of texts"
+    return f"no caption: {json.dumps(value, default=str)[:40]} in {key!r}; expected a text"
+
+
+def _keys(record: dict, role: str) -> str:
+    """Lists the keys of a record, and the setting that chooses one of them for a role."""
+    names = f"keys are {', '.join(map(repr, record))[:300]}"
+    return f"its {names}, of which data.columns.{role}=KEY may choose one" if role else names
 
 
 def flagged(image_id: Any, number: int, flag: str) -> Reject:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from components.caption_ingest.formats.base import Caption, Source, UnreadableFileError
+from components.caption_ingest.formats.json_lines import JsonLines
 from components.caption_ingest.formats.json_records import JsonRecords
 from components.caption_ingest.formats.karpathy import Karpathy
 from components.caption_ingest.layout import detect_format
@@ -91,6 +92,47 @@ def test_a_record_that_is_no_caption_is_rejected_with_its_number(tmp_path):
     _, *items = JsonRecords().read(write_file(tmp_path, json.dumps([good, *bad])))
     reasons = (Reason.BAD_LINE, Reason.BAD_LINE, Reason.BAD_LINE, Reason.EMPTY_CAPTION, Reason.FLAGGED)
     assert rejected(items) == list(enumerate(reasons, start=2))
+
+
+@pytest.mark.parametrize(
+    ("record", "detail"),
+    [
+        (
+            {"file_name": "a.jpg", "prompt": "A dog"},
+            "no caption; its keys are 'file_name', 'prompt', of which data.columns.caption=KEY may choose one",
+        ),
+        (
+            {"photo": "a.jpg", "caption": "A dog"},
+            "no image name; its keys are 'photo', 'caption', of which data.columns.image=KEY may choose one",
+        ),
+        (
+            {"image": "a.jpg", "caption": {"en": "A dog", "fr": "Un chien"}},
+            "no caption: an object in 'caption', whose keys are 'en', 'fr'; expected a text, or one in 'caption'",
+        ),
+        (
+            {"image": "a.jpg", "captions": [["A dog"]]},
+            "no caption: a list in the list 'captions'; expected a list of texts",
+        ),
+        ({"image": "a.jpg", "caption": None}, "no caption: null in 'caption'; expected a text"),
+        (
+            {"image": ["a.jpg", "b.jpg"], "caption": ["A dog", "A cat"]},
+            "'image' holds a list of 2 and not a name; expected one record per image, "
+            "as pandas writes with orient='records'",
+        ),
+        (
+            {"image": {"0": "a.jpg"}, "caption": {"0": "A dog"}},
+            "'image' holds an object of 1 and not a name; expected one record per image, "
+            "as pandas writes with orient='records'",
+        ),
+        (
+            {"image": "/9j/4AAQSkZJRgABAQ" * 100, "caption": "A dog"},
+            "1800 characters of an image in base64 and not its name; expected images as files, or as bytes in Parquet",
+        ),
+    ],
+)
+def test_a_reject_says_what_the_record_is(tmp_path, record, detail):
+    [reject] = JsonLines().read(write_file(tmp_path, json.dumps(record) + "\n"))
+    assert (reject.reason, reject.detail) == (Reason.BAD_LINE, detail)
 
 
 @pytest.mark.parametrize("wrap", [lambda record: record, lambda record: [record]], ids=["JSON lines", "JSON records"])
