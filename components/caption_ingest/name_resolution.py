@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 
 from components.caption_ingest.archives import find_packed
-from components.caption_ingest.broken_links import find_broken
+from components.caption_ingest.broken_links import find_broken, find_hidden
 from components.caption_ingest.files import Files, NameMatch
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.image_file import ImageFile
@@ -32,7 +32,7 @@ def resolve_names(images: Sequence[ImageCaptions], files: Files, data_dir: str) 
     missing = [image.image_id for image in images if not image.match.file and not image.match.candidates]
     archives = (path for path, file in files.by_path.items() if not file.outside_root and not file.container)
     packed = find_packed(data_dir, (path for path in archives if path not in files.containers), missing)
-    hints = find_broken(data_dir, missing) | packed
+    hints = find_hidden(data_dir, missing) | find_broken(data_dir, missing) | packed
     return [_resolve(image, claims, nearest, hints) for image in images]
 
 

@@ -1,4 +1,4 @@
-"""A missing image whose file is a link that leads nowhere."""
+"""A missing image whose file is a link that leads nowhere, or hidden."""
 
 import pytest
 
@@ -25,6 +25,22 @@ def test_a_linked_directory_that_is_not_mounted_is_named(tmp_path, read):
     [reject] = read(tmp_path, allow_links=True).rejects
     hint = "perhaps it is behind Images, a link to /mnt/nothing/images, which is not there"
     assert reject.detail == f"no such file in the data directory; {hint}"
+
+
+def test_a_hidden_file_is_named_and_found_where_it_is_renamed(tmp_path, read):
+    write_data_set(tmp_path, ".images/a.jpg#0\tA dog\nb.jpg#0\tA cat\nc.jpg#0\tA cow\n")
+    for name in (".images/a.jpg", ".images/b.jpg", ".git/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    missing = "no such file in the data directory"
+    hidden = "is hidden, and hidden files are not read: rename .images"
+    assert [reject.detail for reject in read(tmp_path).rejects] == [
+        f"{missing}; .images/a.jpg {hidden}",
+        f"{missing}; .images/b.jpg {hidden}",
+        missing,
+    ]
+    (tmp_path / ".images").rename(tmp_path / "images")
+    assert [image.file.uri for image in read(tmp_path).images] == ["images/a.jpg", "images/b.jpg"]
 
 
 def test_links_that_lead_to_themselves_or_somewhere_are_no_error(tmp_path):
