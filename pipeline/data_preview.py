@@ -88,7 +88,9 @@ class Preview:
     def to_json(self) -> dict[str, Any]:
         """The preview for programs; of the rejects, their numbers and some examples."""
         fields = dataclasses.asdict(dataclasses.replace(self, rejects=()))
-        return fields | {"rejects": rejects.count(self.rejects), "examples": _examples(self.rejects)}
+        captions = rejects.count_captions(self.rejects)
+        numbers = {"rejects": rejects.count(self.rejects), "rejected_captions": captions}
+        return fields | numbers | {"examples": _examples(self.rejects)}
 
 
 def preview(settings: CaptionIngestSettings) -> Preview:
@@ -243,12 +245,9 @@ def _derived_splits(stated: Sequence[str]) -> str:
 
 
 def _reject_table(found: Preview) -> Table:
-    table = Table("rejected", "captions", "for example", box=None, pad_edge=False)
-    lost = collections.Counter[str]()
-    for reject in found.rejects:
-        lost[reject.reason.value] += reject.rows
-    for reason, examples in _examples(found.rejects).items():
-        for row, example in enumerate(examples):
-            cells = ("", "") if row else (reason, f"{lost[reason]:,}")
-            table.add_row(*cells, Text(example))
+    table = Table("rejected", "for example", box=None, pad_edge=False)
+    examples = _examples(found.rejects)
+    for reason, amount in zip(rejects.count(found.rejects), rejects.amounts(found.rejects), strict=True):
+        for row, example in enumerate(examples[reason]):
+            table.add_row("" if row else amount, Text(example))
     return table

@@ -105,6 +105,14 @@ def count(rejects: Iterable[Reject]) -> dict[str, int]:
     return dict(collections.Counter(reject.reason.value for reject in rejects).most_common())
 
 
+def count_captions(rejects: Iterable[Reject]) -> dict[str, int]:
+    """Counts the captions that are lost per reason."""
+    num_captions: collections.Counter[str] = collections.Counter()
+    for reject in rejects:
+        num_captions[reject.reason.value] += reject.rows
+    return dict(num_captions)
+
+
 # of lines; all others are of images, with all their captions
 _OF_LINES = NO_FAULTS | {Reason.BAD_LINE, Reason.BAD_ENCODING, Reason.EMPTY_CAPTION, Reason.LONG_CAPTION}
 
@@ -126,9 +134,7 @@ def format_amount(reason: str, num_rejects: int, num_captions: int) -> str:
 
 def amounts(rejects: Sequence[Reject]) -> list[str]:
     """What is lost, one text per reason, most frequent first."""
-    num_captions: collections.Counter[str] = collections.Counter()
-    for reject in rejects:
-        num_captions[reject.reason.value] += reject.rows
+    num_captions = count_captions(rejects)
     return [format_amount(reason, number, num_captions[reason]) for reason, number in count(rejects).items()]
 
 

@@ -88,7 +88,10 @@ def test_containers_are_looked_into(tmp_path):
     write_parquet(tmp_path / "train-0.parquet", {"image": images[:11], "caption": ["A dog"] * 11})
     write_parquet(tmp_path / "test-0.parquet", {"image": images[11:], "caption": [["A dog", "A cat"]]})
     found = look(tmp_path)
-    assert [file.name for file in found.files] == ["test-0.parquet", "train-0.parquet"]
+    assert [(file.name, file.format) for file in found.files] == [
+        ("test-0.parquet", "Parquet, columns image, caption"),
+        ("train-0.parquet", "Parquet, columns image, caption"),
+    ]
     assert (found.num_opened, found.num_captions, found.stated_splits) == (12, 13, ("train", "test"))
     assert [(reject.image_id, reject.line) for reject in found.rejects] == [("train-0.parquet/10", 10)]
 
@@ -103,6 +106,7 @@ def test_examples_of_rejects_are_few(data_dir):
         file.writelines(f"{name}#9\t?\n" for name in NAMES)
     found = look(data_dir).to_json()
     assert found["rejects"] == {"empty_caption": 8, "missing_image": 1}
+    assert found["rejected_captions"] == {"missing_image": 2, "empty_caption": 8}
     assert found["examples"]["empty_caption"] == [
         f"captions.token.txt:{19 + row}: r{row}.jpg: no word in '?'" for row in range(3)
     ]

@@ -62,8 +62,7 @@ class Parquet(Format):
         if not head.start.startswith(parquet_files.MAGIC):
             return False
         try:
-            with open_file(str(source.path)) as file:
-                schema = parquet_files.open_parquet(file).schema_arrow
+            schema = _schema(source)
         except DamagedContainerError:
             return True  # `read` says what is wrong
         # an index without images, as downloaders write it beside the shards, is none
@@ -73,6 +72,22 @@ class Parquet(Format):
         container = open_source(source, ParquetContainer)
         with container.opened() as parquet:
             yield from _read(parquet, source, container)
+
+    def describe(self, source: Source) -> str:
+        columns = _find_columns(_schema(source), source)
+        if columns is None:
+            return ""
+        return f"columns {', '.join(filter(None, (columns.image, *columns.captions, columns.split)))}"
+
+
+def _schema(source: Source) -> pa.Schema:
+    """The columns of a file and their types.
+
+    Raises:
+      DamagedContainerError: it can't be read as Parquet.
+    """
+    with open_file(str(source.path)) as file:
+        return parquet_files.open_parquet(file).schema_arrow
 
 
 def _read(parquet: pq.ParquetFile, source: Source, container: ParquetContainer) -> Iterator[Caption | Reject]:

@@ -35,7 +35,7 @@ def test_the_status_says_that_a_run_would_stop(data_dir, capsys):
     (data_dir / "b3.jpg").unlink()
     assert main(["inspect", str(data_dir)]) == 1
     out = capsys.readouterr().out
-    assert "missing_image  1         captions.token.txt:4: b3.jpg: no such file" in out
+    assert "missing_image: 1 image, 1 caption  captions.token.txt:4: b3.jpg: no such file" in out
     assert "A run would stop: 1 of 10 captions (10.0%) can't be used" in out
     assert main(["inspect", str(data_dir), "--set", "data.max_reject_fraction=0.2"]) == 0
 
