@@ -549,6 +549,16 @@ def test_the_column_that_the_setting_names_is_read(tmp_path):
     assert [reject.image_id for reject in data.rejects] == ["a.jpg"]
 
 
+def test_a_header_is_added_to_further_columns(tmp_path):
+    rows = "a.jpg\tA dog runs here\tA cat sits there\n"
+    (tmp_path / "captions.tsv").write_text(rows)
+    with refusal("no header, and … columns; add a first line that names them, such as …") as advice:
+        read(tmp_path)
+    assert advice == ["3", "image<TAB>caption<TAB>split"]
+    (tmp_path / "captions.tsv").write_text("image\tcaption_0\tcaption_1\n" + rows)
+    assert read(tmp_path).num_captions == 2
+
+
 def test_a_list_that_was_cut_off_is_exported_again(tmp_path):
     (tmp_path / "captions.csv").write_text("image,caption\na.jpg,\"['A dog', 'A c\"\n")
     [reject] = read(tmp_path).rejects

@@ -1,6 +1,7 @@
 """Which columns of a table hold images, captions and splits, by their names and by what is in them; lists in a cell."""
 
 import ast
+import collections
 import dataclasses
 import fnmatch
 import json
@@ -20,6 +21,8 @@ _IMAGE_NAME = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|j2k|avif|hei[cf])
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # as Python writes it
 _TEXTS = re.compile(rf"\[\s*(?:(?:{_TEXT})(?:\s*,\s*|\s+|(?=\])))*\]", re.DOTALL)  # numpy leaves out the commas
 _LIST_START = re.compile(r"""\[\s*['"{\[]|\[\s*\]$""")
+
+_MIN_ROWS = 5  # that tell columns from sentences with a comma each
 
 
 class AmbiguousColumns(ValueError):
@@ -154,6 +157,25 @@ def are_names_and_sentences(rows: Sequence[Sequence[str]]) -> bool:
         return False
     matching = [row for row in rows if len(row) > 1 and _IMAGE_NAME.search(row[0])]
     return 10 * len(matching) >= 9 * len(rows) and 2 * sum(row[1].count(" ") > 1 for row in matching) > len(rows)
+
+
+def count_columns(rows: Sequence[Sequence[str]], *, may_be_text: bool) -> int:
+    """Counts the columns of most rows without header; of a delimiter that may be text, only if all rows agree.
+
+    >>> count_columns([["a.jpg", "A dog", "train"]], may_be_text=False)
+    3
+    >>> count_columns([["a.jpg", "A dog", "a cat"], ["b.jpg", "A dog"]], may_be_text=True)
+    2
+    """
+    (number, num_rows), *_ = collections.Counter(map(len, rows)).most_common()
+    if may_be_text:
+        return number if num_rows == len(rows) and num_rows >= _MIN_ROWS else 2
+    return number if 2 * num_rows > len(rows) else max(2, *map(len, rows))
+
+
+def are_splits(values: Sequence[str]) -> bool:
+    """Whether nearly all values are names of splits."""
+    return 10 * sum(value.lower() in SPLIT_NAMES for value in values) >= 9 * len(values) > 0
 
 
 def _find_split(header: Sequence[str], values: Mapping[int, Sequence[str]]) -> int | None:

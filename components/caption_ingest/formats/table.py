@@ -17,6 +17,8 @@ from components.caption_ingest.formats.columns import (
     AmbiguousColumns,
     Roles,
     are_names_and_sentences,
+    are_splits,
+    count_columns,
     find_roles,
     texts_in,
 )
@@ -26,6 +28,7 @@ from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 
 MAX_HEADER_LENGTH = 1024  # characters; a longer first line is text
+_PUNCTUATION = (",", ";")  # delimiters that sentences have as well
 _DELIMITER_NAMES = {",": "commas", "|": "bars", "\t": "tabs", ";": "semicolons"}
 
 
@@ -54,7 +57,7 @@ class Header:
 class Table(Format):
     """Any table whose header names an image and a caption column, or several; a column `split` is optional.
 
-    Without a header, the columns are an image's file name and a sentence.
+    Without a header, the columns are an image's file name and a sentence, and perhaps a split.
 
     Commas, bars, tabs and semicolons delimit, or what a first line `sep=;` states. Text may be quoted as in RFC 4180.
     If the only caption column is the last, further delimiters in a row belong to it. A cell may be a list of texts.
@@ -127,11 +130,24 @@ def find_header(lines: Sequence[str], columns: Columns) -> Header | None:
 
 
 def _without_header(lines: Sequence[str]) -> Header | None:
-    """Finds the delimiter of a table that has no header, of names of image files and sentences."""
+    """Finds the delimiter of a table that has no header, of names of image files, sentences, and perhaps splits.
+
+    Raises:
+      AmbiguousColumns: there are further columns.
+    """
     for delimiter in DELIMITERS:
         rows = [Dialect(delimiter).cells(line) for line in lines]
-        if are_names_and_sentences(rows):
-            return Header(delimiter, ("image", "caption"), Roles(0, (1,), None), 0)
+        if not are_names_and_sentences(rows):
+            continue
+        num_columns = count_columns(rows, may_be_text=delimiter in _PUNCTUATION)
+        if num_columns == 3 and are_splits([row[-1] for row in rows if len(row) == 3]):
+            return Header(delimiter, ("image", "caption", "split"), Roles(0, (1,), 2), 0)
+        if num_columns > 2:
+            raise AmbiguousColumns(
+                f"no header, and {num_columns} columns; add a first line that names them, such as "
+                + delimiter.join(("image", "caption", "split")).replace("\t", "<TAB>")
+            )
+        return Header(delimiter, ("image", "caption"), Roles(0, (1,), None), 0)
     return None
 
 

@@ -308,6 +308,21 @@ def test_a_table_may_have_no_header(tmp_path, delimiter):
     assert [item.line for item in items[:4]] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_third_column_without_header_may_be_the_split(tmp_path, delimiter):
+    splits = ["train", "val", "test", "train", "train"]
+    rows = [f"{number}.jpgCA dog runs hereC{split}" for number, split in enumerate(splits)]
+    items = read(tmp_path, "\n".join(rows).replace("C", delimiter))
+    assert [item.split for item in items] == ["train", "eval", "test", "train", "train"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_further_columns_without_header_are_refused(tmp_path, delimiter):
+    rows = [f"{number}.jpgCA dog runs hereCA cat sits there" for number in range(5)]
+    with pytest.raises(UnreadableFileError, match=r"no header, and 3 columns; add a first line that names them, such"):
+        read(tmp_path, "\n".join(rows).replace("C", delimiter))
+
+
 @pytest.mark.parametrize(
     "line", ["a.jpg,cat", "a.jpg,golden retriever", "a.jpg", "a.jpg,0,A dog runs", "A dog runs,a.jpg"]
 )
