@@ -549,6 +549,15 @@ def test_the_column_that_the_setting_names_is_read(tmp_path):
     assert [reject.image_id for reject in data.rejects] == ["a.jpg"]
 
 
+def test_words_are_joined_to_a_caption(tmp_path):
+    record = {"image": "a.jpg", "caption": ["a", "dog", "runs"]}
+    (tmp_path / "captions.jsonl").write_text(json.dumps(record))
+    [reject] = read(tmp_path).rejects
+    assert filled_in("a list of … single words is no list of captions: …; join them to a text", reject.detail)
+    (tmp_path / "captions.jsonl").write_text(json.dumps(record | {"caption": " ".join(record["caption"])}))
+    assert read(tmp_path).num_captions == 1
+
+
 def test_a_header_is_added_to_further_columns(tmp_path):
     rows = "a.jpg\tA dog runs here\tA cat sits there\n"
     (tmp_path / "captions.tsv").write_text(rows)

@@ -32,6 +32,11 @@ IMAGE_COLUMNS = (
     *("filepath", "img", "img_name", "img_path", "image_id"),
 )
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "captions")
+# what pandas, R and spreadsheets write for no value
+_MISSING = {
+    *("na", "n/a", "nan", "none", "null", "<na>"),
+    *("#n/a", "#name?", "#ref!", "#value!", "#div/0!", "#null!", "#num!"),
+}
 _START = 512  # bytes of a head that are kept as they are
 _BOM = "\ufeff"
 _BASE64 = re.compile(r"(?:data:image/[a-z+]+;base64,)?[A-Za-z0-9+/_\s-]{1024}")
@@ -239,6 +244,9 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
         return Reject(name, number, Reason.LONG_CAPTION, detail)
     if not any(map(str.isalpha, text)):
         return Reject(name, number, Reason.EMPTY_CAPTION, f"no word in {text.strip()[:40]!r}")
+    if is_missing(text):
+        detail = f"{text.strip()!r} stands for no value, as pandas or a spreadsheet writes it"
+        return Reject(name, number, Reason.EMPTY_CAPTION, detail)
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON can contain half a character
@@ -248,6 +256,15 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
         detail = f"unknown split {str(split)[:40]!r}; known are {', '.join(SPLIT_NAMES)}"
         return Reject(name, number, Reason.BAD_LINE, detail)
     return Caption(name, compose(_CONTROLS.sub(" ", text)).strip(), split_name, number)
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text is what stands for no value.
+
+    >>> [is_missing(text) for text in ("NaN", "#REF! ", "None of the dogs runs")]
+    [True, True, False]
+    """
+    return len(text) < 20 and text.strip().lower() in _MISSING
 
 
 def check_size(path: pathlib.Path, max_bytes: int) -> None:

@@ -20,8 +20,12 @@ _SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|j2k|avif|hei[cf])$", re.IGNORECASE)
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # as Python writes it
 _TEXTS = re.compile(rf"\[\s*(?:(?:{_TEXT})(?:\s*,\s*|\s+|(?=\])))*\]", re.DOTALL)  # numpy leaves out the commas
+_TUPLE = re.compile(rf"[({{]\s*(?:{_TEXT})(?:\s*,\s*(?:{_TEXT}))+\s*,?\s*[)}}]", re.DOTALL)  # or a set
 _LIST_START = re.compile(r"""\[\s*['"{\[]|\[\s*\]$""")
 
+_MIN_TOKENS = 3  # fewer may be captions of one word
+_MAX_TOKEN_LENGTH = 4  # characters, on average, in scripts without blanks
+_FIRST_WITHOUT_BLANKS = "\u0e00"  # Thai, and after it Khmer, Japanese and Chinese
 _MIN_ROWS = 5  # that tell columns from sentences with a comma each
 
 
@@ -194,8 +198,10 @@ def texts_in(cell: str) -> list[Any]:
     [['a dog', 'a cat'], ['a dog', "a cat's"], ['[a dog] runs']]
 
     Raises:
-      ValueError: it begins like a list and can't be read as one.
+      ValueError: it begins like a list and can't be read as one, or has single words.
     """
+    if cell.startswith(("(", "{")) and _TUPLE.fullmatch(cell):
+        cell = f"[{cell[1:-1]}]"
     if not cell.startswith("[") or not _LIST_START.match(cell):
         return [cell]
     try:
@@ -207,4 +213,23 @@ def texts_in(cell: str) -> list[Any]:
             values = [ast.literal_eval(re.sub(r"[\r\n]", " ", text)) for text in re.findall(_TEXT, cell)]
         except (ValueError, SyntaxError):
             raise ValueError(f"a list that can't be read: {cell[:40]!r}") from None
-    return (values if isinstance(values, list) else [values]) or [""]
+    values = (values if isinstance(values, list) else [values]) or [""]
+    check_no_tokens(values)
+    return values
+
+
+def check_no_tokens(texts: Sequence[Any]) -> None:
+    """Refuses the words of one caption, or labels, in the place of several captions.
+
+    Words of scripts without blanks are told from sentences by their length.
+
+    Raises:
+      ValueError: all of three or more texts are single words.
+    """
+    words = [text.strip() for text in texts if isinstance(text, str)]
+    if len(words) < _MIN_TOKENS or len(words) < len(texts) or any(" " in word for word in words):
+        return
+    has_blanks = max(map(max, filter(None, words)), default="") < _FIRST_WITHOUT_BLANKS
+    if has_blanks or sum(map(len, words)) < _MAX_TOKEN_LENGTH * len(words):
+        shown = ", ".join(words)[:40]
+        raise ValueError(f"a list of {len(words)} single words is no list of captions: {shown}; join them to a text")

@@ -21,7 +21,7 @@ from components.caption_ingest.formats.base import (
     checked_caption,
     name_of,
 )
-from components.caption_ingest.formats.columns import texts_in
+from components.caption_ingest.formats.columns import check_no_tokens, texts_in
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 
@@ -72,6 +72,7 @@ def captions_of(record: Any, number: int, columns: Columns, split: str | None = 
     for key, value in [(key, record[key]) for key in caption_keys]:
         try:
             texts = texts_in(value) if isinstance(value, str) else value if isinstance(value, list) else [value]
+            check_no_tokens(texts)
         except ValueError as error:
             yield Reject(str(image_id)[:80], number, Reason.BAD_LINE, str(error))
             continue

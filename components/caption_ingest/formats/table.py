@@ -11,6 +11,7 @@ from components.caption_ingest.formats.base import (
     Source,
     UnreadableFileError,
     checked_caption,
+    is_missing,
     text_lines,
 )
 from components.caption_ingest.formats.columns import (
@@ -197,6 +198,6 @@ def _captions(number: int, cells: Sequence[str], header: Header) -> Iterator[Cap
         yield Reject(image_id[:80], number, Reason.BAD_LINE, str(error))
         return
     if len(texts) > 1:  # images with fewer captions than others leave cells empty
-        texts = [text for text in texts if text != ""] or [""]
+        texts = [text for text in texts if text != "" and not (isinstance(text, str) and is_missing(text))] or [""]
     for text in texts:
         yield checked_caption(image_id, text, split, number)

@@ -273,6 +273,8 @@ def test_json_lines(tmp_path):
         ('{"image": "a.jpg", "caption": "\\ud800 dog"}', Reason.BAD_ENCODING),
         ('{"image": "a.jpg", "captions": [""]}', Reason.EMPTY_CAPTION),
         ('{"image": "a.jpg", "captions": []}', Reason.EMPTY_CAPTION),
+        ('{"image": "a.jpg", "captions": ["nan"]}', Reason.EMPTY_CAPTION),
+        ('{"image": "a.jpg", "captions": ["a", "dog", "runs"]}', Reason.BAD_LINE),
     ],
 )
 def test_a_bad_record_is_rejected(tmp_path, line, reason):

@@ -330,6 +330,41 @@ def test_labels_and_lists_are_no_captions(tmp_path, line):
     assert detect_format(write_file(tmp_path, f"{line}\n" * 9)) is None
 
 
+@pytest.mark.parametrize("text", ["nan", "NaN", "None", " N/A ", "null", "#N/A", "#NAME?", "#REF!", "#VALUE!", "NA"])
+def test_what_stands_for_no_value_is_no_caption(tmp_path, text):
+    items = read(tmp_path, f"image,caption\na.jpg,{text}\nb.jpg,None of the dogs runs\n")
+    assert pairs(items) == [("a.jpg", "empty_caption"), ("b.jpg", "None of the dogs runs")]
+
+
+def test_cells_for_no_value_beside_captions_are_left_out_as_empty_ones_are(tmp_path):
+    items = read(tmp_path, "image,caption_0,caption_1\na.jpg,A dog runs,nan\nb.jpg,NaN,nan\n")
+    assert pairs(items) == [("a.jpg", "A dog runs"), ("b.jpg", "empty_caption")]
+
+
+@pytest.mark.parametrize("cell", ["('a dog .', 'a cat .')", "('a dog .', 'a cat .',)", "{'a dog .', 'a cat .'}"])
+def test_a_tuple_or_a_set_in_a_cell_is_several_captions(tmp_path, cell):
+    items = read(tmp_path, f'image,captions\na.jpg,"{cell}"\n')
+    assert pairs(items) == [("a.jpg", "a dog ."), ("a.jpg", "a cat .")]
+
+
+@pytest.mark.parametrize(
+    "text", ["(a dog, a cat)", "('a dog')", "('hello', she says) to a dog", "{a} dog", "('a dog', 'a cat') in a row"]
+)
+def test_a_sentence_in_parentheses_is_one_caption(text):
+    assert texts_in(text) == [text]
+
+
+@pytest.mark.parametrize("words", [["a", "dog", "runs", "."], ["кот", "и", "пёс"], ["一", "只", "狗", "在", "跑"]])
+def test_the_words_of_a_caption_are_no_captions(words):
+    with pytest.raises(ValueError, match=rf"a list of {len(words)} single words is no list of captions: {words[0]}, "):
+        texts_in(json.dumps(words, ensure_ascii=False))
+
+
+@pytest.mark.parametrize("texts", [["dog", "cat"], ["a dog", "cat", "hen"], ["一只狗在跑", "狗在跑步呢", "有一只狗"]])
+def test_short_captions_are_captions(texts):
+    assert texts_in(json.dumps(texts, ensure_ascii=False)) == texts
+
+
 # what a person may write, with everything that a dialect must quote; no lone quotation mark at the beginning
 WORDS = strategies.sampled_from(
     ["A dog", "caf\u00e9", "狗", ",", ";", "\t", "|", '"big"', "it's", "5", "'", "[x]", "\n", "."]
