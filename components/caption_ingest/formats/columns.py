@@ -8,7 +8,7 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from components.caption_ingest.formats.base import CAPTION_COLUMNS, IMAGE_COLUMNS, SPLIT_NAMES
 from components.caption_ingest.settings import Columns
@@ -136,7 +136,20 @@ def _only(header: Sequence[str], candidates: Sequence[int], values: Mapping[int,
     contents = {tuple(map(posixpath.basename, values[index])) for index in candidates}
     if len(contents) == 1:
         return candidates[0]
-    listed = " and ".join(repr(header[index]) for index in candidates)
+    refuse_several([header[index] for index in candidates], what)
+
+
+def refuse_several(names: Sequence[str], what: str) -> NoReturn:
+    """Refuses several columns or keys, any of which may be meant.
+
+    Args:
+      names: their names.
+      what: `image` or `caption`.
+
+    Raises:
+      AmbiguousColumns: always.
+    """
+    listed = " and ".join(map(repr, names))
     raise AmbiguousColumns(f"the columns {listed} may both hold the {what}; choose one with data.columns.{what}=NAME")
 
 

@@ -6,7 +6,7 @@ import json
 import mmap
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.caption_ingest.encodings import suggest
@@ -21,11 +21,12 @@ from components.caption_ingest.formats.base import (
     checked_caption,
     name_of,
 )
-from components.caption_ingest.formats.columns import check_no_tokens, texts_in
+from components.caption_ingest.formats.columns import AmbiguousColumns, check_no_tokens, refuse_several, texts_in
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 
 MAX_JSON_BYTES = 512 * 2**20  # per document; parsing takes ten times the memory, and COCO's largest has 91 MB
+MAX_CHECKED = 100  # records of a file whose keys are compared
 
 # the names of captions in JSON: those of tables, and those of Karpathy's documents
 CAPTION_KEYS = (*CAPTION_COLUMNS, "raw", "sentences")
@@ -128,10 +129,57 @@ def keys_of(names: tuple[str, ...], columns: Columns) -> tuple[str | None, tuple
     )
     if columns.caption is not None:
         return image, tuple(fnmatch.filter(names, columns.caption))
-    for known in CAPTION_KEYS:
-        if captions := [name for name in names if re.fullmatch(rf"{known}(?:[ _-]?\d+)?", name)]:
-            return image, tuple(captions)
-    return image, ()
+    return image, next(iter(caption_kinds(names)), ())
+
+
+@functools.lru_cache(maxsize=256)
+def caption_kinds(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Returns the keys that may hold captions, those numbered alike together, in the order in which they are tried.
+
+    >>> caption_kinds(("image", "text", "caption_1", "caption_2"))
+    (('caption_1', 'caption_2'), ('text',))
+    """
+    kinds = (tuple(name for name in names if re.fullmatch(rf"{known}(?:[ _-]?\d+)?", name)) for known in CAPTION_KEYS)
+    return tuple(kind for kind in kinds if kind)
+
+
+def check_record(record: Any, number: int, source: Source) -> None:
+    """Refuses a file of which one of the first records has different captions under two keys; see `check_kinds`.
+
+    Raises:
+      UnreadableFileError: with the file and the keys.
+    """
+    if number > MAX_CHECKED or not isinstance(record, dict) or source.columns.caption is not None:
+        return
+    try:
+        check_kinds(caption_kinds(tuple(record)), [record])
+    except AmbiguousColumns as error:
+        raise UnreadableFileError(f"{source.path}: {error}") from None
+
+
+def check_kinds(kinds: Sequence[Sequence[str]], records: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that of several keys with captions, all have the same captions.
+
+    Args:
+      kinds: keys, those that count together in one.
+      records: what is under them; a record may lack some.
+
+    Raises:
+      AmbiguousColumns: they differ.
+    """
+    if len(kinds) < 2:
+        return
+    for record in records:
+        texts = {kind[0]: _texts_under(kind, record) for kind in kinds}
+        present = {key: of_key for key, of_key in texts.items() if of_key}
+        if len({*map(tuple, present.values())}) > 1:
+            refuse_several(tuple(present), "caption")
+
+
+def _texts_under(keys: Iterable[str], record: Mapping[str, Any]) -> list[str]:
+    values = [record.get(key) for key in keys]
+    texts = [_text_of(text) for value in values for text in (value if isinstance(value, list) else [value])]
+    return [text.strip() for text in texts if isinstance(text, str) and text.strip()]
 
 
 def _text_of(value: Any) -> Any:

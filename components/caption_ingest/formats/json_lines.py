@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterator
 
 from components.caption_ingest.formats.base import Caption, Format, Head, Source, text_lines
-from components.caption_ingest.formats.json_files import captions_of, is_record_line
+from components.caption_ingest.formats.json_files import captions_of, check_record, is_record_line
 from components.caption_ingest.rejects import Reason, Reject
-from components.caption_ingest.settings import Columns
 
 
 class JsonLines(Format):
@@ -27,13 +26,14 @@ class JsonLines(Format):
             if isinstance(line, Reject):
                 yield line
             else:
-                yield from _captions(number, line, source.columns)
+                yield from _captions(number, line, source)
 
 
-def _captions(number: int, line: str, columns: Columns) -> Iterator[Caption | Reject]:
+def _captions(number: int, line: str, source: Source) -> Iterator[Caption | Reject]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         yield Reject("", number, Reason.BAD_LINE, f"not JSON: {error}")
         return
-    yield from captions_of(record, number, columns)
+    check_record(record, number, source)
+    yield from captions_of(record, number, source.columns)

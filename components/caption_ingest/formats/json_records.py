@@ -8,6 +8,7 @@ from typing import Any
 from components.caption_ingest.formats.base import SPLIT_NAMES, Caption, Format, Head, Source, UnreadableFileError
 from components.caption_ingest.formats.json_files import (
     captions_of,
+    check_record,
     is_record,
     is_record_line,
     read_document,
@@ -49,6 +50,7 @@ class JsonRecords(Format):
         if not isinstance(document, dict | list):
             raise UnreadableFileError(f"{source.path}: not a JSON object")
         for number, (record, split) in enumerate(_records(document, None, source.columns), start=1):
+            check_record(record, number, source)
             yield from captions_of(record, number, source.columns, split)
 
 

@@ -1,7 +1,7 @@
 """Parquet files of images and captions, as Hugging Face's `datasets` writes them."""
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -16,8 +16,18 @@ from components.caption_ingest.formats.base import (
     Source,
     UnreadableFileError,
 )
+from components.caption_ingest.formats.columns import AmbiguousColumns
 from components.caption_ingest.formats.container_sources import open_source
-from components.caption_ingest.formats.json_files import FLAGS, captions_of, flag_of, flagged, keys_of
+from components.caption_ingest.formats.json_files import (
+    FLAGS,
+    MAX_CHECKED,
+    caption_kinds,
+    captions_of,
+    check_kinds,
+    flag_of,
+    flagged,
+    keys_of,
+)
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 from components.shared.images import parquet_files
@@ -100,6 +110,8 @@ def _read(parquet: pq.ParquetFile, source: Source, container: ParquetContainer) 
             f"{source.path}: which column has the {missing}s is not clear; "
             f"set data.columns.{missing} to one of {listed}"
         )
+    if source.columns.caption is None:
+        _check_captions(parquet, source)
     has_images = parquet_files.bytes_path(parquet.schema_arrow.field(columns.image)) is not None
     without_image = container.column(columns.image).rows_without_image() if has_images else None
     paths = [path for path in (*columns.captions, *columns.flags, columns.split, columns.names) if path]
@@ -118,6 +130,35 @@ def _read(parquet: pq.ParquetFile, source: Source, container: ParquetContainer) 
             split = values[columns.split][index] if columns.split else None
             yield from _captions(row, name, record, split)
             row += 1
+
+
+def _check_captions(parquet: pq.ParquetFile, source: Source) -> None:
+    """Refuses a file of which several columns have different captions in the first rows.
+
+    Raises:
+      UnreadableFileError: with the columns.
+    """
+    by_name = _by_lower_name(parquet.schema_arrow)
+    texts = {name: own for name, own in by_name.items() if _holds_texts(parquet.schema_arrow.field(own).type)}
+    kinds = [[texts[name] for name in kind] for kind in caption_kinds(tuple(texts))]
+    known = {name for kind in kinds for name in kind}
+    others = [name for name in texts.values() if "caption" in name.lower() and name not in known]
+    if len(kinds) + len(others) < 2:
+        return
+    paths = [*known, *others]
+    batch = next(parquet.iter_batches(MAX_CHECKED, columns=paths, use_threads=False), None)
+    values = {} if batch is None else {name: _to_python(batch.column(name)) for name in batch.schema.names}
+    rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    kinds += [[name] for name in others if _are_captions([row[name] for row in rows])]
+    try:
+        check_kinds(kinds, rows)
+    except AmbiguousColumns as error:
+        raise UnreadableFileError(f"{source.path}: {error}") from None
+
+
+def _are_captions(values: Sequence[Any]) -> bool:
+    """Whether most values are lists, or sentences of three or more words, unlike sources and languages of captions."""
+    return 2 * sum(isinstance(value, list) or str(value).count(" ") > 1 for value in values) > len(values)
 
 
 def _captions(row: int, name: Any, captions: dict[str, Any], split: Any) -> Iterator[Caption | Reject]:

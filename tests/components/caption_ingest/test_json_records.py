@@ -158,3 +158,23 @@ def test_karpathys_sentences_may_be_plain_texts(tmp_path):
     source = write_file(tmp_path, json.dumps(document))
     assert isinstance(detect_format(source), Karpathy)
     assert [caption.text for caption in Karpathy().read(source)] == ["A dog", "A hound"]
+
+
+@pytest.mark.parametrize("name", ["captions.json", "captions.jsonl"])
+def test_different_captions_under_two_keys_are_refused_unless_one_is_chosen(tmp_path, read, name):
+    (tmp_path / "a.jpg").write_bytes(b"a")
+
+    def write(text):
+        record = json.dumps({"image": "a.jpg", "caption": "A dog runs", "text": text})
+        (tmp_path / name).write_text(f"[{record}]" if name.endswith(".json") else f"{record}\n")
+
+    write("STOP")
+    with pytest.raises(
+        ValueError, match=rf"{name}: the columns 'caption' and 'text' may both hold the caption; choose"
+    ):
+        read(tmp_path)
+    [image] = read(tmp_path, columns=Columns(caption="text")).images
+    assert image.captions == ("STOP",)
+    for same in ("A dog runs", "", None):
+        write(same)
+        assert read(tmp_path).images[0].captions == ("A dog runs",)

@@ -176,3 +176,28 @@ def test_a_shard_that_is_a_pointer_is_refused(tmp_path, read):
     (tmp_path / "1.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(ValueError, match=r"1\.parquet has no captions .* Git LFS pointer; download the file itself"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "listed"),
+    [
+        ({"text": TEXTS, "captions": [["a dog", "it"], ["a cat"], ["a hen"]]}, "'text' and 'captions'"),
+        ({"caption": TEXTS, "caption_ls": [["a dog", "it"], ["a cat"], ["a hen"]]}, "'caption' and 'caption_ls'"),
+        ({"caption": TEXTS, "caption_de": ["ein brauner Hund"] * 3}, "'caption' and 'caption_de'"),
+    ],
+)
+def test_several_columns_of_captions_are_refused_unless_one_is_chosen(tmp_path, read, columns, listed):
+    write_parquet(tmp_path / "a.parquet", {"image": IMAGES, **columns})
+    with pytest.raises(
+        UnreadableFileError, match=rf"a.parquet: the columns {listed} may both hold the caption; choose"
+    ):
+        read(tmp_path)
+    for name, values in columns.items():
+        expected = [tuple(value) if isinstance(value, list) else (value,) for value in values]
+        assert list(captions(read(tmp_path, columns=Columns(caption=name))).values()) == expected
+
+
+def test_equal_captions_and_what_is_about_captions_are_no_conflict(tmp_path, read):
+    others = {"text": TEXTS, "caption_source": ["the crowd"] * 3, "caption_id": ["1", "2", "3"]}
+    write_parquet(tmp_path / "a.parquet", {"image": IMAGES, "caption": TEXTS, **others})
+    assert list(captions(read(tmp_path)).values()) == [("a dog",), ("a cat",), ("a bird",)]
