@@ -171,6 +171,7 @@ def _sidecar_layout(
     encoding: str | None,
     columns: Columns,
 ) -> Layout:
+    sidecars, unread = sidecars.without_tags(str(root), Source(root, encoding or UTF_8, encoding is not None, columns))
     splits = sidecars.splits()
     files = (
         CaptionFile(Source(root / own[0], encoding or UTF_8, encoding is not None, columns), own[0], splits[image])
@@ -178,7 +179,7 @@ def _sidecar_layout(
     )
     own = {root / path for path in sidecars.paths if path.count("/") < 2}
     lists = {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, own).items()}
-    return Layout(_sidecar_format(root, sidecars), tuple(sorted(files, key=lambda file: file.name)), lists)
+    return Layout(_sidecar_format(root, sidecars), tuple(sorted(files, key=lambda file: file.name)), lists, unread)
 
 
 def _why_unread(
@@ -201,7 +202,8 @@ def _why_unread(
 def _sidecar_format(root: pathlib.Path, sidecars: SidecarFiles) -> Sidecars:
     paths = [(image, [str(root / path) for path in own]) for image, own in sidecars.by_image.items()]
     first = {own[0]: posixpath.basename(image) for image, own in paths}
-    return Sidecars(first, {own[0]: own[1:] for _, own in paths if len(own) > 1})
+    others = {own[0]: own[1:] for _, own in paths if len(own) > 1}
+    return Sidecars(first, others, {own[0]: sidecars.rivals[image] for image, own in paths if image in sidecars.rivals})
 
 
 def _source(path: pathlib.Path, encoding: str | None, columns: Columns) -> Source:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from components.caption_ingest.files import scan_readable
 from components.caption_ingest.formats.base import SPLIT_NAMES, Source
-from components.caption_ingest.formats.sidecars import SUFFIXES, has_captions
+from components.caption_ingest.formats.sidecars import SUFFIXES, has_captions, letters_in
 from components.caption_ingest.names import IMAGE_SUFFIXES
 
 _NUM_SAMPLES = 20  # sidecars of a suffix that are opened to see whether they hold captions
@@ -22,15 +22,17 @@ class SidecarFiles:
     Attributes:
       by_image: path of an image -> the paths of its sidecars, in the order of `SUFFIXES`.
       num_images: number of all images, with and without sidecars.
+      rivals: path of an image -> the file names of all images that its sidecar may be about, if there are several.
     """
 
     by_image: Mapping[str, Sequence[str]]
     num_images: int
+    rivals: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     @property
-    def paths(self) -> Collection[str]:
+    def paths(self) -> frozenset[str]:
         """All sidecars."""
-        return {path for own in self.by_image.values() for path in own}
+        return frozenset(path for own in self.by_image.values() for path in own)
 
     @property
     def are_usual(self) -> bool:
@@ -40,7 +42,30 @@ class SidecarFiles:
     def only(self, paths: Collection[str]) -> "SidecarFiles":
         """Returns the sidecars that are among some files."""
         kept = {image: [path for path in own if path in paths] for image, own in self.by_image.items()}
-        return SidecarFiles({image: own for image, own in kept.items() if own}, self.num_images)
+        return SidecarFiles({image: own for image, own in kept.items() if own}, self.num_images, self.rivals)
+
+    def without_tags(self, root: str, source: Source) -> tuple["SidecarFiles", dict[str, str]]:
+        """Leaves out the `.txt` of images that have another `.caption`: fine-tuning tools write tags there.
+
+        Returns:
+          the sidecars that are read; the first one that is not -> the reason.
+        """
+        both = {}
+        for image, own in self.by_image.items():
+            caption = next((path for path in own if path.lower().endswith(".caption")), None)
+            text = next((path for path in own if path.lower().endswith(".txt")), None)
+            if caption and text:
+                both[image] = text, caption
+        pairs = list(both.values())[:: max(1, -(-len(both) // _NUM_SAMPLES))]
+        letters = [[letters_in(os.path.join(root, path), source) for path in pair] for pair in pairs]
+        if all(text == caption for text, caption in letters):
+            return self, {}
+        unread = {text for text, _ in both.values()}
+        reason = (
+            f"{len(unread)} texts, as this one, differ from the .caption beside them, which is read; "
+            "data.caption_files='**/*.txt' takes the texts"
+        )
+        return self.only(self.paths - unread), {min(unread): reason}
 
     def splits(self) -> dict[str, str | None]:
         """Returns the splits that the images' directories state; where all state one, it states nothing."""
@@ -62,21 +87,24 @@ def find_sidecars(root: str, source: Source, allow_links: bool = False) -> Sidec
       allow_links: whether links may point outside the directory.
     """
     by_image: dict[str, list[str]] = {}
+    rivals: dict[str, Sequence[str]] = {}
     num_images = 0
     for directory, names in _walk(root, allow_links):
-        images = {}  # name of a sidecar without its suffix -> name of its image
+        images: dict[str, list[str]] = {}  # name of a sidecar without its suffix -> names of its image
         for name in names:
             stem, suffix = posixpath.splitext(name)
             if suffix.lower() in IMAGE_SUFFIXES:
-                images[stem] = images[name] = name
+                images.setdefault(stem, []).append(name)
+                images[name] = [name]
                 num_images += 1
         for suffix in SUFFIXES if images else ():
             for name in names:
-                if name.lower().endswith(suffix) and (image := images.get(name[: -len(suffix)])):
-                    by_image.setdefault(f"{directory}{image}", []).append(f"{directory}{name}")
+                if name.lower().endswith(suffix) and (own := images.get(name[: -len(suffix)])):
+                    by_image.setdefault(f"{directory}{own[0]}", []).append(f"{directory}{name}")
+                    rivals.update({f"{directory}{own[0]}": own} if len(own) > 1 else {})
     kept = tuple(suffix for suffix in SUFFIXES if _hold_captions(root, by_image, suffix, source))
     of_captions = {image: [path for path in own if path.lower().endswith(kept)] for image, own in by_image.items()}
-    return SidecarFiles({image: own for image, own in of_captions.items() if own}, num_images)
+    return SidecarFiles({image: own for image, own in of_captions.items() if own}, num_images, rivals)
 
 
 def _walk(root: str, allow_links: bool) -> Iterator[tuple[str, list[str]]]:

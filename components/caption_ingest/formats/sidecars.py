@@ -19,20 +19,24 @@ _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class Sidecars(Format):
     """One or several small files per image, of its name: `.txt` or `.caption` with a sentence per line, `.json`.
 
-    What a `.json` repeats of a text beside it counts once; img2dataset writes both.
+    What a `.json` repeats of a text beside it counts once; img2dataset writes both. A text that may be about several
+    images, `NAME.jpg` and `NAME.png`, is a reject for each.
     """
 
     name = "sidecars"
     example = "`NAME.txt` beside `NAME.jpg`, with one sentence per line"
 
-    def __init__(self, images: Mapping[str, str], others: Mapping[str, Sequence[str]]):
+    def __init__(
+        self, images: Mapping[str, str], others: Mapping[str, Sequence[str]], rivals: Mapping[str, Sequence[str]]
+    ):
         """Makes the format of one dataset.
 
         Args:
           images: path of the first sidecar of an image -> the file name of the image.
           others: path of the first sidecar of an image -> those of its others.
+          rivals: path of the first sidecar of an image -> all images that it may be about, if there are several.
         """
-        self._images, self._others = images, others
+        self._images, self._others, self._rivals = images, others, rivals
 
     def matches(self, source: Source, head: Head) -> bool:
         return str(source.path) in self._images
@@ -40,6 +44,12 @@ class Sidecars(Format):
     def read(self, source: Source) -> Iterator[Caption | Reject]:
         first_path = str(source.path)
         image = self._images[first_path]
+        if rivals := self._rivals.get(first_path):
+            name = posixpath.basename(first_path)
+            for rival in rivals:
+                detail = f"{name} may be about {' or '.join(rivals)}; call it {rivals[0]}{posixpath.splitext(name)[1]}"
+                yield Reject(rival, 1, Reason.AMBIGUOUS_NAME, detail)
+            return
         items = list(_read(source, first_path, image))
         yield from items
         if first_path not in self._others:
@@ -98,6 +108,11 @@ def _captions_of_json(source: Source, text: str, image: str) -> Iterator[Caption
 def has_captions(path: str, source: Source) -> bool:
     """Whether a sidecar has a caption: a text of words, and not of numbers, such as boxes, or an object with one."""
     return any(isinstance(item, Caption) for item in _read(source, path, "image"))
+
+
+def letters_in(path: str, source: Source) -> str:
+    """What the captions of a sidecar have but for blanks."""
+    return _letters("".join(item.text for item in _read(source, path, "image") if isinstance(item, Caption)))
 
 
 def _letters(text: str) -> str:

@@ -147,3 +147,41 @@ def test_sidecars_behind_links_are_read_only_if_that_is_allowed(write, read):
     (data_dir / "own" / "text").write_text("A hound")
     (data_dir / "own" / "b.txt").symlink_to("text")
     assert captions(read(data_dir)) == {"own/b.jpg": ("A hound",)}
+
+
+def test_of_a_caption_and_other_tags_the_caption_is_read_and_the_tags_are_told(tmp_path, read):
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_text(str(number))
+        (tmp_path / f"{number}.caption").write_text(f"A girl {number} smiles")
+        (tmp_path / f"{number}.txt").write_text("1girl, solo, smile")
+    data = read(tmp_path)
+    assert [image.captions for image in data.images] == [(f"A girl {number} smiles",) for number in range(3)]
+    assert data.warnings == (
+        "0.txt is not read: 3 texts, as this one, differ from the .caption beside them, which is read; "
+        "data.caption_files='**/*.txt' takes the texts",
+    )
+    chosen = read(tmp_path, caption_files="**/*.txt")
+    assert {image.captions for image in chosen.images} == {("1girl, solo, smile",)} and not chosen.warnings
+
+
+def test_equal_texts_in_two_sidecars_count_once(tmp_path, read):
+    (tmp_path / "a.jpg").write_text("a")
+    for name in ("a.caption", "a.txt"):
+        (tmp_path / name).write_text("A girl smiles")
+    data = read(tmp_path)
+    assert data.num_captions == 1 and not data.warnings
+
+
+def test_a_text_beside_two_images_of_its_name_is_a_reject_for_both(tmp_path, read):
+    for name in ("a.jpg", "a.png", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_text(name)
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(f"A dog in {name}")
+    data = read(tmp_path)
+    assert [image.image_id for image in data.images] == ["b.jpg", "c.jpg"]
+    assert [(reject.image_id, reject.reason.value, reject.detail) for reject in data.rejects] == [
+        (name, "ambiguous_name", "a.txt may be about a.jpg or a.png; call it a.jpg.txt") for name in ("a.jpg", "a.png")
+    ]
+    (tmp_path / "a.txt").rename(tmp_path / "a.jpg.txt")
+    data = read(tmp_path)
+    assert [image.image_id for image in data.images] == ["a.jpg", "b.jpg", "c.jpg"] and not data.rejects
