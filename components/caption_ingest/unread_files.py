@@ -81,6 +81,13 @@ def _counted(names: Sequence[str]) -> str:
 
 def _why(source: Source, names: _Names) -> str:
     """Says what a file is."""
+    try:
+        return _why_readable(source, names)
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
+
+
+def _why_readable(source: Source, names: _Names) -> str:
     path = source.path
     if path.suffix.lower() in CONTAINER_SUFFIXES:
         return ""
@@ -125,15 +132,22 @@ def _deep(root: pathlib.Path, paths: Sequence[pathlib.Path], known: Collection[p
     deep = (path for path in paths if path not in known and path.suffix.lower() in _TEXTS)
     for path in itertools.islice(deep, MAX_DEEP):
         name = path.relative_to(root).as_posix()
-        source = Source(path, find_encoding(path, None))
-        head = Head.of(source)
-        if name.count("/") > 1 and any(format.matches(source, head) for format in FORMATS.values()):
+        if name.count("/") > 1 and _has_captions(path):
             return f"{name}: it has captions, {name.count('/')} levels down; set data.caption_files={name}"
     return ""
 
 
 def _leads_out(path: pathlib.Path, root: pathlib.Path) -> bool:
     return path.is_symlink() and path.exists() and not path.resolve().is_relative_to(root.resolve())
+
+
+def _has_captions(path: pathlib.Path) -> bool:
+    try:
+        source = Source(path, find_encoding(path, None))
+        head = Head.of(source)
+        return any(format.matches(source, head) for format in FORMATS.values())
+    except OSError:
+        return False
 
 
 def _walk(root: pathlib.Path) -> Iterator[pathlib.Path]:

@@ -176,7 +176,11 @@ def _advice(source: Source, values: Mapping[str, Sequence[Any]], stems: Collecti
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[\w.-]+", name) else f"'{name}'"
+    return name if re.fullmatch(r"[\w.-]+", name) else f"'{_printable(name)}'"
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _are_images(values: Sequence[Any], stems: Collection[str]) -> bool:
@@ -208,5 +212,7 @@ def _is_read(source: Source) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…" for name in names[:MAX_SHOWN]]
+    shown = [
+        _printable(name) if len(name) <= MAX_NAME else f"{_printable(name[:MAX_NAME])}…" for name in names[:MAX_SHOWN]
+    ]
     return ", ".join([*shown, *(["…"] if len(names) > MAX_SHOWN else [])])

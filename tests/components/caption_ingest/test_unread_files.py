@@ -174,7 +174,29 @@ def test_some_files_are_named_those_with_a_way_out_first(tmp_path):
     assert (len(found), found[-1]) == (5, "3 more files have no captions either") and found[0].startswith("z.csv: ")
 
 
+def test_names_of_columns_are_printed_without_control_characters(tmp_path):
+    (tmp_path / "captions.csv").write_text("a\x1b[2J,b\n1,2\n")
+    (tmp_path / "captions.jsonl").write_text('{"\\u001b[2J": 1, "b": 2}\n{"\\u001b[2J": 1, "b": 2}\n')
+    found = refusal(tmp_path)
+    assert "columns a\\x1b[2J, b" in found and "keys \\x1b[2J, b" in found and "\x1b" not in found
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    path = tmp_path / "a" / "b" / "captions.csv"
+    path.write_text("image,caption\n")
+    open_path = pathlib.Path.open
+
+    def refuse(self, *arguments, **settings):
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return open_path(self, *arguments, **settings)
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)
+    assert refusal(tmp_path) == "a/b/captions.csv: it can't be read: Permission denied"
+
+
 def test_images_alone_and_links_are_said(tmp_path):
     assert refusal(tmp_path) == "3 images are there, and no file that may hold captions"
-    (tmp_path / "link").symlink_to("/tmp")
+    (tmp_path / "link").symlink_to(tmp_path.parent)
     assert refusal(tmp_path) == "link: a link out of the directory, followed with data.allow_links=true"
