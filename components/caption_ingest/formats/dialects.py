@@ -16,6 +16,8 @@ from components.caption_ingest.rejects import Reject
 
 DELIMITERS = (",", "|", "\t", ";")
 MAX_ROW_LINES = 16  # per row, whose quoted text may contain line ends
+MAX_ESCAPED_ROWS = 10_000  # with backslashes before quotation marks, by which these are taken for escapes
+_ESCAPED_MARK = re.compile(r'(\\+)"')
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"? *', re.IGNORECASE)  # Excel's
 _OPEN = re.compile(r' *"(?:[^"]|"")*')  # a cell whose quotation mark is not closed
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")  # of a file name
@@ -30,10 +32,18 @@ class Dialect:
     Attributes:
       delimiter: what stands between cells.
       is_quoted: whether a cell may be in quotation marks, as in RFC 4180.
+      is_escaped: whether a quotation mark in such a cell has a backslash before it, and is not doubled.
     """
 
     delimiter: str
     is_quoted: bool = True
+    is_escaped: bool = False
+
+    @classmethod
+    def of(cls, source: Source, delimiter: str) -> "Dialect":
+        """Finds out how the rows of a file are written."""
+        is_escaped = uses_escapes(source, delimiter)
+        return cls(delimiter, is_escaped or uses_quotes(source, delimiter), is_escaped)
 
     def cells(self, line: str) -> list[str]:
         """Divides a line into cells, leniently: a header, or a row that is only looked at."""
@@ -51,7 +61,7 @@ class Dialect:
         """
         if not self.is_quoted:
             return line.split(self.delimiter), line, 1
-        num_lines = 1
+        line, num_lines = self._as_doubled(line), 1
         while True:
             try:
                 row = next(csv.reader([line], delimiter=self.delimiter, strict=True, skipinitialspace=True))
@@ -62,7 +72,11 @@ class Dialect:
                 _, following = next(lines, (0, None))
                 if not isinstance(following, str):
                     return None, line, num_lines + (following is not None)
-                line, num_lines = f"{line}\n{following}", num_lines + 1
+                line, num_lines = f"{line}\n{self._as_doubled(following)}", num_lines + 1
+
+    def _as_doubled(self, line: str) -> str:
+        """Writes escaped quotation marks as RFC 4180 does."""
+        return double_escaped(line) if self.is_escaped and "\\" in line else line
 
     def text_after(self, line: str, num_cells: int) -> str:
         """Returns what follows the first cells of a row, as it is written.
@@ -145,6 +159,38 @@ def uses_quotes(source: Source, delimiter: str) -> bool:
             num_enclosed += enclosed
             num_open += is_open
     return num_enclosed > 0 and num_enclosed >= num_open
+
+
+def uses_escapes(source: Source, delimiter: str) -> bool:
+    """Whether quotation marks have a backslash before them, as Spark writes them, and are not doubled as in RFC 4180.
+
+    Of the rows that match in one of the two ways alone, most decide.
+    """
+    num_escaped = num_others = 0
+    for _, line in text_lines(source):
+        if isinstance(line, str) and '\\"' in line and num_escaped + num_others < MAX_ESCAPED_ROWS:
+            as_is, as_escaped = _is_row(line, delimiter), _is_row(double_escaped(line), delimiter)
+            num_escaped += as_escaped and not as_is
+            num_others += as_is and not as_escaped
+    return num_escaped > num_others
+
+
+def double_escaped(line: str) -> str:
+    r"""Doubles the quotation marks that have a backslash before them, and removes it.
+
+    >>> double_escaped(r'"a.jpg","A \"stop\" sign\\"')
+    '"a.jpg","A ""stop"" sign\\"'
+    """
+    return _ESCAPED_MARK.sub(lambda match: "\\" * (len(match[1]) // 2) + '"' * (1 + len(match[1]) % 2), line)
+
+
+def _is_row(line: str, delimiter: str) -> bool:
+    """Whether the quotation marks of a row of one line match."""
+    try:
+        next(csv.reader([line], delimiter=delimiter, strict=True, skipinitialspace=True), [])
+    except csv.Error:
+        return False
+    return True
 
 
 class _Lookahead:

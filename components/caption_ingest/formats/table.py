@@ -23,7 +23,7 @@ from components.caption_ingest.formats.columns import (
     find_roles,
     texts_in,
 )
-from components.caption_ingest.formats.dialects import DELIMITERS, Dialect, Lines, stated_delimiter, uses_quotes
+from components.caption_ingest.formats.dialects import DELIMITERS, Dialect, Lines, stated_delimiter
 from components.caption_ingest.formats.json_files import FLAGS, flag_of, flagged
 from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
@@ -85,7 +85,7 @@ class Table(Format):
             raise UnreadableFileError(f"{source.path}: {error}") from None
         if header is None:
             raise UnreadableFileError(f"{source.path}: {_no_columns(head.lines[0], source.columns)}")
-        dialect = Dialect(header.delimiter, uses_quotes(source, header.delimiter))
+        dialect = Dialect.of(source, header.delimiter)
         lines = text_lines(source)
         for index, (number, line) in enumerate(lines):
             if isinstance(line, Reject):
@@ -100,7 +100,8 @@ class Table(Format):
         used = [header.names[index] for index in (header.roles.image, *header.roles.captions)]
         if header.roles.split is not None:
             used.append(header.names[header.roles.split])
-        quotes = ", quoted" if uses_quotes(source, header.delimiter) else ""
+        dialect = Dialect.of(source, header.delimiter)
+        quotes = ", quoted with backslashes" if dialect.is_escaped else ", quoted" if dialect.is_quoted else ""
         return f"{_DELIMITER_NAMES.get(header.delimiter, repr(header.delimiter))}{quotes}, columns {', '.join(used)}"
 
 
@@ -163,6 +164,10 @@ def _parse_row(number: int, line: str, lines: Lines, header: Header, dialect: Di
     """Parses a row, which takes more of the `lines` if a quoted text contains line ends."""
     roles, num_columns = header.roles, len(header.names)
     cells, line, num_lines = dialect.parse_row(line, lines)
+    if dialect.is_quoted and "\0" in line:
+        detail = "a NUL byte in the row, as damaged files have them; remove it, or write the file again"
+        yield Reject("", number, Reason.BAD_LINE, detail, rows=num_lines)
+        return
     if cells is None:
         yield Reject("", number, Reason.BAD_LINE, "the quotation marks do not match", rows=num_lines)
         return

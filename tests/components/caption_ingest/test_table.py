@@ -263,6 +263,42 @@ def test_the_header_of_a_joined_file_is_no_fault(tmp_path, mark):
     assert [item.image_id for item in items if isinstance(item, Caption)] == ["a.jpg", "b.jpg"]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_quotation_marks_may_be_escaped_with_backslashes(tmp_path, delimiter):
+    rows = [
+        r'"a.jpg"D"A sign says \"stop\""',
+        r'"b.jpg"D"A backslash \ and \"D\\"',
+        'c.jpgD"\\"Two\n lines\\""',
+        "d.jpgDA cat",
+    ]
+    items = read(tmp_path, "\n".join(["imageDcaption", *rows]).replace("D", delimiter))
+    assert pairs(items) == [
+        ("a.jpg", 'A sign says "stop"'),
+        ("b.jpg", f'A backslash \\ and "{delimiter}\\'.replace("\t", " ")),
+        ("c.jpg", '"Two  lines"'),
+        ("d.jpg", "A cat"),
+    ]
+
+
+def test_a_backslash_before_a_closing_mark_is_text_where_marks_are_doubled(tmp_path):
+    rows = r"""image,caption
+"a.jpg","A path C:\"
+"b.jpg","A ""big"" path D:\"
+"c.jpg","A sign says \"stop\""
+"""
+    assert pairs(read(tmp_path, rows)) == [
+        ("a.jpg", "A path C:\\"),
+        ("b.jpg", 'A "big" path D:\\'),
+        ("", "bad_line"),
+    ]
+
+
+def test_a_nul_byte_is_called_so(tmp_path):
+    good, reject = read(tmp_path, "image,caption\na.jpg,A dog\nb.jpg,A\0cat\n")
+    assert isinstance(good, Caption) and isinstance(reject, Reject)
+    assert (reject.line, reject.detail.split(",")[0]) == (3, "a NUL byte in the row")
+
+
 def test_rows_without_anything_are_no_rows(tmp_path):
     assert pairs(read(tmp_path, "image;caption\na.jpg;A dog\n;\n; ;;\n")) == [("a.jpg", "A dog")]
 
