@@ -16,6 +16,7 @@ from components.caption_ingest.rejects import Reject, check_fraction
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.caption_ingest.split_lists import SplitLists
 from components.caption_ingest.splits import assign_splits, unit_hash
+from components.caption_ingest.unread_splits import unread_columns
 from components.shared.records import EVAL, SPLITS, TEST
 
 
@@ -137,6 +138,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         image_id = group.match.portable_id
         images.append(CaptionedImage(image_id, split, file, captions, group.source, group.line, identical_files))
     spellings = count_spellings(matched)
+    unread = () if assignment.stated else unread_columns(layout)
     return DataSet(
         data_dir,
         layout,
@@ -145,7 +147,14 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         grouping.num_captions,
         assignment.stated,
         assignment.origins,
-        (*layout.warnings, *grouping.warnings, *search.warnings, *assignment.warnings, *spellings_warning(spellings)),
+        (
+            *layout.warnings,
+            *grouping.warnings,
+            *search.warnings,
+            *unread,
+            *assignment.warnings,
+            *spellings_warning(spellings),
+        ),
         _hash(groups, lists),
         spellings,
     )

@@ -7,7 +7,7 @@ The stages of both halves, in order, each in the module that decides about it, a
     formats           lines of caption files -> captions
     files             the files and members of containers that names may mean (`names`)
     grouping          captions -> images (`annotation_sets`)
-    list_search       split lists that their names do not give away (`list_files`, `split_lists`)
+    list_search       split lists that their names do not give away (`list_files`, `split_lists`, `unread_splits`)
     name_resolution   names in captions -> files (`nearest_names`, `archives`, `broken_links`: why there is none)
     splits            official or hashed split of each image (`split_directories`)
     inspection        hash and decode each image once (`inspection_cache` reads the new ones in Beam)

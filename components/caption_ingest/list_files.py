@@ -90,6 +90,16 @@ def read_head(head: Head) -> list[Entry]:
     return [entry for number, line in enumerate(rows) if (entry := _entry(line, number, lines))]
 
 
+def unknown_split(head: Head) -> str:
+    """Returns a value of the column of splits of a list, if none of the first ones is the name of a split; else ""."""
+    lines = _Lines.of(head.lines)
+    if lines.split is None or not lines.has_header:
+        return ""
+    rows = [_cells(line, lines.delimiter or ",") for line in head.lines[1:]]
+    values = [row[lines.split] for row in rows if len(row) > lines.split and row[lines.split]]
+    return "" if not values or any(value.lower() in SPLIT_NAMES for value in values) else values[0]
+
+
 def read_list(source: Source) -> Iterator[Entry]:
     """Yields the entries of a list.
 

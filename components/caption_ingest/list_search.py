@@ -11,9 +11,16 @@ from components.caption_ingest.files import Files
 from components.caption_ingest.formats.base import SPLIT_NAMES, Head, Source
 from components.caption_ingest.grouping import ImageCaptions
 from components.caption_ingest.layout import Layout, detect_format
-from components.caption_ingest.list_files import Entry, read_head, read_list
+from components.caption_ingest.list_files import Entry, read_head, read_list, unknown_split
 from components.caption_ingest.names import IMAGE_SUFFIXES, comparison_form
 from components.caption_ingest.second_copies import find_copies
+from components.caption_ingest.unread_splits import (
+    BINARY_SUFFIXES,
+    NOT_A_LIST,
+    TEXT_SUFFIXES,
+    why_no_list,
+    why_no_text,
+)
 
 _SUFFIXES = {"", ".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".ids", ".names", ".split"}
 _SPLIT_WORDS = "|".join(sorted(SPLIT_NAMES, key=len, reverse=True))
@@ -22,6 +29,7 @@ _WORD = re.compile(
     rf"({_SPLIT_WORDS})(?=[^a-z]|$|{_SPLIT_WORDS}|(?:image|img|photo|list|set|file|name|id|key|split|filename|data)s?(?![a-z]))"
 )
 _PLAIN_WORD = re.compile(rf"(?:(?<![a-z])|(?<=\dk))({_SPLIT_WORDS})(?![a-z])")
+_ABOUT_SPLITS = re.compile(r"(?<![a-z])(?:splits?|partitions?|folds?|subsets?)(?![a-z])")
 _MAX_UNSTATED = 5  # lists without a split; more of them are the images of classes
 _MAX_FILES = 1000  # that are looked into
 
@@ -71,8 +79,13 @@ class ListSearch:
                 continue
             entries = list(read_list(source)) if is_list else []
             if not entries:
-                if _PLAIN_WORD.search(posixpath.basename(name).lower()) and not name.endswith(".json"):
-                    self._warn(name, "it holds neither captions nor names of their images")
+                if _is_about_splits(name) and not name.endswith(".json"):
+                    why = why_no_list(Head.of(source).lines, self._known_names())
+                    if why != NOT_A_LIST or _PLAIN_WORD.search(posixpath.basename(name).lower()):
+                        self._warn(name, why)
+                continue
+            if value := unknown_split(Head.of(source)):
+                self._warn(name, f"its column of splits has {value[:40]!r}, which is neither train, val nor test")
                 continue
             stated = {entry.split for entry in entries if entry.split} or _splits_in(name)
             if len(stated) == 1 or any(entry.split for entry in entries):
@@ -80,6 +93,7 @@ class ListSearch:
                     self._add(split, source, name, [entry for entry in entries if entry.split in (split, None)])
             else:
                 self._unstated.append((name, entries))
+        self._tell_other_formats()
         if len(self._unstated) > _MAX_UNSTATED:
             name = self._unstated[0][0]
             self._warn(name, f"as {len(self._unstated) - 1} more lists do, it names images, but states no split")
@@ -105,12 +119,36 @@ class ListSearch:
                 return
             yield name
 
+    def _known_names(self) -> set[str]:
+        self._known = self._known or {_form(image.image_id) for image in self._images}
+        return self._known
+
+    def _tell_other_formats(self) -> None:
+        """Warns of files of other formats that may state splits, where nothing else does."""
+        if self._is_official():
+            return
+        for name, file in self._files.by_path.items():
+            suffix = posixpath.splitext(name)[1].lower()
+            if file.outside_root or file.container or name in self._is_read or not _is_about_splits(name):
+                continue
+            if suffix in BINARY_SUFFIXES or (suffix in TEXT_SUFFIXES and self._names_images(name)):
+                self._warn(name, why_no_text(suffix))
+
+    def _names_images(self, name: str) -> bool:
+        words = {
+            _form(word) for word in re.split(r"[\s,\[\]'\"<>:]+", "\n".join(Head.of(Source(self._root / name)).lines))
+        }
+        return not words.isdisjoint(self._known_names())
+
+    def _is_official(self) -> bool:
+        return bool(self.lists) or any(image.row_split or image.file_split for image in self._images)
+
     def _is_list(self, name: str, entries: Sequence[Entry]) -> bool:
         """Whether the first lines of a file are names of images, as far as they are known."""
         if not entries:
             return False
-        self._known = self._known or {_form(image.image_id) for image in self._images}
-        num_known = sum(_form(entry.name) in self._known for entry in entries)
+        known = self._known_names()
+        num_known = sum(_form(entry.name) in known for entry in entries)
         # a list of the whole data set may come with captions of a part of it
         is_stated = bool(_splits_in(name)) and all(entry.name.count(" ") < 2 for entry in entries)
         return num_known >= (1 if is_stated else len(entries) / 2)
@@ -133,8 +171,7 @@ class ListSearch:
     def _check_unstated(self, name: str, entries: Sequence[Entry]) -> None:
         """Refuses a list of which nothing states the split, unless the splits of all its images are known or equal."""
         num_known = len(self._known & {_form(entry.name) for entry in entries})
-        is_official = self.lists or any(image.row_split or image.file_split for image in self._images)
-        if num_known < len(self._known) and not is_official:
+        if num_known < len(self._known) and not self._is_official():
             raise ValueError(
                 f"data.dir: {self._root / name} names {num_known} of {len(self._known)} images of the captions, as a "
                 "split list does, but states no split; give it a name with train, val or test, or move it elsewhere"
@@ -154,6 +191,11 @@ def _splits_in(name: str) -> set[str]:
     directory, file_name = posixpath.split(name.lower())
     words = _WORD.findall(file_name) or _PLAIN_WORD.findall(directory)[-1:]
     return {SPLIT_NAMES[word] for word in words}
+
+
+def _is_about_splits(name: str) -> bool:
+    file_name = posixpath.basename(name).lower()
+    return bool(_PLAIN_WORD.search(file_name) or _ABOUT_SPLITS.search(file_name))
 
 
 def _form(name: str) -> str:

@@ -181,4 +181,69 @@ def test_a_text_that_is_no_list_is_told_only_if_its_name_says_so(data_dir, read)
     (data_dir / "img0000.txt").unlink()
     data = read(data_dir)
     assert not data.is_official
-    assert data.warnings == ("train_indices.txt is not read: it holds neither captions nor names of their images",)
+    assert data.warnings == (
+        "train_indices.txt is not read: its lines are numbers; a list has the names of the images",
+    )
+
+
+STEMS = [name.removesuffix(".jpg") for name in NAMES]
+OTHER_VALUES = "beside names of images it has other values, as in {!r}; a list has names alone, or train, val, test"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("ImageSets/Main/dog_train.txt", "".join(f"{stem} -1\n" for stem in STEMS), OTHER_VALUES.format("img0000 -1")),
+        ("list_eval_partition.txt", "".join(f"{name} 2\n" for name in NAMES), OTHER_VALUES.format("img0000.jpg 2")),
+        ("split.csv", "".join(f"images/{name},0\n" for name in NAMES), OTHER_VALUES.format("images/img0000.jpg,0")),
+        (
+            "list_eval_partition.csv",
+            "image_id,partition\n" + "".join(f"{name},2\n" for name in NAMES),
+            "its column of splits has '2', which is neither train, val nor test",
+        ),
+        ("train_dog.txt", "A dog\n", "it holds neither captions nor names of their images"),
+        (
+            "test.npy",
+            "\x93NUMPY",
+            ".npy is no format of split lists; write the names of a split to a .txt, one per line",
+        ),
+        (
+            "splits.yaml",
+            f"train:\n  - {NAMES[0]}\ntest: [{NAMES[1]}]\n",
+            ".yaml is no format of split lists; write the names of a split to a .txt, one per line",
+        ),
+    ],
+)
+def test_what_may_state_splits_and_is_not_read_is_told_with_the_reason(data_dir, read, file, text, why):
+    (data_dir / file).parent.mkdir(parents=True, exist_ok=True)
+    (data_dir / file).write_text(text)
+    data = read(data_dir)
+    assert not data.is_official and data.warnings == (f"{file} is not read: {why}",)
+
+
+def test_other_files_with_a_split_in_their_name_are_not_told(data_dir, read):
+    (data_dir / "train_config.yaml").write_text("epochs: 3\n")
+    (data_dir / "splitter.txt").write_text("a tool\n")
+    assert not read(data_dir).warnings
+
+
+@pytest.mark.parametrize("column", ["is_train", "fold", "set_name", "Partition", "phase"])
+def test_a_column_that_may_state_splits_is_told(data_dir, read, column):
+    (data_dir / "captions.csv").write_text(
+        f"image,caption,{column},width\n" + "".join(f"{name},A dog in {name},1,640\n" for name in NAMES)
+    )
+    warning = (
+        f"captions.csv: {column!r} may state splits and is not read, as it is not called split, or not train, val "
+    )
+    data = read(data_dir)
+    assert not data.is_official and data.warnings == (f"{warning}or test",)
+    (data_dir / "test.txt").write_text(NAMES[0])
+    assert not read(data_dir).warnings
+
+
+def test_a_key_that_may_state_splits_is_told(data_dir, read):
+    (data_dir / "captions.csv").unlink()
+    lines = [json.dumps({"image": name, "caption": "A dog runs", "is_train": True}) for name in NAMES]
+    (data_dir / "captions.jsonl").write_text("\n".join(lines))
+    [warning] = read(data_dir).warnings
+    assert warning.startswith("captions.jsonl: 'is_train' may state splits and is not read")
