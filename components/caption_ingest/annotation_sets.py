@@ -15,6 +15,7 @@ from components.shared.images.container_files import DamagedContainerError
 from components.shared.images.containers import open_container
 
 _MIN_SHARED = 0.5  # of the images of the smaller file
+_MAX_SETS = 20  # containers of a split that are compared
 _SAMPLE = 50  # images of a container that are compared
 
 
@@ -73,7 +74,7 @@ def check_containers(layout: Layout) -> None:
     for (split, _), file in first.items():
         by_split[split].append(file)
     for files in by_split.values():
-        hashes = {file.name: _first_images(file) for file in files} if len(files) > 1 else {}
+        hashes = {file.name: _first_images(file) for file in files[:_MAX_SETS]} if len(files) > 1 else {}
         for (name, images), (other, others) in itertools.combinations(hashes.items(), 2):
             shared = images & others
             if len(shared) > 1 and len(shared) >= _MIN_SHARED * min(len(images), len(others)):
@@ -88,7 +89,12 @@ def _refuse(name: str, other: str, num_images: int) -> NoReturn:
 
 
 def _pattern_of(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
+    """What the names of the parts of one data set have in common: all but numbers, and hashes in hexadecimal.
+
+    >>> _pattern_of("en/train-00000-of-00002-3fa85f64.parquet"), _pattern_of("train.1.csv")
+    ('en/train-#-of-#-#.parquet', 'train.#.csv')
+    """
+    return re.sub(r"(?<![a-z])[a-f]*\d[0-9a-f]*(?![a-z])|\d+", "#", name)
 
 
 def _first_images(file: CaptionFile) -> set[bytes]:
