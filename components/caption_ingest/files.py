@@ -150,6 +150,11 @@ class Files:
         if not (same_name := self._same_name(parts[-1], comparison_form)):
             match = self._match_loosely("/".join(parts[-2:]))
             return dataclasses.replace(match, image_id=none.image_id, spelling=Spelling.ABSOLUTE)
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        whole = next((start for start, end in enumerate(ends) if end in self.by_path), None)
+        if whole is not None:  # mostly; a path below another directory may have a longer end
+            longer = f"/{ends[whole - 1]}" if whole else "//"
+            same_name = [ends[whole], *(path for path in same_name if path.endswith(longer))]
         num_common = {path: num_common_parts(name, path) for path in same_name}
         longest = max(num_common.values())
         paths = [path for path, number in num_common.items() if number == longest]

@@ -59,10 +59,17 @@ def test_a_number_that_pandas_made_a_float_is_the_number():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("/d/a/0.jpg", "a/0.jpg"), ("/d/x/b/0.jpg", "x/b/0.jpg"), ("/d/y/b/0.jpg", None), ("/d/../a/0.jpg", None)],
+    [
+        ("/d/a/0.jpg", "a/0.jpg"),
+        ("/d/x/b/0.jpg", "x/b/0.jpg"),
+        ("/d/y/b/0.jpg", None),
+        ("/d/x/a/0.jpg", "a/0.jpg"),
+        ("/e/q/a/0.jpg", "p/q/a/0.jpg"),
+        ("/d/../a/0.jpg", None),
+    ],
 )
 def test_the_longest_end_of_an_absolute_path_decides(name, expected):
-    files = _files("a/0.jpg", "x/b/0.jpg", "z/b/0.jpg")
+    files = _files("a/0.jpg", "p/q/a/0.jpg", "x/b/0.jpg", "z/b/0.jpg")
     match = files.match(name, "captions.csv")
     assert (match.file.uri if match.file else None) == expected
 
