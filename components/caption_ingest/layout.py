@@ -2,25 +2,22 @@
 
 import dataclasses
 import itertools
-import os
 import pathlib
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from components.caption_ingest.candidate_files import DEPTH, check_inside, is_outside, match_pattern, text_files
 from components.caption_ingest.encodings import UTF_8, find_encoding, find_unmarked_utf16
-from components.caption_ingest.files import is_printable, scan_readable
 from components.caption_ingest.formats import FORMATS, find_format
 from components.caption_ingest.formats.base import SPLIT_NAMES, Format, Head, Source
 from components.caption_ingest.formats.coco import has_withheld_captions
 from components.caption_ingest.formats.sidecars import Sidecars
-from components.caption_ingest.names import IMAGE_SUFFIXES
 from components.caption_ingest.second_copies import find_copies
 from components.caption_ingest.settings import Columns
 from components.caption_ingest.shards import missing_shards
 from components.caption_ingest.sidecar_search import SidecarFiles, find_sidecars
 from components.caption_ingest.unread_containers import (
-    CONTAINER_SUFFIXES,
     compressed_shards,
     why_all_unread,
     why_unread,
@@ -28,8 +25,6 @@ from components.caption_ingest.unread_containers import (
 from components.caption_ingest.unread_files import why_none
 from components.shared.records import EVAL, TEST, TRAIN
 
-# never opened in search of captions
-_BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".gz", ".tgz", ".zip", ".7z"}
 _LIST_NAMES = {
     split: re.compile(rf"(^|[^a-z])({names})[-_.]?(images|image|list|split|set|names|ids)?\.txt$", re.IGNORECASE)
     for split, names in {TRAIN: "train", EVAL: "dev|val|valid|validation|eval", TEST: "test"}.items()
@@ -114,72 +109,109 @@ def find_layout(
     root = pathlib.Path(data_dir)
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
-    columns = columns or Columns()
-    sidecars = SidecarFiles({}, 0)
-    if format in (None, Sidecars.name):
-        sidecars = find_sidecars(data_dir, Source(root, encoding or UTF_8, encoding is not None, columns), allow_links)
-    own = {str(root / path) for path in sidecars.paths} if sidecars.are_usual else set()
-    text_files = sorted(path for path in _text_files(root, root, allow_links, depth=2) if str(path) not in own)
-    if caption_files:
-        candidates = _match_pattern(root, caption_files, allow_links)
-        sidecars = sidecars.only({path.relative_to(root).as_posix() for path in candidates})
-    else:
-        candidates = [path for path in text_files if allow_links or _is_inside(path, root)]
-    is_chosen = format == Sidecars.name or (caption_files and 2 * len(sidecars.paths) > len(candidates))
-    if is_chosen and sidecars.by_image:
-        return _sidecar_layout(root, sidecars, text_files, encoding, columns)
-    if format == Sidecars.name:
-        raise FileNotFoundError(_no_captions(data_dir, caption_files, []))
-    sources = {path: _source(path, encoding, columns) for path in candidates}
-    known = FORMATS.values() if format is None else [find_format(format)]
-    if format and caption_files:
-        captions = dict.fromkeys(candidates, find_format(format))
-    else:
+    return _Search(root, caption_files, encoding, format, columns or Columns(), allow_links).run()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """The search of `find_layout`, whose arguments these are."""
+
+    root: pathlib.Path
+    caption_files: str | None
+    encoding: str | None
+    format: str | None
+    columns: Columns
+    allow_links: bool
+
+    def run(self) -> Layout:
+        sidecars = SidecarFiles({}, 0)
+        if self.format in (None, Sidecars.name):
+            sidecars = find_sidecars(str(self.root), self._sidecar_source(self.root), self.allow_links)
+        own = {str(self.root / path) for path in sidecars.paths} if sidecars.are_usual else set()
+        texts = sorted(path for path in text_files(self.root, self.allow_links) if str(path) not in own)
+        if self.caption_files:
+            candidates = match_pattern(self.root, self.caption_files, self.allow_links)
+            sidecars = sidecars.only({path.relative_to(self.root).as_posix() for path in candidates})
+        else:
+            candidates = [
+                path for path in texts if self.allow_links or not path.is_symlink() or not is_outside(path, self.root)
+            ]
+        if sidecars.by_image and self._are_chosen(sidecars, candidates):
+            return self._layout_of_sidecars(sidecars, texts)
+        if self.format == Sidecars.name:
+            raise FileNotFoundError(_no_captions(self.root, self.caption_files, []))
+        sources = {path: self._source(path) for path in candidates}
+        captions = self._detect(sources)
+        if captions:
+            return self._layout_of_files(sources, captions, sidecars, texts)
+        if sidecars.by_image:
+            return self._layout_of_sidecars(sidecars, texts)
+        hints = [*why_none(self.root, list(sources.values()), self.allow_links)]
+        hints += why_all_unread(self.root, self.allow_links)
+        raise FileNotFoundError(_no_captions(self.root, self.caption_files, hints))
+
+    def _are_chosen(self, sidecars: SidecarFiles, candidates: Sequence[pathlib.Path]) -> bool:
+        """Whether the settings say that the captions are in sidecars."""
+        is_pattern_theirs = bool(self.caption_files) and 2 * len(sidecars.paths) > len(candidates)
+        return self.format == Sidecars.name or is_pattern_theirs
+
+    def _detect(self, sources: Mapping[pathlib.Path, Source]) -> dict[pathlib.Path, Format]:
+        """The files with captions, and their formats."""
+        if self.format and self.caption_files:
+            return dict.fromkeys(sources, find_format(self.format))
+        known = FORMATS.values() if self.format is None else [find_format(self.format)]
         formats = {path: detect_format(source, known) for path, source in sources.items()}
-        captions = {path: detected for path, detected in formats.items() if detected}
-    _check_unmarked([source for path, source in sources.items() if path not in captions and not source.is_stated])
-    if sidecars.by_image and not captions:
-        return _sidecar_layout(root, sidecars, text_files, encoding, columns)
-    if not captions:
-        hints = [*why_none(root, list(sources.values()), allow_links), *why_all_unread(root, allow_links)]
-        raise FileNotFoundError(_no_captions(data_dir, caption_files, hints))
-    if sidecars.are_usual:
-        all_sidecars = root / f"**/*{posixpath.splitext(min(sidecars.paths))[1]}"
-        _single_format(root, {**captions, all_sidecars: _sidecar_format(root, sidecars)})
-    others = [path for path in candidates if path not in captions]
-    withheld = [] if caption_files else [path for path in others if has_withheld_captions(sources[path])]
-    _check_unrecognized(root, captions, [path for path in others if path not in withheld], bool(caption_files))
-    copies = find_copies([path.relative_to(root).as_posix() for path in captions])
-    originals = {path: format for path, format in captions.items() if path.relative_to(root).as_posix() not in copies}
-    single = _single_format(root, originals)
-    layout = Layout(
-        single,
-        _assign_file_splits(root, [sources[path] for path in originals], single.is_container),
-        {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, captions).items()},
-        _why_unread(root, copies, sidecars, withheld)
-        | (missing_shards(path.relative_to(root).as_posix() for path in originals) if single.is_container else {}),
-    )
-    for path in () if allow_links else layout.files():
-        _check_inside(path, root)
-    return layout
+        _check_unmarked([sources[path] for path, found in formats.items() if found is None and not self.encoding])
+        return {path: found for path, found in formats.items() if found}
 
+    def _layout_of_files(
+        self,
+        sources: Mapping[pathlib.Path, Source],
+        captions: dict[pathlib.Path, Format],
+        sidecars: SidecarFiles,
+        texts: Sequence[pathlib.Path],
+    ) -> Layout:
+        if sidecars.are_usual:
+            all_sidecars = self.root / f"**/*{posixpath.splitext(min(sidecars.paths))[1]}"
+            _single_format(self.root, {**captions, all_sidecars: _sidecar_format(self.root, sidecars)})
+        others = [path for path in sources if path not in captions]
+        withheld = [] if self.caption_files else [path for path in others if has_withheld_captions(sources[path])]
+        unknown = [path for path in others if path not in withheld]
+        _check_unrecognized(self.root, captions, unknown, bool(self.caption_files))
+        names = {path: path.relative_to(self.root).as_posix() for path in captions}
+        copies = find_copies(list(names.values()))
+        originals = {path: format for path, format in captions.items() if names[path] not in copies}
+        format = _single_format(self.root, originals)
+        unread = _why_unread(self.root, copies, sidecars, withheld)
+        if format.is_container:
+            unread |= missing_shards(names[path] for path in originals)
+        files = _assign_file_splits(self.root, [sources[path] for path in originals], format.is_container)
+        layout = Layout(format, files, self._lists(texts, captions), unread)
+        for path in () if self.allow_links else layout.files():
+            check_inside(path, self.root)
+        return layout
 
-def _sidecar_layout(
-    root: pathlib.Path,
-    sidecars: SidecarFiles,
-    text_files: Sequence[pathlib.Path],
-    encoding: str | None,
-    columns: Columns,
-) -> Layout:
-    sidecars, unread = sidecars.without_tags(str(root), Source(root, encoding or UTF_8, encoding is not None, columns))
-    splits = sidecars.splits()
-    files = (
-        CaptionFile(Source(root / own[0], encoding or UTF_8, encoding is not None, columns), own[0], splits[image])
-        for image, own in sidecars.by_image.items()
-    )
-    own = {root / path for path in sidecars.paths if path.count("/") < 2}
-    lists = {split: _source(path, encoding, columns) for split, path in _find_lists(root, text_files, own).items()}
-    return Layout(_sidecar_format(root, sidecars), tuple(sorted(files, key=lambda file: file.name)), lists, unread)
+    def _layout_of_sidecars(self, sidecars: SidecarFiles, texts: Sequence[pathlib.Path]) -> Layout:
+        sidecars, unread = sidecars.without_tags(str(self.root), self._sidecar_source(self.root))
+        splits = sidecars.splits()
+        files = (
+            CaptionFile(self._sidecar_source(self.root / own[0]), own[0], splits[image])
+            for image, own in sidecars.by_image.items()
+        )
+        own = {self.root / path for path in sidecars.paths if path.count("/") < DEPTH}
+        ordered = tuple(sorted(files, key=lambda file: file.name))
+        return Layout(_sidecar_format(self.root, sidecars), ordered, self._lists(texts, own), unread)
+
+    def _lists(self, texts: Sequence[pathlib.Path], captions: Collection[pathlib.Path]) -> dict[str, Source]:
+        return {split: self._source(path) for split, path in _find_lists(self.root, texts, captions).items()}
+
+    def _source(self, path: pathlib.Path) -> Source:
+        encoding = find_encoding(path, self.encoding)
+        return Source(path, encoding, is_stated=self.encoding is not None, columns=self.columns)
+
+    def _sidecar_source(self, path: pathlib.Path) -> Source:
+        """How sidecars are read: there are too many to look for the encoding of each."""
+        return Source(path, self.encoding or UTF_8, is_stated=self.encoding is not None, columns=self.columns)
 
 
 def _why_unread(
@@ -204,10 +236,6 @@ def _sidecar_format(root: pathlib.Path, sidecars: SidecarFiles) -> Sidecars:
     first = {own[0]: posixpath.basename(image) for image, own in paths}
     others = {own[0]: own[1:] for _, own in paths if len(own) > 1}
     return Sidecars(first, others, {own[0]: sidecars.rivals[image] for image, own in paths if image in sidecars.rivals})
-
-
-def _source(path: pathlib.Path, encoding: str | None, columns: Columns) -> Source:
-    return Source(path, find_encoding(path, encoding), encoding is not None, columns)
 
 
 def detect_format(source: Source, known: Iterable[Format] | None = None) -> Format | None:
@@ -239,7 +267,7 @@ def _check_unmarked(others: Iterable[Source]) -> None:
             )
 
 
-def _no_captions(data_dir: str, caption_files: str | None, unread: Sequence[str]) -> str:
+def _no_captions(data_dir: pathlib.Path, caption_files: str | None, unread: Sequence[str]) -> str:
     searched = f"in {caption_files} of {data_dir}" if caption_files else f"in {data_dir} or one level below it"
     examples = "\n".join(f"  {format.name}: {format.example}" for format in FORMATS.values())
     reasons = "".join(f"\n{reason}" for reason in unread)
@@ -283,48 +311,6 @@ def _pattern_of(path: pathlib.Path, is_shard: bool) -> str:
     """
     pattern = _SPLIT_IN_PATH.sub("*", str(path))
     return re.sub(r"\d+", "#", pattern) if is_shard else pattern
-
-
-def _text_files(directory: pathlib.Path, root: pathlib.Path, allow_links: bool, depth: int) -> Iterator[pathlib.Path]:
-    """Yields the files that may hold captions or lists: neither hidden files nor images, of which there are many."""
-    for entry in scan_readable(str(directory)):
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        if os.path.splitext(entry.name)[1].lower() not in _BINARY_SUFFIXES and entry.is_file():
-            yield directory / entry.name
-        elif depth and entry.is_dir() and (not entry.is_symlink() or (allow_links and _leads_out(entry, root))):
-            below = _text_files(directory / entry.name, root, allow_links, depth - 1)
-            # the deepest of all, `default/train/0000.parquet`, are Hugging Face's
-            yield from below if depth > 1 else (path for path in below if path.suffix.lower() in CONTAINER_SUFFIXES)
-
-
-def _leads_out(entry: os.DirEntry, root: pathlib.Path) -> bool:
-    """Whether a link leads out of the data directory; files behind others are listed under their own path."""
-    return not pathlib.Path(entry.path).resolve().is_relative_to(root.resolve())
-
-
-def _match_pattern(root: pathlib.Path, pattern: str, allow_links: bool) -> list[pathlib.Path]:
-    """Lists the files that match `data.caption_files`."""
-    if pathlib.PurePath(pattern).is_absolute() or ".." in pathlib.PurePath(pattern).parts:
-        raise ValueError(f"data.caption_files: {pattern} points outside the data directory")
-    paths = sorted(path for path in root.glob(pattern) if path.is_file())
-    for path in paths:
-        if not is_printable(str(path.relative_to(root))):
-            raise ValueError(f"data.caption_files: the name {path.name!a} is not UTF-8 or contains control characters")
-        if not allow_links:
-            _check_inside(path, root)
-    return paths
-
-
-def _is_inside(path: pathlib.Path, root: pathlib.Path) -> bool:
-    return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
-
-
-def _check_inside(path: pathlib.Path, root: pathlib.Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise ValueError(
-            f"data.dir: {path} is a link that points outside the data directory; data.allow_links=true takes it"
-        )
 
 
 def _single_format(root: pathlib.Path, captions: dict[pathlib.Path, Format]) -> Format:

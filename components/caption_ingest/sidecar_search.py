@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import pathlib
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from components.caption_ingest.candidate_files import is_outside
 from components.caption_ingest.files import scan_readable
 from components.caption_ingest.formats.base import SPLIT_NAMES, Source
 from components.caption_ingest.formats.sidecars import SUFFIXES, has_captions, letters_in
@@ -120,7 +122,12 @@ def _walk(root: str, allow_links: bool) -> Iterator[tuple[str, list[str]]]:
             if not entry.is_dir():
                 # of an image that is a link, the ingest says whether it may be one
                 is_image = posixpath.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES
-                if not is_link or allow_links or is_image or _is_inside(entry.path, root):
+                if (
+                    not is_link
+                    or allow_links
+                    or is_image
+                    or not is_outside(pathlib.Path(entry.path), pathlib.Path(root))
+                ):
                     names.append(entry.name)
             elif not is_link:
                 waiting.append(f"{directory}{entry.name}/")
@@ -128,10 +135,6 @@ def _walk(root: str, allow_links: bool) -> Iterator[tuple[str, list[str]]]:
                 entered.add(real)
                 waiting.append(f"{directory}{entry.name}/")
         yield directory, sorted(names)
-
-
-def _is_inside(path: str, root: str) -> bool:
-    return os.path.realpath(path).startswith(f"{os.path.realpath(root)}/")
 
 
 def _hold_captions(root: str, by_image: Mapping[str, Sequence[str]], suffix: str, source: Source) -> bool:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from components.caption_ingest.candidate_files import is_outside
 from components.caption_ingest.encodings import find_encoding
 from components.caption_ingest.files import scan_readable
 from components.caption_ingest.formats import FORMATS
@@ -63,7 +64,11 @@ def why_none(root: pathlib.Path, sources: Sequence[Source], allow_links: bool) -
     for source in sorted(looked_into, key=lambda source: len(source.path.parts)):
         if reason := _why(source, names):
             lines.setdefault(reason, []).append(source.path.relative_to(root).as_posix())
-    if not lines and not allow_links and (links := [path for path in root.iterdir() if _leads_out(path, root)]):
+    if (
+        not lines
+        and not allow_links
+        and (links := [path for path in root.iterdir() if path.exists() and is_outside(path, root)])
+    ):
         return [f"{min(links).name}: a link out of the directory, followed with data.allow_links=true"]
     if not lines and not any(path.suffix.lower() in CONTAINER_SUFFIXES for path in paths):
         return [f"{len(images)} images are there, and no file that may hold captions"]
@@ -135,10 +140,6 @@ def _deep(root: pathlib.Path, paths: Sequence[pathlib.Path], known: Collection[p
         if name.count("/") > 1 and _has_captions(path):
             return f"{name}: it has captions, {name.count('/')} levels down; set data.caption_files={name}"
     return ""
-
-
-def _leads_out(path: pathlib.Path, root: pathlib.Path) -> bool:
-    return path.is_symlink() and path.exists() and not path.resolve().is_relative_to(root.resolve())
 
 
 def _has_captions(path: pathlib.Path) -> bool:
