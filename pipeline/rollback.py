@@ -197,8 +197,8 @@ def _target(
     earlier = [push for push in earlier if int(push.version) < int(newest)]
     if not earlier:
         raise RollbackError(
-            f"no version before {newest} in {display_path(serving_dir)}; the versions are {versions}; "
-            "another pipeline: --config or --root"
+            f"no version before {newest} in {display_path(serving_dir)}; the versions are {versions}: to serve one all "
+            "the same, name it with --to; another pipeline: --config or --root"
         )
     return earlier[-1]
 

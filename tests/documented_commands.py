@@ -71,6 +71,7 @@ NOT_EXECUTED = {  # reason -> commands
     ],
     "trains, or measures the machine, for minutes on a busy one; tests/e2e carries out the like with other settings": [
         "caption-pipeline init images/flickr8k --output flickr8k.yaml",
+        "caption-pipeline init DIRECTORY --output my.yaml",
         "caption-pipeline run --config flickr8k --set data.dir=DIRECTORY",
         "caption-pipeline run --config my.yaml --config overlay.yaml --set trainer.epochs=3 trainer.model.num_heads=4",
         "caption-pipeline run --config my.yaml --set data.max_images=1000 trainer.epochs=3 "

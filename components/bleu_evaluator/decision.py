@@ -84,6 +84,23 @@ def way_out(verdicts: Iterable[Verdict]) -> list[str]:
     return [WAY_OUT] if failed and set(failed) <= set(BASELINE_RULES) else []
 
 
+def undecided(candidate: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
+    """What to know where the primary metric can't tell the candidate from the baseline: one line or none.
+
+    BLEU-4 is 0 without a sequence of four words in common with a reference, as with a handful of test images.
+
+    Args:
+      candidate: the candidate's metrics.
+      baseline: those of the last blessed model.
+    """
+    if max(candidate[PRIMARY.name], baseline[PRIMARY.name]) > TIE:
+        return []
+    return [
+        f"{PRIMARY.label} is 0 for the candidate and for the baseline, and decides nothing: use more test images, or "
+        "set evaluator.max_regression for other metrics"
+    ]
+
+
 def baseline_unavailable(baseline_dir: str, error: Exception) -> Verdict:
     """The verdict where the last blessed model cannot be evaluated."""
     text = (

@@ -16,6 +16,7 @@ from components.bleu_evaluator.decision import (
     decide,
     is_blessed,
     rolled_back,
+    undecided,
     way_out,
 )
 from components.bleu_evaluator.evaluation import Evaluation
@@ -100,6 +101,8 @@ def _result(others: list[Verdict], evaluation: Evaluation, improvements: dict[st
     """The results, by the rules and the verdicts that rest on no metric."""
     metrics = evaluation.metrics()
     candidate = _values(metrics[CANDIDATE])
+    if BASELINE in improvements:
+        evaluation.notes += undecided(candidate, _values(metrics[BASELINE]))
     verdicts = decide(candidate, improvements.get(BASELINE), evaluation.settings) + others
     return {
         "decision": records.BLESSED if is_blessed(verdicts) else records.REJECTED,

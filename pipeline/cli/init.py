@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     print("\n".join(initial_config.describe(survey, config)), flush=True)
     for warning in initial_config.warnings(survey, config, initial_config.free_bytes(config.root_dir)):
         print(f"warning: {warning}")
-    for warning in initial_config.weights_warning(config.feature_extractor.backbone):
+    missing_weights = initial_config.weights_warning(config.feature_extractor.backbone)
+    for warning in missing_weights:
         print(f"warning: {warning}")
     header = [f"Settings for {survey.data_dir}, written by {next_steps.PROGRAM} init: change what you like."]
     if not args.no_probe:
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     write_text(output, render(settings, header))
     command = f"{next_steps.program()} run --config {shlex.quote(output)}"
     print(f"Wrote {output}. Run it with:\n  {command}")
+    if missing_weights:
+        print(f"or, to try it out without the weights:\n  {command} --set feature_extractor.weights=random")
     if survey.total_images > QUICK_IMAGES:
         quick = f"data.max_images={QUICK_IMAGES} trainer.epochs=2 trainer.optimizer.warmup_steps=20"
         print(f"or a quick try first:\n  {command} --set {quick}")

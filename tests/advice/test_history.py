@@ -103,7 +103,10 @@ def test_a_foreign_version_is_rolled_back_from_with_to(tmp_path):
 
 def test_the_second_model_can_be_rolled_back(tmp_path):
     pushed = PushedModels(tmp_path, 1)
-    with refusal("no version before … in …; the versions are …; another pipeline: --config or --root"):
+    with refusal(
+        "no version before … in …; the versions are …: to serve one all the same, name it with --to; another pipeline: "
+        "--config or --root"
+    ):
         pushed.roll_back()
     pushed.push(2)
     assert pushed.roll_back().target == "1"

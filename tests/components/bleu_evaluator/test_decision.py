@@ -1,6 +1,6 @@
 import pytest
 
-from components.bleu_evaluator.decision import decide, way_out
+from components.bleu_evaluator.decision import decide, undecided, way_out
 from components.bleu_evaluator.metrics import METRICS, Metric
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 
@@ -84,6 +84,13 @@ def test_a_rejection_by_the_baseline_alone_names_the_way_out(candidate, baseline
     verdicts = decide({"bleu_4": candidate}, improvements(candidate, baseline), BleuEvaluatorSettings(**settings))
     lines = way_out(verdicts)
     assert len(lines) == num_lines and all("--set evaluator.baseline=none" in line for line in lines)
+
+
+@pytest.mark.parametrize(("candidate", "baseline", "num_lines"), [(0.0, 1e-12, 1), (0.0, 0.2, 0), (0.2, 0.0, 0)])
+def test_a_primary_metric_of_zero_for_both_models_decides_nothing(candidate, baseline, num_lines):
+    lines = undecided({"bleu_4": candidate}, {"bleu_4": baseline})
+    assert len(lines) == num_lines
+    assert all("decides nothing: use more test images" in line for line in lines)
 
 
 @pytest.mark.parametrize("change", [-0.1, 0.3])

@@ -32,7 +32,9 @@ def test_weights_that_cannot_be_had_are_a_warning(data_dir, capsys, available):
     assert "ImageNet" not in capsys.readouterr().out
     available.clear()
     assert main(["init", str(data_dir), "--no-probe", "--force"]) == 0
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "ImageNet" in line]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].endswith("run --config my-data.yaml --set feature_extractor.weights=random")
+    [line] = [line for line in lines if "ImageNet" in line]
     assert line.startswith(
         "warning: the ImageNet weights of InceptionV3 are not on this machine and can't be downloaded"
     )
