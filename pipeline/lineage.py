@@ -73,6 +73,7 @@ def find(store: MetadataStore, model_dir: str) -> Lineage:
         metrics = result.get("models", {}).get(evaluations.CANDIDATE, {})
         evaluation = {"id": latest.id, "uri": latest.uri, "decision": decision, "metrics": metrics}
         evaluation["metrics_info"] = result.get("metrics_info", {})
+        evaluation["failures"] = [rule["text"] for rule in result.get("rules", []) if not rule["passed"]]
     return Lineage(model.id, model.uri, steps, evaluation, _counts(store, steps), rollback.describe_last(store, model))
 
 
@@ -120,7 +121,8 @@ def facts_of(lineage: Lineage) -> list[tuple[str, str]]:
         metrics = lineage.evaluation["metrics"]
         labels = evaluations.quality_metrics(lineage.evaluation)
         texts = [f"{labels[name]} {evaluations.format_metric(metrics[name])}" for name in labels if name in metrics]
-        facts.append(("evaluation", f"{lineage.evaluation['decision']}; {', '.join(texts)}"))
+        why = "".join(f", since {text}" for text in lineage.evaluation["failures"])
+        facts.append(("evaluation", f"{lineage.evaluation['decision']}{why}; {', '.join(texts)}"))
     if lineage.rollback:
         facts.append(("rollback", lineage.rollback))
     return facts

@@ -62,6 +62,15 @@ def test_a_version_whose_push_was_killed_is_found_by_its_files(fake_mlmd, tmp_pa
     assert lineage.find(fake_mlmd.store, str(tmp_path / "serving")).model_id == fake_mlmd.model
 
 
+def test_the_rules_that_rejected_a_model_are_named(fake_mlmd, tmp_path):
+    rules = [{"text": "BLEU-4 0.500", "passed": True}, {"text": "this model was rolled back at 6:18", "passed": False}]
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text()) | {"rules": rules, "metrics_info": {}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    fake_mlmd.artifact("ModelEvaluation", str(tmp_path), candidate_id=fake_mlmd.model, decision="rejected")
+    out = printed(lineage.find(fake_mlmd.store, str(tmp_path / "serving")))
+    assert "rejected, since this model was rolled back at 6:18;" in out
+
+
 def test_the_full_lineage_is_shown(fake_mlmd, tmp_path):
     found = lineage.find(fake_mlmd.store, str(tmp_path / "serving"))
     out = printed(found)
