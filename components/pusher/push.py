@@ -27,7 +27,7 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
     """Makes a model the newest version, unless it already is.
 
     The copy gets its number when it is complete and on the disk: a server never sees half a model, and the leftovers of
-    a killed push have no number.
+    a killed push have no number. In a bucket, where nothing can be renamed, `saved_model.pb` comes last.
 
     Args:
       model_dir: a SavedModel.
@@ -44,6 +44,9 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
             return newest, False
         # higher than the newest one, whatever the clock says
         version = str(max(int(time.time()), int(newest or 0) + 1))
+        if not storage.is_local(base_directory):
+            _copy(model_dir, os.path.join(base_directory, version))
+            return version, True
         partial = os.path.join(base_directory, f".{version}.{uuid.uuid4().hex}{SUFFIX}")
         try:
             _copy(model_dir, partial)
@@ -69,5 +72,5 @@ def _remove_partials(base_directory: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    for name in storage.list_files(source):
+    for name in sorted(storage.list_files(source), key=lambda name: name == SAVED_MODEL):
         storage.copy(os.path.join(source, name), os.path.join(target, name))

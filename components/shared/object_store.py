@@ -9,6 +9,7 @@ import datetime
 import errno
 import functools
 import http.client
+import importlib.util
 import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeVar
@@ -21,7 +22,7 @@ from components.shared.storage_entry import Entry
 
 RETRY_SECONDS = 120  # since the first failure of a call
 MAX_PAUSE_SECONDS = 15
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}  # scheme -> extra of this package
+EXTRAS = {"s3": "s3", "s3a": "s3"}  # scheme -> extra of this package
 _TRANSIENT_ERRNO = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE}
 _Result = TypeVar("_Result")
 # S3's clients try again by themselves, without a word: here it is done in one place
@@ -193,6 +194,10 @@ def _first_line(error: BaseException | None) -> str:
 def _filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a URI, and the path in it. Its listings are never cached: other processes write as well."""
     scheme = _scheme(uri)
+    if scheme == "gs" and importlib.util.find_spec("gcsfs") is None:
+        from components.shared.tensorflow_filesystem import TensorFlowFileSystem
+
+        return TensorFlowFileSystem(), uri
     try:
         return fsspec.core.url_to_fs(uri, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
     except ImportError as error:
