@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from absl import logging
 
-from components.caption_ingest.names import IMAGE_SUFFIXES, comparison_form, unescape
+from components.caption_ingest.names import IMAGE_SUFFIXES, loose_stem
 from components.shared.images import tar_files
 
 MAX_ARCHIVES = 8  # that are listed
@@ -71,9 +71,9 @@ def find_packed(data_dir: str, paths: Iterable[str], names: Collection[str]) -> 
     for path in archives:
         if path not in unlisted:
             for member in _members(data_dir, path):
-                archive_of.setdefault(_stem(member), path)
+                archive_of.setdefault(loose_stem(member), path)
     for name in names:
-        if archive := archive_of.get(_stem(name)):
+        if archive := archive_of.get(loose_stem(name)):
             hints[name] = f"{archive} has it: {way_out(archive)}"
         elif unlisted:
             hints[name] = f"perhaps {unlisted[0]} has it: {way_out(unlisted[0])}"
@@ -139,7 +139,3 @@ def _suffix(path: str) -> str:
     if suffix in (".gz", ".bz2", ".xz"):
         suffix = f".tar{suffix}" if stem.endswith(".tar") else ""
     return suffix if suffix in _COMMANDS else ""
-
-
-def _stem(name: str) -> str:
-    return posixpath.splitext(comparison_form(unescape(posixpath.basename(name))))[0]

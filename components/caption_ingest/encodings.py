@@ -9,7 +9,6 @@ import charset_normalizer
 UTF_8 = "utf-8"
 UNDECODABLE = "\udfff"  # stands for bytes that are not of the encoding; no encoding that is read here has it
 ERRORS = "caption_ingest.mark"  # the error handler that puts it there
-codecs.register_error(ERRORS, lambda error: (UNDECODABLE, error.end))  # type: ignore[attr-defined]
 
 # a mark of UTF-32 begins like one of UTF-16
 _MARKS = {
@@ -30,6 +29,15 @@ _MAX_SAMPLE = 2**16  # bytes by which an encoding is guessed
 _MAX_CHUNK = 2**20
 _LINE_END = re.compile(r"\r*\n|\r(?!\Z)")  # a last CR may be half of an end
 _MAX_EXAMPLE = 60  # characters
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Puts the mark in the place of bytes that are not of the encoding: a handler of `codecs.register_error`."""
+    assert isinstance(error, UnicodeDecodeError)  # nothing is encoded with it
+    return UNDECODABLE, error.end
+
+
+codecs.register_error(ERRORS, _mark)
 
 
 def find_encoding(path: pathlib.Path, stated: str | None = None) -> str:

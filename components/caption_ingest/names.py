@@ -157,6 +157,15 @@ def loose_forms_of_file(file_name: str) -> Iterator[tuple[Spelling, str]]:
             yield Spelling.NUMBER, f"{int(number[1])}"
 
 
+def loose_stem(name: str) -> str:
+    """Returns a file name, without directory and suffix, in the form in which similar names are sought.
+
+    >>> loose_stem("images/My%20P.JPG")
+    'my p'
+    """
+    return posixpath.splitext(comparison_form(unescape(posixpath.basename(name))))[0]
+
+
 def _split_suffix(name: str) -> tuple[str, str]:
     """Splits a name in `comparison_form` into its stem and what stands for its image suffix; "" if it has none."""
     stem, suffix = posixpath.splitext(name)

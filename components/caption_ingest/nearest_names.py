@@ -7,7 +7,7 @@ import itertools
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from components.caption_ingest.names import IMAGE_SUFFIXES, comparison_form, unescape
+from components.caption_ingest.names import IMAGE_SUFFIXES, loose_stem
 
 MAX_SEARCHES = 1000  # a millisecond each
 _NUM_NEIGHBORS = 12  # names on either side of one in the order of the alphabet, that are compared with it
@@ -56,7 +56,7 @@ class NearestNames:
 
 def _stem(name: str) -> str:
     """The part of a name that is compared, cut to bound the time that it takes."""
-    return posixpath.splitext(comparison_form(unescape(posixpath.basename(name))))[0][:64]
+    return loose_stem(name)[:64]
 
 
 def _neighbors(names: Sequence[str], name: str) -> Sequence[str]:

@@ -11,12 +11,12 @@ from components.caption_ingest.files import scan_readable
 from components.caption_ingest.formats.webdataset import HEAD_MEMBERS
 from components.shared.images import parquet_files, tar_files
 from components.shared.images.container_files import DamagedContainerError, open_file
+from components.shared.images.signatures import LFS_POINTER
 
 MAX_NAMED = 3
 CONTAINER_SUFFIXES = (".tar", ".parquet")
 _COMPRESSED = re.compile(r"(?<=\.tar)\.(gz|bz2|xz|zst|lz4)$|\.t(gz|bz2|xz)$", re.IGNORECASE)
 _HEAD = 512
-LFS_POINTER = b"version https://git-lfs"  # how one begins
 LFS_WAY_OUT = "it is a Git LFS pointer; download the file itself with git lfs pull"
 
 

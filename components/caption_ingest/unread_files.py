@@ -12,8 +12,9 @@ from components.caption_ingest.files import scan_readable
 from components.caption_ingest.formats import FORMATS
 from components.caption_ingest.formats.base import Head, Source
 from components.caption_ingest.names import IMAGE_SUFFIXES
-from components.caption_ingest.unread_containers import CONTAINER_SUFFIXES, LFS_POINTER, LFS_WAY_OUT
+from components.caption_ingest.unread_containers import CONTAINER_SUFFIXES, LFS_WAY_OUT
 from components.caption_ingest.unread_records import stem, why_no_records
+from components.shared.images.signatures import LFS_POINTER
 
 MAX_NAMED = 4  # files
 MAX_LISTED = 200_000  # files of the directory
@@ -64,11 +65,8 @@ def why_none(root: pathlib.Path, sources: Sequence[Source], allow_links: bool) -
     for source in sorted(looked_into, key=lambda source: len(source.path.parts)):
         if reason := _why(source, names):
             lines.setdefault(reason, []).append(source.path.relative_to(root).as_posix())
-    if (
-        not lines
-        and not allow_links
-        and (links := [path for path in root.iterdir() if path.exists() and is_outside(path, root)])
-    ):
+    links = [] if allow_links else [path for path in root.iterdir() if path.exists() and is_outside(path, root)]
+    if links and not lines:
         return [f"{min(links).name}: a link out of the directory, followed with data.allow_links=true"]
     if not lines and not any(path.suffix.lower() in CONTAINER_SUFFIXES for path in paths):
         return [f"{len(images)} images are there, and no file that may hold captions"]

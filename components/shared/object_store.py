@@ -130,7 +130,7 @@ def _call(uri: str, operation: Callable[[fsspec.AbstractFileSystem, str], _Resul
     """
     fs, path = _filesystem(uri)
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_transient),
+        retry=tenacity.retry_if_exception(_is_transient),
         stop=tenacity.stop_after_delay(RETRY_SECONDS),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=MAX_PAUSE_SECONDS),
         before_sleep=functools.partial(_log_retry, uri),
@@ -142,7 +142,7 @@ def _call(uri: str, operation: Callable[[fsspec.AbstractFileSystem, str], _Resul
         raise FileNotFoundError(errno.ENOENT, "No such object or bucket", uri) from error
     except Exception as error:
         cause = _first_line(error)
-        if is_transient(error):
+        if _is_transient(error):
             raise StorageUnavailableError(
                 f"{uri}: the object store fails since {RETRY_SECONDS} s ({cause}): check that it runs, and its "
                 "endpoint (AWS_ENDPOINT_URL_S3), then run again"
@@ -162,7 +162,7 @@ def _log_retry(uri: str, state: tenacity.RetryCallState) -> None:
     LOGGER.warning("%s: %s; trying again in %.1f s", uri, _first_line(error), pause)
 
 
-def is_transient(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Whether a failure may pass if the same is tried again."""
     if isinstance(error, (TimeoutError, ConnectionError, http.client.IncompleteRead)):
         return True

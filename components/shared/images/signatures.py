@@ -14,9 +14,10 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 _HEAD = 1024  # bytes that are searched for the beginning of a document
 _MAX_BOXES = 100
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how one of Git LFS begins
 # what is found in place of an image -> its first bytes
 _OTHERS: dict[str, tuple[bytes, ...]] = {
-    "a Git LFS pointer and not the image: fetch it with git lfs pull": (b"version https://git-lfs.github.com/spec/",),
+    "a Git LFS pointer and not the image: fetch it with git lfs pull": (LFS_POINTER,),
     "a Windows shortcut and not the file that it points to": (b"L\0\0\0\x01\x14\x02\0",),
     "a macOS alias and not the file that it points to": (b"book\0\0\0\0mark",),
     "macOS's notes on a file and not the file (AppleDouble)": (b"\0\x05\x16\x07", b"\0\x05\x16\0"),
