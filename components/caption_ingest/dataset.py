@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -115,35 +116,20 @@ def read(settings: CaptionIngestSettings) -> DataSet:
     )
     files = scan(data_dir, layout.containers(), settings.allow_links)
     grouping = group_by_image(layout, files, are_chosen=settings.caption_files is not None)
-    groups, rejects = grouping.images, grouping.rejects
+    groups = grouping.images
     search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)
     layout = dataclasses.replace(layout, lists=search.lists)
     lists = SplitLists(layout.lists)
     resolved = resolve_names(groups, files, data_dir)
     assignment = assign_splits(groups, resolved, lists, settings)
-    images, matched = [], []
-    for group, split, file in zip(groups, assignment.splits, resolved, strict=True):
-        if split is None:
-            continue
-        rejects += group.excess_rejects()
-        if isinstance(file, Reject):
-            rejects.append(file)
-            continue
-        if isinstance(split, Reject):
-            rejects.append(split)
-            continue
-        identical_files = tuple(candidate for candidate in group.match.candidates if candidate.uri != file.uri)
-        captions = tuple(group.captions)
-        matched.append(group)
-        image_id = group.match.portable_id
-        images.append(CaptionedImage(image_id, split, file, captions, group.source, group.line, identical_files))
-    spellings = count_spellings(matched)
+    matched, rejects = _match(groups, assignment.splits, resolved)
+    spellings = count_spellings(group for group, _, _ in matched)
     unread = () if assignment.stated else unread_columns(layout)
     return DataSet(
         data_dir,
         layout,
-        _apply_limit(images, settings.max_images),
-        tuple(rejects),
+        _apply_limit(itertools.starmap(_captioned, matched), settings.max_images),
+        (*grouping.rejects, *rejects),
         grouping.num_captions,
         assignment.stated,
         assignment.origins,
@@ -158,6 +144,32 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         _hash(groups, lists),
         spellings,
     )
+
+
+def _match(
+    groups: Iterable[ImageCaptions],
+    splits: Iterable[str | Reject | None],
+    resolved: Iterable[ImageFile | Reject],
+) -> tuple[list[tuple[ImageCaptions, str, ImageFile]], list[Reject]]:
+    """The images that have a split and a file, and the rejects of the others; those that are skipped are neither."""
+    matched, rejects = [], []
+    for group, split, file in zip(groups, splits, resolved, strict=True):
+        if split is None:
+            continue
+        rejects += group.excess_rejects()
+        if isinstance(file, Reject):
+            rejects.append(file)
+        elif isinstance(split, Reject):
+            rejects.append(split)
+        else:
+            matched.append((group, split, file))
+    return matched, rejects
+
+
+def _captioned(group: ImageCaptions, split: str, file: ImageFile) -> CaptionedImage:
+    identical_files = tuple(candidate for candidate in group.match.candidates if candidate.uri != file.uri)
+    image_id, captions = group.match.portable_id, tuple(group.captions)
+    return CaptionedImage(image_id, split, file, captions, group.source, group.line, identical_files)
 
 
 def check_reject_fraction(data: DataSet, rejected_images: Sequence[Reject], max_fraction: float) -> None:

@@ -17,11 +17,11 @@ from components.caption_ingest.formats.base import (
     name_of,
     numbered_lines,
 )
+from components.caption_ingest.formats.columns import SPLIT_COLUMNS
 from components.caption_ingest.formats.json_files import keys_of, read_document
 from components.caption_ingest.names import compose
 from components.caption_ingest.settings import Columns
 
-_SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 _SPLIT = "|".join(SPLIT_NAMES)
 # an array of names, or arrays by split; COCO's documents begin with other keys, and may be huge
 _ARRAYS = re.compile(rf'\s*(?:\[\s*"|\{{\s*(?:"[^"\\]*"\s*:\s*\{{\s*)?"(?:{_SPLIT})"\s*:\s*\[)', re.IGNORECASE)
@@ -67,7 +67,7 @@ class _Lines:
             header = [cell.lower() for cell in _cells(lines[0], delimiter)] if lines else []
             image = next((name for name in IMAGE_COLUMNS if name in header), None)
             if image and (delimiter != " " or len(header) == 1):
-                split = next((header.index(name) for name in _SPLIT_COLUMNS if name in header), None)
+                split = next((header.index(name) for name in SPLIT_COLUMNS if name in header), None)
                 return cls(delimiter, header.index(image), split, has_header=True)
             rows = [_cells(line, delimiter) for line in lines]
             if rows and all(len(row) == 2 and row[1].lower() in SPLIT_NAMES for row in rows):

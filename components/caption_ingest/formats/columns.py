@@ -16,7 +16,7 @@ from components.caption_ingest.settings import Columns
 # names that alone say too little
 _VAGUE_IMAGE_COLUMNS = ("name", "file", "path", "photo", "picture", "img_id", "id")
 _VAGUE_CAPTION_COLUMNS = ("raw", "description", "title")  # and those that contain "caption"
-_SPLIT_COLUMNS = ("split", "subset", "partition", "set")
+SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 _IMAGE_NAME = re.compile(r"\.(jpe?g|png|gif|bmp|webp|tiff?|jp2|j2k|avif|hei[cf])$", re.IGNORECASE)
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # as Python writes it
 _TEXTS = re.compile(rf"\[\s*(?:(?:{_TEXT})(?:\s*,\s*|\s+|(?=\])))*\]", re.DOTALL)  # numpy leaves out the commas
@@ -197,7 +197,7 @@ def are_splits(values: Sequence[str]) -> bool:
 
 def _find_split(header: Sequence[str], values: Mapping[int, Sequence[str]]) -> int | None:
     """Finds the column of splits; one with another name than `split` must hold nothing else."""
-    for index in _named(header, None, _SPLIT_COLUMNS):
+    for index in _named(header, None, SPLIT_COLUMNS):
         stated = [value.lower() for value in values[index] if value]
         if _fold(header[index]) == "split" or (stated and all(value in SPLIT_NAMES for value in stated)):
             return index

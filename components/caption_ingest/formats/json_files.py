@@ -192,7 +192,7 @@ def is_document_with(keys: tuple[str, ...], source: Source, head: Head) -> bool:
 
     The document is searched and not parsed: COCO's other annotations are large.
     """
-    if not head.is_json or head.lines[0].lstrip().startswith("[") or is_record_line(head.lines[0], source.columns):
+    if not head.is_json or is_record_line(head.lines[0], source.columns):
         return False
     with source.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         return all(text.find(f'"{key}"'.encode(source.encoding)) >= 0 for key in keys)
