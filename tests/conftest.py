@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import fsspec
 import pytest
 from PIL import Image
 
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
 from components.shared.progress import LOGGER
-from tests.object_store import s3_server
+from tests.object_store import new_bucket, s3_server
 
 # files whose tests train, export or compile for seconds; `make test-unit` leaves them out
 SLOW = (
@@ -57,6 +58,17 @@ def s3() -> Iterator[dict[str, str]]:
     """The environment that leads clients to a real S3 server."""
     with s3_server() as environment:
         yield environment
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch, tmp_path_factory) -> Iterator[str]:
+    """The URI of an empty bucket on a real server, which the environment leads to, with a node cache of the test's."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CAPTION_PIPELINE_CACHE", str(tmp_path_factory.mktemp("node_cache")))
+    fsspec.filesystem("s3").clear_instance_cache()  # credentials are read when a client is made
+    yield new_bucket(s3)
+    fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture(autouse=True)

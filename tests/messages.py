@@ -16,7 +16,16 @@ from tests.factories import ROOT
 
 PACKAGES = ("components", "constraints", "kubeflow", "pipeline", "spark")
 # functions that write a message for another one to raise
-BUILDERS = {"_explain", "_here", "_no_captions", "_no_volume", "_not_on_volume", "_unknown_format", "_unknown_key"}
+BUILDERS = {
+    "_explain",
+    "_here",
+    "_no_captions",
+    "_no_volume",
+    "_not_on_volume",
+    "_not_writable",
+    "_unknown_format",
+    "_unknown_key",
+}
 GAP = "…"
 
 

@@ -8,7 +8,7 @@ from tests.test_troubleshooting import INTERNAL
 
 # reason -> messages whose advice is not tried
 UNTRIED = {
-    "it takes an object store; tests/components/shared/test_object_store.py provokes them with a real server": {
+    "it takes an object store; tests/components/shared provokes them with a real server": {
         "No such object or bucket",
         "…: access denied (…): check the credentials in the environment, and their rights",
         "…: the object store fails since … s (…): check that it runs, and its endpoint (AWS_ENDPOINT_URL_S3), then run "
@@ -16,6 +16,11 @@ UNTRIED = {
         "…: …: check the bucket's name, its region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)",
         "…: …:// is not a known file system",
         "…: …:// needs a package that is not installed: …",
+        "…: no room for … (…): make some, or set … to a directory on a larger disk",
+        "…: can't be written: set … to a directory on this machine's disk",
+        "…: … is not a number of GiB: set it to one, such as …",
+        "… has changed while it was downloaded; run again",
+        "…: no file can have the name of the object …: rename or delete it",
     },
     "it takes a cluster; tests/kubeflow provokes them with a server that is a mock": {
         "Kubeflow Pipelines rejected the request: …",

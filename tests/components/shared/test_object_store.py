@@ -10,17 +10,6 @@ import tenacity
 from components.shared import contents, object_store, storage
 from components.shared.object_store import StorageAccessError, StorageError, StorageUnavailableError
 from components.shared.tensorflow_filesystem import TensorFlowFileSystem
-from tests.object_store import new_bucket
-
-
-@pytest.fixture
-def bucket(s3, monkeypatch) -> str:
-    """The URI of an empty bucket on a real server, which the environment leads to."""
-    for name, value in s3.items():
-        monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3").clear_instance_cache()  # credentials are read when a client is made
-    yield new_bucket(s3)
-    fsspec.filesystem("s3").clear_instance_cache()
 
 
 @pytest.fixture(params=["s3", "tensorflow"])

@@ -44,6 +44,9 @@ def test_rollback_serves_the_previous_model(root, capsys):
     assert main(["rollback", "--root", str(root), "--set", f"name={PIPELINE}"]) == 0
     newest = max((root / "serving").iterdir(), key=lambda path: int(path.name))
     assert (newest / "saved_model.pb").read_text() == "one"
-    assert capsys.readouterr().out == f"Rolled back to 1 (pushed as {display_path(str(newest))}); 2 is excluded from blessing\n"
+    assert (
+        capsys.readouterr().out
+        == f"Rolled back to 1 (pushed as {display_path(str(newest))}); 2 is excluded from blessing\n"
+    )
     assert main(["rollback", "--root", str(root), "--set", f"name={PIPELINE}", "--to", "9"]) == 2
     assert "caption-pipeline: error: --to 9: no such version was pushed" in capsys.readouterr().err
