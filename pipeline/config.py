@@ -125,7 +125,7 @@ class Config:
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=63)] = "captions"
     """Name of the pipeline in ML Metadata and on a cluster."""
     root: UserPath | None = None
-    """Directory for everything that is written; null: runs/<name>."""
+    """Directory or URI (`s3://bucket/captions`) for everything that is written; null: runs/<name>."""
     cache: bool = True
     """Whether steps with unchanged inputs, settings and code reuse the outputs of an earlier run."""
     data: DataSettings = DataSettings()
@@ -157,7 +157,7 @@ class Config:
 
     @property
     def data_dir(self) -> str:
-        """The data directory as an absolute path; the sample's is below the root."""
+        """The data directory as an absolute path or URI; the sample's is below the root."""
         return _absolute(self.data.dir or self.paths.sample_data)
 
     @property
@@ -167,21 +167,41 @@ class Config:
 
 
 def check_paths(config: Config) -> None:
-    """Refuses paths that do not exist, before anything runs. A backbone's weights are its source's to check.
+    """Refuses paths that do not exist, or can't be read, before anything runs.
+
+    A backbone's weights are its source's to check.
 
     Raises:
       ConfigError: naming the setting.
     """
-    for name, path in {"root": config.root_dir, "data.dir": config.data.dir or ""}.items():
-        if "://" in path:
-            raise ConfigError(f"{name}: {path} is a URI; mount the bucket and use the path of the mount")
-    # a span, data/day-{SPAN}, is resolved when the ingest runs
-    if config.data.dir is not None and "{SPAN}" not in config.data.dir and not os.path.isdir(config.data.dir):
-        raise ConfigError(f"data.dir: {config.data.dir} is not a directory")
-    for name, path in {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}.items():
-        if os.path.exists(path) and not os.path.isdir(path):
-            raise ConfigError(f"{name}: {path} is not a directory")
+    from components.shared import storage  # takes longer to load than all settings
+
+    written = {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}
+    try:
+        # a span, data/day-{SPAN}, is resolved when the ingest runs
+        data_dir = config.data.dir
+        if data_dir is not None and "{SPAN}" not in data_dir and not storage.is_directory(config.data_dir):
+            raise ConfigError(f"data.dir: {data_dir} is not a directory")
+        for name, path in written.items():
+            if (entry := storage.stat(path)) is not None and not entry.is_directory:
+                raise ConfigError(f"{name}: {path} is not a directory")
+    except (OSError, ValueError) as error:  # a bucket that is not there, can't be read, or needs a package
+        raise ConfigError(str(error)) from None
     check_patterns(config)
+    check_engines(config)
+
+
+def check_engines(config: Config) -> None:
+    """Refuses an engine for TFX's own steps where artifacts are in a bucket, which they do not read.
+
+    Raises:
+      ConfigError: naming the setting.
+    """
+    for step in sorted(config.beam.step_args.keys() & {"StatisticsGen", "Transform"}):
+        if "://" in config.root_dir:
+            raise ConfigError(
+                f"beam.step_args: {step} runs where the run is, since the root is in a bucket; leave its options out"
+            )
 
 
 def check_patterns(config: Config) -> None:
@@ -201,4 +221,4 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)

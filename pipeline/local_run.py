@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from components.feature_extractor.settings import FeatureExtractorSettings
-from components.shared import locks
 from pipeline import console
 from pipeline.config import Config, ConfigError, to_dict
 from pipeline.errors import UserError, cause_lines
@@ -50,12 +49,13 @@ def run(
     """
     start = time.monotonic()
     run_id = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    paths = config.paths.run(run_id)
+    from pipeline import run_directory
+
     try:
-        os.makedirs(paths.directory)
+        paths = run_directory.create(config.paths, run_id)
         check_space(paths.log)
     except OSError as error:
-        raise RootError(f"root: {config.root_dir} cannot be written to ({error.strerror})") from None
+        raise RootError(f"root: {config.root_dir} cannot be written to ({error.strerror or error})") from None
     print(f"Output directory: {display_path(config.root_dir)}; log: {display_path(paths.log)}")
     if config.feature_extractor.weights == "random":
         print(
@@ -63,10 +63,10 @@ def run(
             "feature_extractor.weights=imagenet for real images"
         )
     print("Loading TensorFlow and TFX …", flush=True)
-    with console.redirect_output(paths.log, verbose) as terminal, locks.exclusive(paths.directory, wait=True):
+    with run_directory.running(config.paths, run_id), console.redirect_output(paths.log, verbose) as terminal:
         status = _run(config, run_id, from_node, to_node, terminal, arguments)
         print(f"{time.monotonic() - start:.0f} s, exit status {status}", file=terminal)
-        return status
+    return status
 
 
 def _run(

@@ -1,4 +1,6 @@
-"""Operators of TFX's launcher: outputs are on the disk before they are published, and damaged ones are not reused.
+"""Operators of TFX's launcher: artifacts in a bucket are staged, and damaged outputs are not reused.
+
+A step's outputs are on the disk, or in the bucket, before they are published.
 
 They run every step, those of TFX included.
 """
@@ -22,18 +24,24 @@ from tfx.orchestration.portable import (
 from tfx.proto.orchestration import driver_output_pb2, executable_spec_pb2, execution_result_pb2
 from tfx.types.artifact import Artifact
 
-from components.shared import storage
+from components.shared import storage, tfx_filesystem
 from components.shared.contents import FILES, damaged_file, describe
 from components.shared.progress import LOGGER
+from pipeline import staging
+
+tfx_filesystem.register()
 
 Beam, Python = executable_spec_pb2.BeamExecutableSpec, executable_spec_pb2.PythonClassExecutableSpec
 
 
 class PythonOperator(python_executor_operator.PythonExecutorOperator):
-    """Runs a step, and then makes its outputs safe."""
+    """Runs a step with its artifacts on this disk, and then makes its outputs safe."""
 
     def run_executor(self, execution_info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
-        return _secure(super().run_executor(execution_info))
+        with staging.staged(execution_info) as execution:
+            output = super().run_executor(execution.info)
+            execution.publish(output)
+        return _secure(output)
 
 
 class BeamOperator(beam_executor_operator.BeamExecutorOperator):
@@ -42,7 +50,10 @@ class BeamOperator(beam_executor_operator.BeamExecutorOperator):
     def run_executor(
         self, execution_info: data_types.ExecutionInfo, make_beam_pipeline_fn: Callable[[], Any] | None = None
     ) -> execution_result_pb2.ExecutorOutput:
-        return _secure(super().run_executor(execution_info, make_beam_pipeline_fn))
+        with staging.staged(execution_info) as execution:
+            output = super().run_executor(execution.info, make_beam_pipeline_fn)
+            execution.publish(output)
+        return _secure(output)
 
 
 EXECUTOR_OPERATORS = {Python: PythonOperator, Beam: BeamOperator}
@@ -103,7 +114,7 @@ def hide_damaged(store: MetadataStore, artifacts: list[Artifact]) -> bool:
 
 
 def _secure(output: execution_result_pb2.ExecutorOutput) -> execution_result_pb2.ExecutorOutput:
-    """Waits until a step's outputs are on the disk, and describes their files."""
+    """Waits until a step's outputs are safe, and describes their files."""
     for artifacts in output.output_artifacts.values():
         for artifact in artifacts.artifacts:
             storage.sync_tree(artifact.uri)

@@ -6,7 +6,7 @@ import os
 
 @dataclasses.dataclass(frozen=True)
 class Paths:
-    """The places below a root, which is an absolute path."""
+    """The places below a root, which is an absolute path or a URI."""
 
     root: str
 
@@ -88,8 +88,8 @@ def default_root(pipeline_name: str) -> str:
 
 
 def display_path(path: str) -> str:
-    """The path relative to the working directory, where that is shorter."""
-    return min(path, os.path.relpath(path), key=len)
+    """The path relative to the working directory, where that is shorter; a URI as it is."""
+    return path if "://" in path else min(path, os.path.relpath(path), key=len)
 
 
 def root_above(path: str) -> str | None:

@@ -174,9 +174,15 @@ def create_pipeline(
     )
     report.add_upstream_node(pusher)
 
+    beam_args = _beam_args(config.beam.pipeline_args)
     beam_steps = {step.id: step for step in (ingest, statistics, tokenizer, extractor)}
-    for name, arguments in config.beam.step_args.items():
-        beam_steps[name].with_beam_pipeline_args(arguments)
+    step_args = {name: config.beam.step_args.get(name, ()) for name in beam_steps}
+    if is_staged(config):  # TFX's own steps read and write the disk of the run, which an engine's workers do not see
+        step_args = {step.id: (*beam_args, *step_args[step.id]) for step in (ingest, extractor)}
+        beam_args = list(LOCAL_BEAM)
+    for name, arguments in step_args.items():
+        if arguments:
+            beam_steps[name].with_beam_pipeline_args(arguments)
 
     steps = [ingest, statistics, schema, validator, tokenizer, extractor, *trainers, *exporters]
     return Pipeline(
@@ -185,8 +191,13 @@ def create_pipeline(
         metadata_connection_config=_sqlite(paths.metadata),
         components=[*steps, baseline, evaluator, pusher, report],
         enable_cache=config.cache,
-        beam_pipeline_args=_beam_args(config.beam.pipeline_args),
+        beam_pipeline_args=beam_args,
     )
+
+
+def is_staged(config: Config) -> bool:
+    """Whether artifacts are in a bucket, and on a disk only while a step runs."""
+    return "://" in config.root_dir
 
 
 def labeled_models(config: Config) -> Iterator[tuple[str, Any]]:

@@ -2,10 +2,10 @@
 
 import os
 import pathlib
+import tempfile
 
-from components.shared import scenes
+from components.shared import scenes, storage
 from components.shared.code_identity import code_identity
-from components.shared.storage import atomic_write, write_text
 
 IMAGES, TEXT = "Flicker8k_Dataset", "Flickr8k_text"  # the spelling is Flickr8k's
 # of ten images, one is in each of these lists
@@ -31,13 +31,13 @@ def write(directory: str | os.PathLike, num_images: int, seed: int) -> int:
       number of images that were drawn.
     """
     root = pathlib.Path(directory)
-    if not _is_drawn_by_this_code(root):
+    if not _is_drawn_by_this_code(str(root)):
         _clear(root)
     num_drawn = 0
     for index in range(num_images):
         path = root / IMAGES / name(seed, index)
         if not path.exists():
-            with atomic_write(str(path), durable=False) as partial:
+            with storage.atomic_write(str(path), durable=False) as partial:
                 pathlib.Path(partial).write_bytes(scenes.jpeg(seed, index))
             num_drawn += 1
     lists: dict[str, list[str]] = {_TRAIN_LIST: [], **{file: [] for file in _LISTS.values()}}
@@ -46,23 +46,40 @@ def write(directory: str | os.PathLike, num_images: int, seed: int) -> int:
         lists[_LISTS.get(index % 10, _TRAIN_LIST)].append(name(seed, index))
         lines += [f"{name(seed, index)}#{number}\t{text}" for number, text in enumerate(scenes.sentences(seed, index))]
     for file, names in lists.items():
-        write_text(str(root / TEXT / file), "".join(f"{line}\n" for line in names))
+        storage.write_text(str(root / TEXT / file), "".join(f"{line}\n" for line in names))
     if num_drawn:
         os.sync()  # once for all images
     # last: a directory with captions is complete
-    write_text(str(root / TEXT / _CAPTIONS), "".join(f"{line}\n" for line in lines))
+    storage.write_text(str(root / TEXT / _CAPTIONS), "".join(f"{line}\n" for line in lines))
     return num_drawn
 
 
 def ensure(directory: str | os.PathLike, num_images: int, seed: int) -> int:
-    """Draws the dataset unless it exists; files that were edited since are kept. Returns as `write`."""
-    root = pathlib.Path(directory)
-    marker = root / _COMPLETE
+    """Draws the dataset unless it exists; files that were edited since are kept.
+
+    Args:
+      directory: the dataset's directory; in a bucket, it is drawn on this disk and then uploaded.
+      num_images: number of images in total.
+      seed: seed of the scenes.
+
+    Returns:
+      number of images that were drawn.
+    """
+    directory = os.fspath(directory)
     content = f"{num_images} images of seed {seed}\n"
-    if _is_drawn_by_this_code(root) and marker.exists() and marker.read_text() == content:
+    is_current = _is_drawn_by_this_code(directory)
+    if is_current and _read(directory, _COMPLETE) == content:
         return 0
-    num_drawn = write(directory, num_images, seed)
-    write_text(str(marker), content)
+    if storage.is_local(directory):
+        num_drawn = write(directory, num_images, seed)
+        storage.write_text(os.path.join(directory, _COMPLETE), content)
+        return num_drawn
+    if not is_current:
+        storage.remove(directory)
+    with tempfile.TemporaryDirectory() as scratch:
+        num_drawn = write(scratch, num_images, seed)
+        storage.write_text(os.path.join(scratch, _COMPLETE), content)
+        storage.copy_tree(scratch, directory, last=[os.path.join(TEXT, _CAPTIONS), _COMPLETE])
     return num_drawn
 
 
@@ -71,9 +88,15 @@ def name(seed: int, index: int) -> str:
     return f"scene_{seed}_{index:05d}.jpg"
 
 
-def _is_drawn_by_this_code(root: pathlib.Path) -> bool:
-    marker = root / _DRAWN_BY
-    return marker.exists() and marker.read_text() == code_identity(scenes.__name__)
+def _is_drawn_by_this_code(directory: str) -> bool:
+    return _read(directory, _DRAWN_BY) == code_identity(scenes.__name__)
+
+
+def _read(directory: str, marker: str) -> str | None:
+    try:
+        return storage.read_text(os.path.join(directory, marker))
+    except FileNotFoundError:
+        return None
 
 
 def _clear(root: pathlib.Path) -> None:
@@ -81,4 +104,4 @@ def _clear(root: pathlib.Path) -> None:
     for path in (root / _COMPLETE, root / TEXT / _CAPTIONS, *(root / IMAGES).glob("scene_[0-9]*_[0-9]*.jpg")):
         path.unlink(missing_ok=True)
     # last: an interrupted removal starts over
-    write_text(str(root / _DRAWN_BY), code_identity(scenes.__name__))
+    storage.write_text(str(root / _DRAWN_BY), code_identity(scenes.__name__))

@@ -17,7 +17,7 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import record_files, records
 from components.shared.evaluations import BASELINE, CANDIDATE
 from components.shared.features import Manifest
-from components.shared.step import Artifacts, StepExecutor, check_unchanged
+from components.shared.step import Artifacts, StepExecutor, check_unchanged, recorded_uri
 from components.shared.storage import write_text
 
 KEEP_DIGITS = "keep_digits"  # execution property: 1 if digits are part of words, the tokenizer's setting; else 0
@@ -43,8 +43,8 @@ class Executor(StepExecutor):
         is_baseline = baseline is not None and baseline.id == model.id
         result: dict[str, Any] = {
             "model_label": model.get_string_custom_property(records.MODEL_LABEL),
-            CANDIDATE: _model_dir(model),
-            BASELINE: _model_dir(baseline) if baseline else None,
+            CANDIDATE: _recorded_dir(model),
+            BASELINE: _recorded_dir(baseline) if baseline else None,
         }
         if not is_baseline or exec_properties.get(UNCOMPARED_MODELS):
             rival = None if is_baseline or settings.baseline == "none" else baseline
@@ -59,7 +59,7 @@ class Executor(StepExecutor):
             result |= _evaluate(models, settings, inputs, outputs, keep_digits)
             if rival:
                 observed = exec_properties.get(BASELINE_FILES)
-                check_unchanged(f"the last blessed model {rival.uri}", observed, hash_of_files(rival.uri))
+                check_unchanged(f"the last blessed model {recorded_uri(rival)}", observed, hash_of_files(rival.uri))
             elif baseline and not is_baseline:
                 result["notes"].append("not compared with the baseline (evaluator.baseline=none)")
         if is_baseline:
@@ -129,10 +129,10 @@ def _write_blessing(decision: str, model: Artifact, baseline: Artifact | None, b
     is_blessed = decision != records.REJECTED
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(is_blessed))
     blessing.set_string_custom_property(records.DECISION, decision)
-    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, recorded_uri(model))
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
     if baseline is not None:
-        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, baseline.uri)
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, recorded_uri(baseline))
         blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY, baseline.id)
     name = constants.BLESSED_FILE_NAME if is_blessed else constants.NOT_BLESSED_FILE_NAME
     write_text(os.path.join(blessing.uri, name), "")
@@ -140,3 +140,7 @@ def _write_blessing(decision: str, model: Artifact, baseline: Artifact | None, b
 
 def _model_dir(model: Artifact) -> str:
     return path_utils.serving_model_path(model.uri)
+
+
+def _recorded_dir(model: Artifact) -> str:
+    return os.path.join(recorded_uri(model), os.path.relpath(_model_dir(model), model.uri))

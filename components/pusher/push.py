@@ -45,11 +45,11 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
         # higher than the newest one, whatever the clock says
         version = str(max(int(time.time()), int(newest or 0) + 1))
         if not storage.is_local(base_directory):
-            _copy(model_dir, os.path.join(base_directory, version))
+            storage.copy_tree(model_dir, os.path.join(base_directory, version), last=[SAVED_MODEL])
             return version, True
         partial = os.path.join(base_directory, f".{version}.{uuid.uuid4().hex}{SUFFIX}")
         try:
-            _copy(model_dir, partial)
+            storage.copy_tree(model_dir, partial)
             storage.sync_tree(partial)
             os.rename(partial, os.path.join(base_directory, version))
             storage.sync(base_directory)
@@ -69,8 +69,3 @@ def _remove_partials(base_directory: str) -> None:
     for name in storage.list_names(base_directory):
         if name.startswith(".") and name.endswith(SUFFIX):
             storage.remove(os.path.join(base_directory, name))
-
-
-def _copy(source: str, target: str) -> None:
-    for name in sorted(storage.list_files(source), key=lambda name: name == SAVED_MODEL):
-        storage.copy(os.path.join(source, name), os.path.join(target, name))

@@ -7,6 +7,7 @@ as complete. Their descriptions show it.
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 
 from ml_metadata.proto import metadata_store_pb2
 
@@ -17,8 +18,8 @@ _SAMPLE = 4096  # bytes at either end of a file that are compared; reading every
 
 
 def describe(directory: str) -> str:
-    """Describes the files below a directory: JSON, {name: [size, hash of both ends]}."""
-    return json.dumps({name: _describe_file(os.path.join(directory, name)) for name in storage.list_files(directory)})
+    """Describes the files below a directory: JSON, {name: [size, hash of both ends, or version in a bucket]}."""
+    return json.dumps(_describe_files(directory))
 
 
 def find_damage(directory: str, description: str) -> str | None:
@@ -31,13 +32,11 @@ def find_damage(directory: str, description: str) -> str | None:
     Returns:
       the path of a file that is gone or has changed; None if there is none, or if the whole directory is gone.
     """
-    if not storage.exists(directory):
+    described = json.loads(description)
+    found = _describe_files(directory, described)
+    if not found and not storage.exists(directory):
         return None
-    for name, expected in json.loads(description).items():
-        path = os.path.join(directory, name)
-        if _describe_file(path) != expected:
-            return path
-    return None
+    return next((os.path.join(directory, name) for name, file in described.items() if found.get(name) != file), None)
 
 
 def digest(directory: str) -> str:
@@ -50,13 +49,12 @@ def digest(directory: str) -> str:
 
 def are_equal(directory: str, other: str) -> bool:
     """Whether two directories have the same files, by name and content; the first difference decides."""
-    names = storage.list_files(directory)
-    if not storage.exists(other) or names != storage.list_files(other):
+    files, other_files = storage.list_entries(directory), storage.list_entries(other)
+    if not storage.exists(other) or files.keys() != other_files.keys():
         return False
-    sizes = {name: storage.size(os.path.join(directory, name)) for name in names}
-    if any(size is None or size != storage.size(os.path.join(other, name)) for name, size in sizes.items()):
+    if any(entry.size != other_files[name].size for name, entry in files.items()):
         return False
-    smallest_first = sorted(names, key=lambda name: sizes[name] or 0)
+    smallest_first = sorted(files, key=lambda name: files[name].size)
     paths = ((os.path.join(directory, name), os.path.join(other, name)) for name in smallest_first)
     return all(storage.sha256(one) == storage.sha256(two) for one, two in paths)
 
@@ -65,6 +63,14 @@ def damaged_file(artifact: metadata_store_pb2.Artifact) -> str | None:
     """The path of a damaged file of a published artifact; None if all are intact, or if nothing is known of them."""
     properties = artifact.custom_properties  # reading an absent key would add it
     return find_damage(artifact.uri, properties[FILES].string_value) if FILES in properties else None
+
+
+def _describe_files(directory: str, names: Iterable[str] | None = None) -> dict[str, list[int | str] | None]:
+    """Describes files below a directory, all unless some are named; those of a bucket with one listing."""
+    if not storage.is_local(directory):
+        return {name: [entry.size, entry.version] for name, entry in storage.list_entries(directory).items()}
+    names = storage.list_files(directory) if names is None else names
+    return {name: _describe_file(os.path.join(directory, name)) for name in names}
 
 
 def _describe_file(path: str) -> list[int | str] | None:

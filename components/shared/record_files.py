@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tfx.types.artifact import Artifact
 
-from components.shared import records, storage
+from components.shared import node_cache, records, storage
 from components.shared.datasets import without_autotuning
 
 EXAMPLE_SPEC = {
@@ -38,7 +38,7 @@ def read_examples(files: Iterable[str], spec: dict, batch_size: int = 1024) -> I
     Yields:
       parsed batches: name -> tensor whose first dimension is the batch.
     """
-    dataset = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(batch_size)
+    dataset = tf.data.TFRecordDataset(node_cache.files(list(files)), compression_type="GZIP").batch(batch_size)
     for serialized in without_autotuning(dataset):
         yield tf.io.parse_example(serialized, spec)
 

@@ -14,6 +14,8 @@ from components.shared.settings import CODE as CODE
 from components.shared.settings import SETTINGS as SETTINGS
 from components.shared.settings import from_properties
 
+RECORDED_URI = "recorded_uri"  # custom property of an input artifact that is staged; ML Metadata does not have it
+
 
 def parameters(**runtime: type) -> dict[str, ExecutionParameter]:
     """The parameters of a component spec: its settings as one JSON property, its code, and what a run may choose.
@@ -42,6 +44,11 @@ def check_unchanged(what: str, observed: str | None, now: str) -> None:
     """
     if observed is not None and observed != now:
         raise ChangedDuringStepError(f"{what} has changed since this step began; run again")
+
+
+def recorded_uri(artifact: Artifact) -> str:
+    """The URI of an input artifact in ML Metadata, whose `uri` is a local copy where the artifact is in a bucket."""
+    return artifact.get_string_custom_property(RECORDED_URI) or artifact.uri
 
 
 class Artifacts(Mapping[str, Artifact]):

@@ -4,6 +4,7 @@ A location is a path, or a URI of any file system that fsspec knows: `s3://bucke
 something that does not exist raises FileNotFoundError, other failures another OSError. TensorFlow is not loaded.
 """
 
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -11,12 +12,13 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from components.shared import locks, object_store
 from components.shared.storage_entry import Entry
 
+PARALLEL_COPIES = 8  # of files to or from a bucket
 _PARTIAL = ".partial"  # end of the name of a file that is being written
 _CHUNK = 2**24  # bytes that are read at a time
 
@@ -198,6 +200,14 @@ def list_files(directory: str) -> list[str]:
     )
 
 
+def list_entries(directory: str) -> dict[str, Entry]:
+    """All files below a directory: path relative to it -> entry; in a bucket by listings alone."""
+    if not is_local(directory):
+        return object_store.list_tree(directory)
+    entries = {name: stat(os.path.join(directory, name)) for name in list_files(directory)}
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
 def total(path: str) -> Entry | None:
     """Measures a file, or a directory with all that is in it.
 
@@ -233,11 +243,37 @@ def remove(path: str) -> None:
 
 def copy(source: str, target: str) -> None:
     """Copies a file, whole or not at all; either may be in a bucket."""
+    if is_local(source) and not is_local(target):
+        object_store.upload(source, target)
+        return
     with atomic_write(target, durable=False) as partial:
         if is_local(source):
             shutil.copyfile(source, partial)
         else:
             object_store.download(source, partial)
+
+
+def copy_tree(source: str, target: str, last: Sequence[str] = ()) -> None:
+    """Copies all files below a directory; either may be in a bucket, where several are copied at a time.
+
+    Args:
+      source: the directory.
+      target: the directory that they are copied into.
+      last: relative paths of files without which the others do not count: they are copied when the others are there,
+        in this order.
+    """
+    names = set(list_files(source))
+
+    def copy_file(name: str) -> None:
+        copy(os.path.join(source, name), os.path.join(target, name))
+
+    in_bucket = not (is_local(source) and is_local(target))
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL_COPIES if in_bucket else 1) as pool:
+        for _ in pool.map(copy_file, sorted(names.difference(last))):
+            pass
+    for name in last:
+        if name in names:
+            copy_file(name)
 
 
 def is_local(path: str) -> bool:
