@@ -34,7 +34,7 @@ def find_damage(directory: str, description: str) -> str | None:
     """
     described = json.loads(description)
     found = _describe_files(directory, described)
-    if not found and not storage.exists(directory):
+    if not any(found.values()) and not storage.exists(directory):
         return None
     return next((os.path.join(directory, name) for name, file in described.items() if found.get(name) != file), None)
 
