@@ -80,7 +80,7 @@ def _run(
     # heavy, and verbose when loaded
     from tfx.orchestration import metadata
 
-    from pipeline import compare, database, leftovers, next_steps, runner, sample_data, summary
+    from pipeline import compare, database, leftovers, next_steps, root_owner, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
     if config.feature_extractor.weights != "random":
@@ -98,6 +98,7 @@ def _run(
         print(f"Upgraded ML Metadata; the old database is kept in {display_path(copy)}", file=terminal)
 
     with metadata.Metadata(runner.connection_of(ir)) as handle:
+        root_owner.claim(handle.store, config.paths)
         leftovers.clear(handle.store, config.paths, config.feature_store_dir, run_id)
     paths = config.paths.run(run_id)
     ended: list[Step] = []

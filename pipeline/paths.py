@@ -16,6 +16,11 @@ class Paths:
         return os.path.join(self.root, "metadata.sqlite")
 
     @property
+    def owner(self) -> str:
+        """The object that ties a root in a bucket to its ML Metadata."""
+        return os.path.join(self.root, "metadata.json")
+
+    @property
     def artifacts(self) -> str:
         """The artifacts of the steps: TFX's pipeline root."""
         return os.path.join(self.root, "artifacts")

@@ -11,7 +11,7 @@ from tfx.types.standard_artifacts import ModelEvaluation
 
 from components.bleu_evaluator import executor
 from components.bleu_evaluator.baseline import hash_of_files
-from components.shared import storage
+from components.shared import node_cache, storage
 from components.shared.driver import ObservingDriver
 from components.shared.mlmd.incomplete import last_incomplete
 from components.shared.mlmd.results import evaluation_of
@@ -44,7 +44,7 @@ class Driver(ObservingDriver):
         with self.mlmd as handle:
             observed[INCOMPLETE] = last_incomplete(handle.store, ModelEvaluation.TYPE_NAME, CANDIDATE_ID, model.id)
         for baseline in execution_info.input_dict.get("baseline_model") or []:
-            observed[executor.BASELINE_FILES] = hash_of_files(baseline.uri)
+            observed[executor.BASELINE_FILES] = hash_of_files(_local(baseline.uri))
             with self.mlmd as handle:
                 evaluation = evaluation_of(handle.store, baseline.id)
             properties = evaluation.custom_properties if evaluation else {}
@@ -57,6 +57,14 @@ class Driver(ObservingDriver):
                 lost = [] if evaluation is None or _is_there(evaluation) else [str(model.id)]
                 observed[executor.UNCOMPARED_MODELS] = ", ".join([*lost, *uncompared])
         return observed
+
+
+def _local(directory: str) -> str:
+    """A copy on this disk, which the step reads next anyway; the directory itself where there is none to copy."""
+    try:
+        return node_cache.tree(directory)
+    except FileNotFoundError:
+        return directory
 
 
 def _is_there(evaluation: metadata_store_pb2.Artifact) -> bool:
