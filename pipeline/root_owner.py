@@ -33,8 +33,8 @@ def claim(store: MetadataStore, paths: Paths) -> None:
         storage.write_json(paths.owner, {ID: own})
     elif owner != own:
         raise RootOwnerError(
-            f"root: {paths.root} belongs to another ML Metadata than the one that `metadata` names: set metadata to that "
-            "one, or use another root"
+            f"root: {paths.root} belongs to another ML Metadata than the one that `metadata` names: set metadata to "
+            "that one, or use another root"
         )
 
 

@@ -7,7 +7,6 @@ step has succeeded; then they are uploaded. Artifacts on a disk are left alone.
 import contextlib
 import copy
 import os
-import uuid
 from collections.abc import Iterator
 
 import attr
@@ -15,34 +14,8 @@ from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types.artifact import Artifact
 
-from components.shared import locks, node_cache, storage
+from components.shared import node_cache, storage
 from components.shared.step import RECORDED_URI
-
-SCRATCH = "scratch"  # directory in the node's cache
-
-
-@contextlib.contextmanager
-def scratch_directory() -> Iterator[str]:
-    """Yields an empty directory on this disk, which is deleted when the block ends.
-
-    What killed processes have left of theirs is deleted first.
-    """
-    place = os.path.join(node_cache.directory(), SCRATCH)
-    for name in storage.list_names(place):
-        with locks.exclusive(os.path.join(place, name), if_unsupported=False) as is_abandoned:
-            if is_abandoned:
-                storage.remove(os.path.join(place, name))
-    directory = os.path.join(place, uuid.uuid4().hex)
-    while True:
-        storage.make_directory(directory)
-        with locks.exclusive(directory, wait=True) as is_locked:
-            if not is_locked:  # another process took it for abandoned before it was locked
-                continue
-            try:
-                yield directory
-            finally:
-                storage.remove(directory)
-            return
 
 
 class StagedExecution:
@@ -84,6 +57,7 @@ class StagedExecution:
             for artifact in artifacts.artifacts:
                 if uri := self._uris.get(artifact.uri):
                     storage.copy_tree(artifact.uri, uri)
+                    node_cache.adopt(uri, artifact.uri)  # the next steps read it
                     artifact.uri = uri
 
     def _output(self, artifact: Artifact, name: str) -> Artifact:
@@ -106,7 +80,7 @@ def staged(execution_info: ExecutionInfo) -> Iterator[StagedExecution]:
     with contextlib.ExitStack() as stack:
         artifacts = [a for of_key in execution_info.output_dict.values() for a in of_key]
         is_remote = any(not storage.is_local(artifact.uri) for artifact in artifacts)
-        scratch = stack.enter_context(scratch_directory()) if is_remote else ""
+        scratch = stack.enter_context(node_cache.scratch()) if is_remote else ""
         yield StagedExecution(execution_info, scratch)
 
 

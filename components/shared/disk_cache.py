@@ -94,7 +94,7 @@ class DiskCache:
         Raises:
           DiskFullError: the disk has not got `num_bytes`.
         """
-        with self._scratch() as scratch, self._locked():
+        with self.scratch() as scratch, self._locked():
             in_use = self._in_use()
             present = {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(self._path(_ENTRIES))}
             excess = sum(map(_size, in_use | present.keys())) - max_bytes
@@ -121,7 +121,7 @@ class DiskCache:
           name: the entry; no other thread or process writes it meanwhile.
           is_complete: whether the entry is there and complete; then "" is yielded, since another has written it.
         """
-        with self._scratch() as scratch, self._sole_writer(name):
+        with self.scratch() as scratch, self._sole_writer(name):
             if is_complete():
                 yield ""
                 return
@@ -132,9 +132,20 @@ class DiskCache:
                 self._move(name, scratch)  # one that is damaged
                 os.rename(partial, self.path(name))
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[str]:
+        """Yields a new folder, which is deleted at the end, and by the next process if this one is killed."""
+        with self._locked():
+            folder = self._path(_PARTIAL, os.path.basename(self._lease), uuid.uuid4().hex)
+            os.makedirs(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def discard(self, names: Collection[str]) -> int:
         """Deletes entries that are damaged, whoever uses them; returns how many there were."""
-        with self._scratch() as scratch, self._locked():
+        with self.scratch() as scratch, self._locked():
             return sum(self._move(name, scratch) for name in names)
 
     def _path(self, *names: str) -> str:
@@ -183,17 +194,6 @@ class DiskCache:
             with locks.exclusive(self._path(_WRITERS, name), if_unsupported=False) as is_idle:
                 if is_idle:
                     os.remove(self._path(_WRITERS, name))
-
-    @contextlib.contextmanager
-    def _scratch(self) -> Iterator[str]:
-        """Yields a new folder, which is deleted at the end, and by the next process if this one is killed."""
-        with self._locked():
-            folder = self._path(_PARTIAL, os.path.basename(self._lease), uuid.uuid4().hex)
-            os.makedirs(folder)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def _sole_writer(self, name: str) -> Iterator[None]:

@@ -120,6 +120,30 @@ def tree(path: str) -> str:
     return _obtain([_Copy(path, objects)])[0]
 
 
+def adopt(uri: str, directory: str) -> None:
+    """Takes the files that were uploaded below a prefix for the copy of it, so that nobody on this node downloads them.
+
+    Args:
+      uri: the prefix.
+      directory: the files' directory, in a folder of `scratch`; it is moved.
+    """
+    objects = object_store.list_tree(uri)
+    if not objects or objects.keys() != set(storage.list_files(directory)):
+        return  # another process has written there, or nothing was
+    copy, cache = _Copy(uri, objects), _cache()
+    is_complete = functools.partial(copy.is_complete, cache.path(copy.name))
+    if cache.ask_for({copy.name: is_complete}):
+        cache.make_room(0, _max_bytes())
+        with cache.writing(copy.name, is_complete) as folder:
+            if folder:
+                os.rename(directory, copy.below(folder))
+
+
+def scratch() -> contextlib.AbstractContextManager[str]:
+    """Yields an empty folder on the node's disk, which is deleted at the end, and by the next process after a kill."""
+    return _cache().scratch()
+
+
 def discard(copies: Collection[str]) -> int:
     """Deletes local copies that turned out to be damaged; they are downloaded again when they are asked for.
 

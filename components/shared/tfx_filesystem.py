@@ -4,6 +4,7 @@ TFX's own, which is TensorFlow's, claims `s3://`, and TensorFlow has had none si
 """
 
 import contextlib
+import errno
 import fnmatch
 import io
 import os
@@ -42,7 +43,7 @@ class StorageFilesystem(filesystem.Filesystem):
     def copy(src: Any, dst: Any, overwrite: bool = False) -> None:
         """Copies an object."""
         if not overwrite and storage.exists(_text(dst)):
-            raise OSError(f"{_text(dst)} already exists")
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), _text(dst))
         with _not_found():
             storage.copy(_text(src), _text(dst))
 
@@ -101,7 +102,7 @@ class StorageFilesystem(filesystem.Filesystem):
         """The entry of an object."""
         entry = storage.stat(_text(path))
         if entry is None:
-            raise filesystem.NotFoundError(f"{_text(path)} does not exist")
+            raise filesystem.NotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _text(path))
         return entry
 
     @staticmethod

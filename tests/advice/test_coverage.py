@@ -21,6 +21,8 @@ UNTRIED = {
         "…: … is not a number of GiB: set it to one, such as …",
         "… has changed while it was downloaded; run again",
         "…: no file can have the name of the object …: rename or delete it",
+        "root: … belongs to another ML Metadata than the one that `metadata` names: set metadata to that one, or use "
+        "another root",
     },
     "it takes a cluster; tests/kubeflow provokes them with a server that is a mock": {
         "Kubeflow Pipelines rejected the request: …",
@@ -60,7 +62,6 @@ UNTRIED = {
         "… failed; see its output above",
         "… …; `make spark-down` stops the others; … ends with\n…",
     },
-    "a bucket is to be mounted": {"…: … is a URI; mount the bucket and use the path of the mount"},
     "the way out is another run, which tests/e2e starts after each kind of damage and of edited code": {
         "no run of … has read its data yet; run it first, at least --to …",
         "the code of the features was edited while this step runs; run again",

@@ -11,7 +11,7 @@ from components.shared.models import registry
 from components.shared.models.registry import ModelEntry
 from pipeline import local_run, setting_help
 from pipeline.cli.main import build_parser, find_commands, main
-from pipeline.config import check_paths
+from pipeline.config import check_engines, check_paths
 from pipeline.config_files import RENAMED, RENAMED_VALUES, load
 from tests.messages import filled_in, refusal
 
@@ -216,3 +216,10 @@ def test_a_renamed_command_has_its_new_name(capsys):
     [_, new] = filled_in("… is now called …", capsys.readouterr().err)
     command = new.partition(",")[0]
     assert build_parser(find_commands()).parse_args([command]).command == command == "features"
+
+
+def test_options_of_tfxs_own_steps_are_left_out_where_the_root_is_in_a_bucket():
+    overrides = ["root=s3://bucket/root", "beam.step_args.Transform=[--direct_num_workers=2]"]
+    with refusal("beam.step_args: … runs where the run is, since the root is in a bucket; leave its options out"):
+        check_engines(load(None, overrides))
+    check_engines(load(None, overrides[:1]))

@@ -3,9 +3,10 @@ import pathlib
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.shared import storage
 from components.shared.locks import exclusive
 from components.shared.storage import atomic_write
-from pipeline import leftovers
+from pipeline import leftovers, run_directory
 from pipeline.paths import Paths
 from tests.fake_mlmd import FakeMlmd
 
@@ -105,3 +106,20 @@ def test_empty_working_directories_are_deleted(killed):
     (used / "file").touch()
     killed.clear()
     assert [*system_dir.iterdir()] == [used]
+
+
+def test_what_a_killed_run_has_left_in_a_bucket_is_deleted(bucket):
+    mlmd, paths = FakeMlmd(), Paths(f"{bucket}/root")
+    run_directory.create(paths, "killed")
+    killed = mlmd.execute("Trainer", {}, {}, "killed", RUNNING)
+    elsewhere = mlmd.execute("Trainer", {}, {}, "of another machine", RUNNING)
+    for execution in (killed, elsewhere):
+        for name in ("weights", ".system/executor_execution"):
+            storage.write_text(f"{paths.artifacts}/Trainer/{name}/{execution}/file", "half")
+    leftovers.clear(mlmd.store, paths, paths.feature_store, "next")
+    states = [execution.last_known_state for execution in mlmd.store.get_executions_by_id([killed, elsewhere])]
+    assert states == [FAILED, RUNNING]
+    assert storage.list_files(paths.artifacts) == [
+        f"Trainer/.system/executor_execution/{elsewhere}/file",
+        f"Trainer/weights/{elsewhere}/file",
+    ]

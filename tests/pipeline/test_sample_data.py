@@ -2,7 +2,7 @@ import pytest
 
 from components.caption_ingest import dataset
 from components.caption_ingest.settings import CaptionIngestSettings
-from components.shared import scenes
+from components.shared import scenes, storage
 from pipeline import sample_data
 from pipeline.cli.main import main
 from pipeline.config import check_paths
@@ -107,3 +107,21 @@ def test_a_data_directory_is_no_pattern(tmp_path):
     sample_data.write(directory, 10, 7)
     check_paths(load(None, [f"data.dir={directory}"]))
     assert len(dataset.read(CaptionIngestSettings(dir=str(directory))).images) == 10
+
+
+def test_in_a_bucket_it_is_drawn_once_and_the_captions_come_last(bucket, monkeypatch):
+    copied, copy = [], storage.copy
+
+    def record(source, target):
+        copied.append(target)
+        copy(source, target)
+
+    monkeypatch.setattr(storage, "copy", record)
+    assert sample_data.ensure(f"{bucket}/sample", 10, 7) == 10
+    assert copied[-2:] == [f"{bucket}/sample/Flickr8k_text/Flickr8k.token.txt", f"{bucket}/sample/.sample"]
+    assert sample_data.ensure(f"{bucket}/sample", 10, 7) == 0
+    assert len(storage.list_names(f"{bucket}/sample/Flicker8k_Dataset")) == 10
+    storage.write_text(f"{bucket}/sample/.scenes", "other code")
+    storage.write_text(f"{bucket}/sample/Flicker8k_Dataset/scene_7_00099.jpg", "of other code")
+    assert sample_data.ensure(f"{bucket}/sample", 10, 7) == 10
+    assert len(storage.list_names(f"{bucket}/sample/Flicker8k_Dataset")) == 10

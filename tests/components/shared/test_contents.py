@@ -3,6 +3,7 @@ import json
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.shared import object_store, storage
 from components.shared.contents import FILES, are_equal, damaged_file, describe, digest, find_damage
 
 LARGE = bytes(range(256)) * 64
@@ -84,3 +85,28 @@ def test_a_missing_directory_equals_none(tmp_path):
     (tmp_path / "a").mkdir()
     assert not are_equal(str(tmp_path / "a"), str(tmp_path / "b"))
     assert are_equal(str(tmp_path / "a"), str(tmp_path / "a"))
+
+
+def test_damage_in_a_bucket_is_found_by_one_listing(bucket, monkeypatch):
+    for name in ("graph", "variables/data"):
+        storage.write_text(f"{bucket}/model/{name}", name)
+    description = describe(f"{bucket}/model")
+    storage.write_text(f"{bucket}/model/added", "later")
+    storage.write_text(f"{bucket}/copy/graph", "graph")
+    monkeypatch.delattr(object_store, "open_for_reading")
+    assert find_damage(f"{bucket}/model", description) is None
+    storage.write_text(f"{bucket}/model/variables/data", "variables/DATA")
+    assert find_damage(f"{bucket}/model", description) == f"{bucket}/model/variables/data"
+    storage.remove(f"{bucket}/model/variables")
+    assert find_damage(f"{bucket}/model", description) == f"{bucket}/model/variables/data"
+    storage.remove(f"{bucket}/model")
+    assert find_damage(f"{bucket}/model", description) is None
+
+
+def test_directories_in_a_bucket_are_equal_if_their_objects_are(bucket):
+    for directory in ("one", "two"):
+        storage.write_text(f"{bucket}/{directory}/graph", "graph")
+    assert are_equal(f"{bucket}/one", f"{bucket}/two")
+    storage.write_text(f"{bucket}/two/graph", "GRAPH")
+    assert not are_equal(f"{bucket}/one", f"{bucket}/two")
+    assert not are_equal(f"{bucket}/one", f"{bucket}/nothing")
