@@ -63,7 +63,7 @@ def read(root: str) -> EndState:
         results["baseline"] = None
     versions = [name for name in storage.list_names(paths.serving) if name.isdecimal()]
     model_dir = os.path.join(paths.serving, push.newest_version(paths.serving) or "")
-    with open_metadata(paths.metadata) as handle:
+    with open_metadata(paths.metadata_uri) as handle:
         return EndState(
             results, hash_model(model_dir), count_artifacts(handle.store) | {"served versions": len(versions)}
         )
@@ -97,7 +97,7 @@ def count_artifacts(store: MetadataStore) -> dict[str, int]:
 def leftovers(root: str) -> list[str]:
     """What killed runs have left in a root: running executions, and paths relative to the root."""
     paths = Paths(root)
-    with open_metadata(paths.metadata) as handle:
+    with open_metadata(paths.metadata_uri) as handle:
         running = [f"execution {execution.id} is running" for execution in running_executions(handle.store)]
         successful = {e.id for e in handle.store.get_executions() if e.last_known_state in SUCCESSFUL}
     left = [path for path in pathlib.Path(root).rglob("*") if is_leftover(path.relative_to(root), successful)]

@@ -8,7 +8,7 @@ import dataclasses
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
@@ -19,6 +19,7 @@ from components.feature_extractor.settings import FeatureExtractorSettings
 from components.shared.settings import STRICT, UserPath
 from components.tokenizer.settings import TokenizerSettings
 from components.trainer.settings import TrainerSettings
+from pipeline import metadata_uri
 from pipeline.errors import UserError
 from pipeline.paths import Paths, default_root
 
@@ -128,6 +129,9 @@ class Config:
     """Directory or URI (`s3://bucket/captions`) for everything that is written; null: runs/<name>."""
     cache: bool = True
     """Whether steps with unchanged inputs, settings and code reuse the outputs of an earlier run."""
+    metadata: Annotated[str, AfterValidator(metadata_uri.check)] | None = None
+    """ML Metadata: `sqlite:///PATH` (four slashes before an absolute path), or `mysql://HOST[:PORT]/DATABASE`, with
+    user and password in the environment (`METADATA_USER`, `METADATA_PASSWORD`); null: a file of SQLite in the root."""
     data: DataSettings = DataSettings()
     """Input data and its validation."""
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -156,6 +160,13 @@ class Config:
         return Paths(self.root_dir)
 
     @property
+    def metadata_uri(self) -> str | None:
+        """The URI of ML Metadata; None where the root is in a bucket and no database is named."""
+        if self.metadata is None and "://" in self.root_dir:
+            return None
+        return self.metadata or self.paths.metadata_uri
+
+    @property
     def data_dir(self) -> str:
         """The data directory as an absolute path or URI; the sample's is below the root."""
         return _absolute(self.data.dir or self.paths.sample_data)
@@ -166,6 +177,20 @@ class Config:
         return _absolute(self.feature_extractor.store_dir or self.paths.feature_store)
 
 
+def check_metadata(config: Config) -> str:
+    """The URI of ML Metadata.
+
+    Raises:
+      ConfigError: the root is in a bucket, which has no place for a file of SQLite, and no database is named.
+    """
+    if config.metadata_uri is None:
+        raise ConfigError(
+            f"metadata: {config.root_dir} is in a bucket, where SQLite can't write: set metadata=sqlite:///PATH, a "
+            "file on this machine, or metadata=mysql://HOST/DATABASE, a server for all machines"
+        )
+    return config.metadata_uri
+
+
 def check_paths(config: Config) -> None:
     """Refuses paths that do not exist, or can't be read, before anything runs.
 
@@ -174,6 +199,7 @@ def check_paths(config: Config) -> None:
     Raises:
       ConfigError: naming the setting.
     """
+    check_metadata(config)
     from components.shared import storage  # takes longer to load than all settings
 
     written = {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}

@@ -1,122 +1,120 @@
-"""The database of ML Metadata below a root, upgraded where an older version has written it."""
+"""ML Metadata, wherever it is kept: a file of SQLite, or a database of a MySQL or MariaDB server."""
 
 import contextlib
-import itertools
 import os
-import re
-import shutil
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration.metadata import Metadata, sqlite_metadata_connection_config
+from tfx.orchestration.metadata import Metadata
 
-from components.shared import storage
-from pipeline.errors import UserError
+from pipeline import metadata_uri, mysql_database, sqlite_database
+from pipeline.errors import DatabaseError
+from pipeline.metadata_uri import MysqlDatabase, SqliteFile
+from pipeline.paths import Paths
 
-LOCK_TIMEOUT = 5.0  # seconds to wait for a lock; runs hold it for milliseconds
+
+def connection_of(uri: str) -> metadata_store_pb2.ConnectionConfig:
+    """The connection to a database, without user and password: `new_handle` adds those.
+
+    Args:
+      uri: see `metadata_uri.parse`.
+    """
+    place = metadata_uri.parse(uri)
+    if isinstance(place, SqliteFile):
+        # TFX's own function of the kind makes directories, and this is to be a pure function
+        sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
+            filename_uri=place.path, connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        )
+        return metadata_store_pb2.ConnectionConfig(sqlite=sqlite)
+    mysql = metadata_store_pb2.MySQLDatabaseConfig(host=place.host, port=place.port, database=place.name)
+    return metadata_store_pb2.ConnectionConfig(mysql=mysql)
 
 
-class DatabaseError(UserError):
-    """The database cannot be used; the message says what to do."""
+def new_handle(
+    connection: metadata_store_pb2.ConnectionConfig, environment: Mapping[str, str] = os.environ
+) -> Metadata:
+    """TFX's handle on a database; on a server, it retries while that is unavailable.
+
+    Args:
+      connection: the connection, of `connection_of`.
+      environment: METADATA_USER and METADATA_PASSWORD, for a server.
+
+    Raises:
+      DatabaseError: one of them is missing.
+    """
+    if not connection.HasField("mysql"):
+        return Metadata(connection)
+    return mysql_database.RetryingMetadata(_with_credentials(connection, environment))
+
+
+def prepare(connection: metadata_store_pb2.ConnectionConfig, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Checks before a run that a database can be used; upgrades a file with an older schema, of which a copy is kept.
+
+    Args:
+      connection: the connection, of `connection_of`.
+      environment: METADATA_USER and METADATA_PASSWORD, for a server.
+
+    Returns:
+      the path of the copy if a file was upgraded, else None.
+
+    Raises:
+      DatabaseError: the database cannot be used; the message says why.
+    """
+    if not connection.HasField("mysql"):
+        return sqlite_database.prepare(connection)
+    mysql_database.prepare(_with_credentials(connection, environment))
+    return None
 
 
 @contextlib.contextmanager
-def open_metadata(path: str) -> Iterator[Metadata]:
-    """Opens the ML Metadata of a root, whose schema is upgraded first if need be.
+def open_metadata(uri: str, environment: Mapping[str, str] = os.environ) -> Iterator[Metadata]:
+    """Opens the ML Metadata of earlier runs. The schema of a file is upgraded first if need be.
 
     Args:
-      path: the SQLite file.
+      uri: see `metadata_uri.parse`.
+      environment: METADATA_USER and METADATA_PASSWORD, for a server.
 
     Raises:
-      DatabaseError: there is no such file, or it cannot be used.
+      DatabaseError: nothing has run there yet, or the database cannot be used.
     """
-    if not os.path.exists(path):
+    connection = connection_of(uri)
+    if not _exists(connection, environment):
         raise DatabaseError(
-            f"nothing has run in {os.path.dirname(path)} yet: name the root of a run with --root, or its settings with "
-            "--config (local roots only: the metadata of a cluster's pipeline is in its database)"
+            f"nothing has run in {_describe(metadata_uri.parse(uri))} yet: name the root of a run with --root, its "
+            "settings with --config, or its database with --set metadata=URI"
         )
-    connection = sqlite_metadata_connection_config(path)
-    prepare(connection)
-    with Metadata(connection) as handle:
+    if connection.HasField("sqlite"):
+        sqlite_database.prepare(connection)
+    with new_handle(connection, environment) as handle:
         yield handle
 
 
-def prepare(connection: metadata_store_pb2.ConnectionConfig) -> str | None:
-    """Checks a database, and upgrades one with an older schema, of which a copy is kept.
-
-    Args:
-      connection: the connection to an SQLite file; where there is no file yet, there is nothing to do.
-
-    Returns:
-      the path of the copy if the schema was upgraded, else None.
-
-    Raises:
-      DatabaseError: another process keeps it locked, its schema is newer than this ML Metadata knows or cannot be
-        upgraded, or the file is not a database of ML Metadata.
-    """
-    path = connection.sqlite.filename_uri
-    if not os.path.exists(path):
-        return None
-    _check_lock(path)
-    try:
-        MetadataStore(connection)
-        return None
-    except Exception as error:  # MLMD's own types differ from cause to cause
-        cause = _cause(error)
-    if "older than library version" in cause:
-        return _upgrade(path)
-    if "greater than library version" in cause:
-        raise DatabaseError(f"{path} was written by a newer TFX than this one: use that one, or another --root")
-    raise DatabaseError(f"{path} cannot be used ({cause}): move it away, or use another --root")
+def _exists(connection: metadata_store_pb2.ConnectionConfig, environment: Mapping[str, str]) -> bool:
+    if connection.HasField("sqlite"):
+        return os.path.exists(connection.sqlite.filename_uri)
+    return mysql_database.exists(_with_credentials(connection, environment))
 
 
-def _check_lock(path: str) -> None:
-    """Refuses a locked database, which ML Metadata reports as it does a damaged one, after half a minute."""
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            database.execute("ROLLBACK")
-    except sqlite3.Error as error:
-        if "locked" in str(error):
-            process = _locking_process(path)
-            raise DatabaseError(
-                f"{path} is in use{f' by process {process}' if process else ''}: try again when that has ended"
-            ) from None
-        # anything else is ML Metadata's to report
+def _describe(place: SqliteFile | MysqlDatabase) -> str:
+    """The place for people: that of a root is the root."""
+    if not isinstance(place, SqliteFile):
+        return str(place)
+    root = os.path.dirname(place.path)
+    return root if Paths(root).metadata == place.path else place.path
 
 
-def _locking_process(path: str) -> str:
-    """The process that has locked a file, as "123 (python)"; empty where the system does not say."""
-    inode = os.stat(path).st_ino
-    with contextlib.suppress(OSError), open("/proc/locks") as locks:
-        for pid in re.findall(rf"WRITE +(\d+) +\w+:\w+:{inode} ", locks.read()):
-            with open(f"/proc/{pid}/comm") as name:
-                return f"{pid} ({name.read().strip()})"
-    return ""
-
-
-def _upgrade(path: str) -> str:
-    """Upgrades a copy and puts it in the place of the old file, which is kept."""
-    names = itertools.chain([f"{path}.before-upgrade"], (f"{path}.before-upgrade-{n}" for n in itertools.count(2)))
-    kept = next(name for name in names if not os.path.exists(name))
-    try:
-        with storage.atomic_write(kept) as partial:
-            shutil.copyfile(path, partial)
-        with storage.atomic_write(path) as partial:
-            shutil.copyfile(path, partial)
-            sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(filename_uri=partial)
-            MetadataStore(metadata_store_pb2.ConnectionConfig(sqlite=sqlite), enable_upgrade_migration=True)
-    except Exception as error:  # MLMD's own types, or OSError
-        storage.remove(kept)
+def _with_credentials(
+    connection: metadata_store_pb2.ConnectionConfig, environment: Mapping[str, str]
+) -> metadata_store_pb2.ConnectionConfig:
+    """The connection to a server, with the user and the password of the environment."""
+    names = ("METADATA_USER", "METADATA_PASSWORD")
+    if missing := [name for name in names if name not in environment]:
         raise DatabaseError(
-            f"{path} cannot be upgraded ({_cause(error)}) and was left as it is: use the TFX that wrote it, or another "
-            "--root"
-        ) from None
-    return kept
-
-
-def _cause(error: Exception) -> str:
-    """The message of an error in one line, without MLMD's SQL."""
-    return (str(error) or type(error).__name__).partition(" query:")[0].splitlines()[0]
+            f"{', '.join(missing)} not set: ML Metadata at {mysql_database.label(connection)} needs user and password "
+            "in the environment, a step of a cluster from its Secret"
+        )
+    user, password = (environment[name] for name in names)
+    complete = metadata_store_pb2.ConnectionConfig()
+    complete.CopyFrom(connection)
+    complete.mysql.MergeFrom(metadata_store_pb2.MySQLDatabaseConfig(user=user, password=password))
+    return complete

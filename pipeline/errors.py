@@ -7,6 +7,10 @@ class UserError(ValueError):
     """What was asked for cannot be done; the message, one line, says why and what to do instead."""
 
 
+class DatabaseError(UserError):
+    """ML Metadata cannot be used; the message says what to do and contains no secret."""
+
+
 def cause_lines(error: BaseException | None) -> list[str]:
     r"""The lines of an error's message, without the traceback that Beam passes on as a worker's message.
 

@@ -21,7 +21,6 @@ from components.shared.mlmd.runs import is_running, node_executions, run_outputs
 from components.shared.shard_format import Shard
 from pipeline.database import open_metadata
 from pipeline.errors import UserError
-from pipeline.paths import Paths
 
 EXTRACTOR = "FeatureExtractor"
 MIN_AGE = 24 * 3600.0  # seconds; younger files are kept, since they may belong to a run in progress
@@ -81,22 +80,22 @@ class StoreUsage:
         return _bytes(self.unused) + sum(self.orphans.values())
 
 
-def read_usage(store_dir: str, roots: Sequence[str], keep_last: int) -> list[StoreUsage]:
+def read_usage(store_dir: str, metadata_uris: Sequence[str], keep_last: int) -> list[StoreUsage]:
     """Reads what a store holds, and what of it recent runs use.
 
     Args:
       store_dir: the directory with a folder per fingerprint.
-      roots: the roots of the pipelines that share the store, each with its ML Metadata.
+      metadata_uris: the ML Metadata of the pipelines that share the store.
       keep_last: number of most recent runs of each pipeline whose features are in use.
 
     Raises:
-      UserError: a root has no ML Metadata, or it is not known what its runs use.
+      UserError: nothing is recorded in one of them, or it is not known what its runs use.
     """
     if keep_last < 0:
         raise FeatureStoreError(f"--keep-last {keep_last}: must be 0 or more")
     usage = Usage()
-    for root in roots:
-        with open_metadata(Paths(root).metadata) as handle:
+    for uri in metadata_uris:
+        with open_metadata(uri) as handle:
             usage |= used_by_runs(handle, keep_last, time.time())
     return list(usage_of(store_dir, usage, MIN_AGE))
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.pusher.push import saved_model_in
-from components.shared import evaluations, records
+from components.shared import evaluations, records, storage
 from components.shared.mlmd.ancestry import ancestry
 from components.shared.mlmd.pushes import model_at, pushed_destinations
 from components.shared.mlmd.results import evaluation_of
@@ -61,7 +61,7 @@ def find(store: MetadataStore, model_dir: str) -> Lineage:
     Raises:
       ModelNotFound: ML Metadata knows no model there.
     """
-    directory = os.path.realpath(model_dir)
+    directory = os.path.realpath(model_dir) if storage.is_local(model_dir) else model_dir.rstrip("/")
     model = model_at(store, saved_model_in(directory) or directory)
     if model is None:
         raise ModelNotFound(f"{model_dir}: not a model that ML Metadata knows; {_hint(store)}")

@@ -78,8 +78,6 @@ def _run(
     arguments: Sequence[str],
 ) -> int:
     # heavy, and verbose when loaded
-    from tfx.orchestration import metadata
-
     from pipeline import compare, database, leftovers, next_steps, root_owner, runner, sample_data, summary
     from pipeline.pipeline import create_pipeline
 
@@ -97,7 +95,7 @@ def _run(
     if copy:
         print(f"Upgraded ML Metadata; the old database is kept in {display_path(copy)}", file=terminal)
 
-    with metadata.Metadata(runner.connection_of(ir)) as handle:
+    with database.new_handle(runner.connection_of(ir)) as handle:
         root_owner.claim(handle.store, config.paths)
         leftovers.clear(handle.store, config.paths, config.feature_store_dir, run_id)
     paths = config.paths.run(run_id)
@@ -114,7 +112,7 @@ def _run(
         except KeyboardInterrupt:
             cause, status = "interrupted; completed steps are cached; rerun to resume", 130
 
-    with metadata.Metadata(runner.connection_of(ir)) as handle:
+    with database.new_handle(runner.connection_of(ir)) as handle:
         result = summary.build(handle, config.name, run_id, ended)
         num_evaluated = compare.count_evaluated(handle.store, config.name) if result["decision"] else 0
     _write({**result, "error": cause, "config": to_dict(config)}, config.paths.summary, paths)

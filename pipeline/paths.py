@@ -3,6 +3,8 @@
 import dataclasses
 import os
 
+from pipeline.metadata_uri import SqliteFile
+
 
 @dataclasses.dataclass(frozen=True)
 class Paths:
@@ -14,6 +16,11 @@ class Paths:
     def metadata(self) -> str:
         """The SQLite file of ML Metadata."""
         return os.path.join(self.root, "metadata.sqlite")
+
+    @property
+    def metadata_uri(self) -> str:
+        """The same as a URI."""
+        return str(SqliteFile(self.metadata))
 
     @property
     def owner(self) -> str:
@@ -98,7 +105,9 @@ def display_path(path: str) -> str:
 
 
 def root_above(path: str) -> str | None:
-    """The nearest root that a path lies in, recognized by its ML Metadata; None if there is none."""
+    """The nearest root that a path lies in, recognized by its file of ML Metadata; None if there is none."""
+    if "://" in path:
+        return None
     directory = os.path.abspath(path)
     while directory != os.path.dirname(directory):
         if os.path.isfile(Paths(directory).metadata):

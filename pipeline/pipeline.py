@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ml_metadata.proto import metadata_store_pb2
 from tfx.components import StatisticsGen, Transform
 from tfx.dsl.components.common.resolver import Resolver, ResolverStrategy
 from tfx.orchestration.pipeline import Pipeline
@@ -26,6 +25,7 @@ from components.report.component import Report
 from components.shared.code_identity import code_identity
 from components.shared.settings import CODE
 from components.trainer.component import Trainer
+from pipeline import database
 from pipeline.config import Config, to_dict
 
 SCHEMA = os.path.join("schemas", "captions.pbtxt")  # found beside the code, wherever a step runs
@@ -55,7 +55,7 @@ def create_pipeline(
       baseline_strategy: how the baseline model is resolved.
 
     Returns:
-      a pipeline for any TFX runner, with ML Metadata in SQLite below the root.
+      a pipeline for any TFX runner, with the connection to its ML Metadata, which contains no password.
     """
     paths = config.paths
 
@@ -188,7 +188,7 @@ def create_pipeline(
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=paths.artifacts,
-        metadata_connection_config=_sqlite(paths.metadata),
+        metadata_connection_config=database.connection_of(config.metadata_uri) if config.metadata_uri else None,
         components=[*steps, baseline, evaluator, pusher, report],
         enable_cache=config.cache,
         beam_pipeline_args=beam_args,
@@ -223,11 +223,3 @@ def _union(channels: Sequence[BaseChannel]) -> BaseChannel | None:
 def _beam_args(arguments: Sequence[str]) -> list[str]:
     has_runner = any(argument.startswith("--runner") for argument in arguments)
     return [*arguments] if has_runner else [*LOCAL_BEAM, *arguments]
-
-
-def _sqlite(path: str) -> metadata_store_pb2.ConnectionConfig:
-    """ML Metadata in a file. TFX's own function of the kind makes directories, and this is to be a pure function."""
-    sqlite = metadata_store_pb2.SqliteMetadataSourceConfig(
-        filename_uri=path, connection_mode=metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    )
-    return metadata_store_pb2.ConnectionConfig(sqlite=sqlite)

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.utils import path_utils
 
 from components.pusher import push as pusher
-from components.shared import records
+from components.shared import records, storage
 from components.shared.contents import FILES, damaged_file, describe
 from components.shared.mlmd.executions import inputs_and_outputs, record_execution
 from components.shared.mlmd.pushes import DESTINATION, VERSION, Push, model_with_files_of, models_of, pushes_of
@@ -214,7 +214,7 @@ def _files(serving_dir: str, target: Push) -> str:
         path_utils.serving_model_path(target.model.uri): target.model,
     }
     for place, artifact in places.items():
-        if os.path.isfile(os.path.join(place, pusher.SAVED_MODEL)) and damaged_file(artifact) is None:
+        if storage.exists(os.path.join(place, pusher.SAVED_MODEL)) and damaged_file(artifact) is None:
             return place
     raise RollbackError(
         f"the files of version {target.version} are gone or damaged: it is in none of {', '.join(places)}"

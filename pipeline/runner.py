@@ -20,7 +20,7 @@ from components.shared.mlmd.executions import COMMIT, is_unchanged, outputs_of
 from components.shared.mlmd.runs import run_outputs, runs_with
 from components.shared.records import CHECKPOINT_DIR
 from components.trainer import checkpoints
-from pipeline import operators, reuse, version
+from pipeline import database, operators, reuse, version
 from pipeline.errors import UserError
 from pipeline.step_states import State, Step
 
@@ -91,7 +91,7 @@ def run(ir: pipeline_pb2.Pipeline, on_change: Callable[[Step], None]) -> Iterato
             logging.info("step %s starts", node_id)
             cause = None
             try:
-                step.state = launch(ir, node, lambda: metadata.Metadata(connection_of(ir)))
+                step.state = launch(ir, node, lambda: database.new_handle(connection_of(ir)))
             except Exception as error:
                 step.state, cause = State.FAILED, error
             step.seconds = time.monotonic() - start
@@ -103,7 +103,7 @@ def run(ir: pipeline_pb2.Pipeline, on_change: Callable[[Step], None]) -> Iterato
 
 
 def connection_of(ir: pipeline_pb2.Pipeline) -> metadata_store_pb2.ConnectionConfig:
-    """The connection to the pipeline's ML Metadata."""
+    """The connection to the pipeline's ML Metadata, for `database.new_handle`."""
     config = runner_utils.extract_local_deployment_config(ir).metadata_connection_config
     return getattr(config, config.WhichOneof("connection_config"))
 
@@ -183,7 +183,7 @@ def _mark_partial(ir: pipeline_pb2.Pipeline, from_node: str | None, to_node: str
     }
     if not skipped:
         return
-    with metadata.Metadata(connection_of(ir)) as handle:
+    with database.new_handle(connection_of(ir)) as handle:
         base = _last_run_with(handle, ir.pipeline_info.id, skipped)
     if base is None:
         names = ", ".join(skipped)

@@ -28,7 +28,7 @@ PRIVATE_APIS = {
     "components/shared/models/layers.py": "keras",  # the layers at any depth
     "components/shared/step.py": "tfx",  # an executor's log and Beam pipeline
     "components/trainer/adam.py": "keras",  # clipping, moments and the update
-    "kubeflow/captions_kubeflow/database.py": "ml-metadata",  # the call that is retried
+    "pipeline/mysql_database.py": "ml-metadata",  # the call that is retried
     "pipeline/operators.py": "tfx",  # a driver's connection to ML Metadata
     "pipeline/reuse.py": "tfx",  # how the launcher publishes an execution
 }

@@ -4,17 +4,20 @@ import dataclasses
 import os
 import posixpath
 
+from pipeline import metadata_uri
 from pipeline.config import Config, ConfigError, check_patterns
+from pipeline.metadata_uri import MysqlDatabase, SqliteFile
 
 BUCKET = "gs://"  # the only storage, apart from file systems, that TensorFlow reads and writes
 
 
 def on_cluster(config: Config) -> Config:
-    """Returns the config with its root on the steps' volume, unless it names another one.
+    """Returns the config with its root on the steps' volume, and its ML Metadata on a server, unless it names others.
 
     Raises:
-      ConfigError: naming the setting whose path the steps can't read or write.
+      ConfigError: naming the setting whose path or database the steps can't read or write.
     """
+    config = dataclasses.replace(config, metadata=_database(config))
     if config.root is None:
         if not config.kubeflow.pvc_name:
             raise ConfigError(_no_volume("root"))
@@ -31,6 +34,19 @@ def on_cluster(config: Config) -> Config:
         _check_input("feature_extractor.weights", weights if "://" in weights else os.path.abspath(weights), config)
     check_patterns(config)
     return config
+
+
+def _database(config: Config) -> str:
+    """The URI of ML Metadata, which the steps share."""
+    if config.metadata is None:
+        database = config.kubeflow.database
+        return str(MysqlDatabase(database.host, database.port, database.name))
+    if isinstance(metadata_uri.parse(config.metadata), SqliteFile):
+        raise ConfigError(
+            "metadata: the steps share no file of SQLite; write mysql://HOST[:PORT]/DATABASE, or null for that of "
+            "kubeflow.database"
+        )
+    return config.metadata
 
 
 def default_root(config: Config) -> str:

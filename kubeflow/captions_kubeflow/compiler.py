@@ -103,7 +103,7 @@ def compile_graph(config: Config) -> tuple[pipeline_pb2.Pipeline, list[Parameter
         return RuntimeParameter(name=name, ptype=kind, default=parameters[name].default)
 
     pipeline = create_pipeline(config, parameter)
-    pipeline.metadata_connection_config = None  # each step takes it from its environment
+    pipeline.metadata_connection_config = None  # an argument of each step
     ir = tfx_compiler.Compiler().compile(pipeline)
     for node in ir.nodes:
         for value in node.pipeline_node.parameters.parameters.values():
@@ -120,6 +120,7 @@ def _step(node_id: str, parameters: Sequence[Parameter], config: Config) -> Call
     def step(*values: Any) -> dsl.ContainerSpec:
         texts = dict(zip([parameter.name for parameter in parameters], values, strict=False))
         arguments: list[Any] = ["--node", node_id, "--run-id", RUN_ID, "--graph", texts.pop(GRAPH)]
+        arguments += ["--metadata", config.metadata]
         for name, value in texts.items():
             arguments += ["--param", name, value]
         if config.kubeflow.pvc_name:
@@ -158,9 +159,6 @@ def _configure_task(task: PipelineTask, node_id: str, cluster: KubeflowSettings)
     """Configures a step for the cluster: database, volume, resources."""
     task.set_display_name(node_id)
     task.set_caching_options(False)  # TFX caches, and knows more of what changes a result
-    task.set_env_variable("METADATA_HOST", cluster.database.host)
-    task.set_env_variable("METADATA_PORT", str(cluster.database.port))
-    task.set_env_variable("METADATA_DATABASE", cluster.database.name)
     keys = {"user": "METADATA_USER", "password": "METADATA_PASSWORD"}
     kubernetes.use_secret_as_env(task, secret_name=cluster.database.secret, secret_key_to_env=keys)
     if cluster.pvc_name:

@@ -1,9 +1,10 @@
 """Runs one node of the graph: the command of each step's container on Kubeflow Pipelines.
 
-python -m captions_kubeflow.run_node --graph TEXT --node Trainer --run-id ID --param trainer_epochs 3
+python -m captions_kubeflow.run_node --graph TEXT --node Trainer --run-id ID --metadata mysql://HOST/DATABASE
 """
 
 import argparse
+import functools
 import gc
 import logging
 import os
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--graph", required=True, help="the compiled graph")
     parser.add_argument("--node", required=True, help="the node to run")
     parser.add_argument("--run-id", required=True, help="ID of the run, the same for all its nodes")
+    parser.add_argument("--metadata", metavar="URI", required=True, help="ML Metadata, see the setting metadata")
     parser.add_argument(
         "--param",
         nargs=2,
@@ -54,20 +56,16 @@ def _use_scratch(directory: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from captions_kubeflow import database, graph, ui
+    from captions_kubeflow import graph, ui
     from components.shared.mlmd.runs import run_outputs
-    from pipeline import runner
+    from pipeline import database, runner
 
     gc.freeze()  # as `pipeline.local_run`
     try:
         ir = graph.from_text(args.graph)
         graph.bind(ir, args.run_id, dict(args.param))
-        connection = database.connection_from(os.environ)
+        new_handle = functools.partial(database.new_handle, database.connection_of(args.metadata))
         node = next(any_node.pipeline_node for any_node in ir.nodes if any_node.pipeline_node.node_info.id == args.node)
-
-        def new_handle() -> database.RetryingMetadata:
-            return database.RetryingMetadata(connection)
-
         state = runner.launch(ir, node, new_handle)
         logging.info("%s %s", args.node, state.value)
         with new_handle() as handle:

@@ -49,7 +49,7 @@ def directory(text: str) -> str:
 def pipeline_arguments(args: argparse.Namespace) -> list[str]:
     """The arguments that name the pipeline, of all that a `settings_parser` has read: for another command to repeat."""
     arguments = [word for file in args.config or () for word in ("--config", file)]
-    names = [override for override in args.overrides if override.startswith(("name=", "root="))]
+    names = [override for override in args.overrides if override.startswith(("name=", "root=", "metadata="))]
     arguments += ["--set", *names] if names else []
     return arguments + (["--root", args.root] if args.root is not None else [])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.arguments import directory, load_config, settings_parser
 from pipeline.cli.metadata import quiet_imports
 from pipeline.errors import UserError
+from pipeline.paths import Paths
 
 if TYPE_CHECKING:
     from pipeline.feature_store import StoreUsage
@@ -49,6 +50,13 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         help="another root whose runs share the store (feature_extractor.store_dir); may be repeated",
     )
+    parser.add_argument(
+        "--also-metadata",
+        metavar="URI",
+        action="append",
+        default=[],
+        help="the same by the URI of ML Metadata, for roots in a bucket (setting metadata); may be repeated",
+    )
     parser.add_argument("--dry-run", action="store_true", help="with gc: only print what would be deleted")
     parser.add_argument("--yes", action="store_true", help="with gc: delete without asking")
 
@@ -60,13 +68,16 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "gc" and not (args.yes or args.dry_run or sys.stdin.isatty()):
         raise ConfirmationError("features gc deletes files: confirm with --yes, or preview with --dry-run")
     config = load_config(args)
+    from pipeline.config import check_metadata
+
     with quiet_imports():
         from pipeline import console, feature_store
 
-        roots = [config.root_dir, *args.also_root]
+        others = [Paths(root).metadata_uri for root in args.also_root]
+        uris = [check_metadata(config), *others, *args.also_metadata]
 
     def read() -> "list[StoreUsage]":
-        return feature_store.read_usage(config.feature_store_dir, roots, args.keep_last)
+        return feature_store.read_usage(config.feature_store_dir, uris, args.keep_last)
 
     usages = read()
     console.print_table(feature_store.table(usages, args.keep_last))

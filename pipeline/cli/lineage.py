@@ -5,24 +5,30 @@ import dataclasses
 import json
 from typing import Any
 
-from pipeline.cli.arguments import directory
+from pipeline.cli.arguments import directory, load_config, settings_parser
 from pipeline.cli.metadata import open_metadata, quiet_imports
 from pipeline.errors import UserError
-from pipeline.paths import Paths, root_above
+from pipeline.paths import root_above
+
+EPILOG = """examples:
+  caption-pipeline lineage runs/sample/serving
+  caption-pipeline lineage s3://BUCKET/mine/serving --config my.yaml
+"""
 
 
 class RootNotFound(UserError):
-    """The model is not below a root."""
+    """The model is not below a root, and no pipeline is named."""
 
 
 def add_parser(subparsers: Any) -> None:
     """Adds the command's parser."""
     parser = subparsers.add_parser(
         "lineage",
+        parents=[settings_parser(root=False)],
         help="show a model's lineage",
         description="Prints the data, features, vocabulary, settings and code that produced a model, step by step, "
-        "from the ML Metadata of the root that contains it.",
-        epilog="example: caption-pipeline lineage runs/sample/serving",
+        "from the ML Metadata of the root that contains it, or of the pipeline that --config and --set name.",
+        epilog=EPILOG,
     )
     parser.add_argument(
         "model", metavar="MODEL_DIR", help="a version directory, or its parent (the newest version is used)"
@@ -35,10 +41,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Shows a model's lineage."""
-    root = args.root or root_above(args.model)
-    if root is None:
-        raise RootNotFound(f"{args.model} is not inside a pipeline root; choose one with --root")
-    with open_metadata(Paths(root).metadata) as handle:
+    if args.root is None and not (args.config or args.overrides):
+        args.root = root_above(args.model)
+        if args.root is None:
+            raise RootNotFound(f"{args.model} is not inside a pipeline root; choose one with --root or --config")
+    with open_metadata(load_config(args)) as handle:
         with quiet_imports():
             from pipeline import console, lineage
 

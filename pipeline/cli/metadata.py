@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tfx.orchestration import metadata
 
+    from pipeline.config import Config
+
 
 @contextlib.contextmanager
-def open_metadata(path: str) -> "Iterator[metadata.Metadata]":
-    """Opens the ML Metadata of a root without the messages of the libraries that this loads.
-
-    Args:
-      path: the SQLite file.
+def open_metadata(config: "Config") -> "Iterator[metadata.Metadata]":
+    """Opens a pipeline's ML Metadata without the messages of the libraries that this loads.
 
     Raises:
-      UserError: there is no such file, or it cannot be used.
+      UserError: no database is named, nothing has run there, or it cannot be used.
     """
+    from pipeline.config import check_metadata
+
+    uri = check_metadata(config)
     with quiet_imports():
         from pipeline import database
-    with database.open_metadata(path) as handle:
+    with database.open_metadata(uri) as handle:
         yield handle
 
 

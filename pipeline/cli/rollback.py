@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Rolls back."""
     config = load_config(args)
-    with open_metadata(config.paths.metadata) as handle:
+    with open_metadata(config) as handle:
         with quiet_imports():
             from pipeline import rollback
             from pipeline.paths import display_path

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints and writes the statistics."""
     config = load_config(args)
     path = args.output or config.paths.statistics
-    with open_metadata(config.paths.metadata) as handle, quiet_imports():
+    with open_metadata(config) as handle, quiet_imports():
         from pipeline import console, data_report
 
         tables = data_report.write(handle, config, path)

@@ -36,8 +36,14 @@ UNTRIED = {
         "server unreachable: no Kubeflow Pipelines at … (…)",
         "…: its run … is still running, and replacing the schedule would stop it; wait, or --delete the schedule "
         "first, which stops the run",
-        "…:… denies user … access to database …: check the keys `user` and `password` of the Secret",
         "…; the run may still be running",
+    },
+    "it takes a database server; tests/mysql provokes them with a real one": {
+        "… cannot be used (…): mend the database, or use another one",
+        "… denies access to user …: check METADATA_USER and METADATA_PASSWORD, which a step of a cluster has from the "
+        "keys `user` and `password` of the Secret",
+        "… fails since … s (…): check that the server runs, and its address (metadata), then run again",
+        "… was written by … TFX: use that one, or another database",
     },
     "a package, a program or an interpreter is to be installed, with a network and as root": {
         "METEOR is not computed: Java is not installed",

@@ -11,9 +11,10 @@ import pytest
 from ml_metadata import MetadataStore, downgrade_schema
 
 from components.shared.mlmd.runs import pipeline_named, runs_of
-from pipeline import compare, database, feature_store
+from pipeline import compare, database, feature_store, sqlite_database
 from pipeline.cli.main import main
 from pipeline.errors import UserError
+from pipeline.paths import Paths
 from pipeline.rollback import roll_back
 from tests.fake_mlmd import PIPELINE, FakeMlmd, sqlite_connection, write_history
 from tests.messages import filled_in, refusal
@@ -65,7 +66,8 @@ def test_a_run_can_be_compared_once_it_was_evaluated():
 
 def test_lineage_finds_the_versions_that_are_named_in_the_root_that_is(root, error, tmp_path):
     elsewhere = str(tmp_path)
-    [model] = filled_in("… is not inside a pipeline root; choose one with --root", error("lineage", elsewhere)[26:])
+    answer = error("lineage", elsewhere)[26:]
+    [model] = filled_in("… is not inside a pipeline root; choose one with --root or --config", answer)
     answer = error("lineage", model, "--root", str(root))
     [_, hint] = filled_in("…: not a model that ML Metadata knows; …", answer)
     for version in hint.removeprefix("give a pushed version, such as ").split(", "):
@@ -74,13 +76,15 @@ def test_lineage_finds_the_versions_that_are_named_in_the_root_that_is(root, err
 
 @pytest.mark.parametrize("command", ["compare", "rollback", "features"])
 def test_the_root_of_a_run_is_named_with_root(root, error, command, tmp_path):
-    answer = error(command, "--root", str(tmp_path / "other"), "--set", f"name={PIPELINE}")
+    other, name = ["--root", str(tmp_path / "other")], ["--set", f"name={PIPELINE}"]
     filled_in(
-        "nothing has run in … yet: name the root of a run with --root, or its settings with --config (local roots "
-        "only: the metadata of a cluster's pipeline is in its database)",
-        answer,
+        "nothing has run in … yet: name the root of a run with --root, its settings with --config, or its database "
+        "with --set metadata=URI",
+        error(command, *other, *name),
     )
-    assert main([command, "--root", str(root), "--set", f"name={PIPELINE}"]) == 0
+    assert main([command, "--root", str(root), *name]) == 0
+    if command == "compare":
+        assert main([command, *other, *name, f"metadata={Paths(str(root)).metadata_uri}"]) == 0
 
 
 def test_a_version_that_is_named_can_be_rolled_back_to(tmp_path):
@@ -139,19 +143,22 @@ def test_a_pipeline_that_has_pushed_is_named(tmp_path):
 
 
 def test_a_locked_database_is_opened_when_the_other_process_has_ended(root, monkeypatch):
-    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.01)
+    monkeypatch.setattr(sqlite_database, "LOCK_TIMEOUT", 0.01)
     path = root / "metadata.sqlite"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with refusal("… is in use…: try again when that has ended") as advice, database.open_metadata(str(path)):
+        with (
+            refusal("… is in use…: try again when that has ended") as advice,
+            database.open_metadata(f"sqlite:///{path}"),
+        ):
             pass
         assert f"by process {os.getpid()} (" in advice[1]
-    with database.open_metadata(str(path)) as handle:
+    with database.open_metadata(f"sqlite:///{path}") as handle:
         assert pipeline_named(handle.store, PIPELINE)
 
 
 def opens(path: pathlib.Path) -> bool:
-    with database.open_metadata(str(path)) as handle:
+    with database.open_metadata(f"sqlite:///{path}") as handle:
         return bool(runs_of(handle.store, PIPELINE))
 
 
@@ -182,7 +189,7 @@ def test_a_database_that_can_not_be_used_is_left_for_another_root_or_moved_away(
     with refusal("… cannot be used (…): move it away, or use another --root") as advice:
         opens(path)
     path.rename(tmp_path / "moved")
-    assert database.prepare(sqlite_connection(root)) is None
+    assert sqlite_database.prepare(sqlite_connection(root)) is None
     MetadataStore(sqlite_connection(root))
     assert not opens(pathlib.Path(advice[0]))
 
@@ -221,5 +228,5 @@ def test_a_root_is_moved_back(tmp_path):
 
 def test_the_store_of_a_root_that_has_runs_is_read(root, tmp_path):
     with pytest.raises(UserError, match="nothing has run in"):
-        feature_store.read_usage(str(tmp_path / "store"), [str(tmp_path / "other")], 1)
-    assert feature_store.read_usage(str(tmp_path / "store"), [str(root)], 1) == []
+        feature_store.read_usage(str(tmp_path / "store"), [f"sqlite:///{tmp_path}/other.sqlite"], 1)
+    assert feature_store.read_usage(str(tmp_path / "store"), [Paths(str(root)).metadata_uri], 1) == []

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from captions_kubeflow import compiler, cron, database, graph, vertex
+from captions_kubeflow import compiler, cron, graph, vertex
 from captions_kubeflow.cluster_paths import on_cluster
 from captions_kubeflow.output import output_file
 from captions_kubeflow.parameters import PARAMETERS, parse_arguments
 from google.protobuf import json_format
 
+from pipeline import database
 from pipeline.config_files import load
 from tests.messages import refusal
 
@@ -43,6 +44,16 @@ def test_paths_in_a_bucket_are_mounted_or_in_the_one_that_is_named():
     with refusal("…: the steps read … only from a mounted path; mount the bucket on the volume") as advice:
         accepts("data.dir=gs://bucket/data")
     assert accepts(f"{advice[0]}=/captions/bucket/data")
+
+
+def test_metadata_is_on_a_server_or_left_to_the_default():
+    with refusal(
+        "metadata: the steps share no file of SQLite; write mysql://HOST[:PORT]/DATABASE, or null for that of "
+        "kubeflow.database"
+    ):
+        accepts("metadata=sqlite:////captions/metadata.sqlite")
+    for uri in ("mysql://HOST/DATABASE", "mysql://HOST:3307/DATABASE", "null"):
+        assert accepts(f"metadata={uri}")
 
 
 def test_vertex_takes_a_root_in_google_cloud_storage_and_a_plain_name(tmp_path):
@@ -143,8 +154,10 @@ def test_a_pipeline_that_is_compiled_again_fits_the_code(monkeypatch):
 
 
 def test_a_step_has_the_variables_that_the_error_names():
-    environment = {"METADATA_HOST": "db", "METADATA_PORT": "3306"}
-    with refusal("… not set: the step needs the database's address and its Secret") as advice:
-        database.connection_from(environment)
-    environment |= dict.fromkeys(advice[0].split(", "), "captions")
-    assert database.connection_from(environment).mysql.user == "captions"
+    connection = database.connection_of("mysql://db/mlmd")
+    with refusal(
+        "… not set: ML Metadata at … needs user and password in the environment, a step of a cluster from its Secret"
+    ) as advice:
+        database.new_handle(connection, {})
+    environment = dict.fromkeys(advice[0].split(", "), "captions")
+    assert database.new_handle(connection, environment).connection_config.mysql.user == "captions"

@@ -9,9 +9,9 @@ import pytest
 
 from components.shared.models import registry
 from components.shared.models.registry import ModelEntry
-from pipeline import local_run, setting_help
+from pipeline import database, local_run, setting_help
 from pipeline.cli.main import build_parser, find_commands, main
-from pipeline.config import check_engines, check_paths
+from pipeline.config import check_engines, check_metadata, check_paths
 from pipeline.config_files import RENAMED, RENAMED_VALUES, load
 from tests.messages import filled_in, refusal
 
@@ -43,6 +43,35 @@ def test_the_new_name_of_a_key_is_accepted(old):
     with refusal("… is now called …") as advice:
         load(None, [f"{old}=null"])
     load(None, [f"{advice[1]}=null"])
+
+
+def test_the_forms_of_a_uri_of_metadata_are_accepted():
+    with refusal("write sqlite:///PATH or mysql://HOST[:PORT]/DATABASE"):
+        load(None, ["metadata=captions.sqlite"])
+    for uri in ("sqlite:///PATH", "mysql://HOST/DATABASE", "mysql://HOST:3307/DATABASE"):
+        assert load(None, [f"metadata={uri}"]).metadata == uri
+
+
+def test_the_credentials_of_a_database_are_in_the_environment():
+    message = (
+        "a URI with a user or a password would show them in logs and reports; set METADATA_USER and METADATA_PASSWORD "
+        "in the environment instead"
+    )
+    with refusal(message):
+        load(None, ["metadata=mysql://user:password@db/captions"])
+    environment = dict.fromkeys(re.findall("METADATA_[A-Z]+", message), "secret")
+    connection = database.connection_of(load(None, ["metadata=mysql://db/captions"]).metadata or "")
+    assert database.new_handle(connection, environment).connection_config.mysql.password == "secret"
+
+
+def test_each_way_out_for_a_root_in_a_bucket_is_accepted():
+    with refusal(
+        "metadata: … is in a bucket, where SQLite can't write: set metadata=sqlite:///PATH, a file on this machine, or "
+        "metadata=mysql://HOST/DATABASE, a server for all machines"
+    ) as advice:
+        check_metadata(load(None, ["root=s3://bucket/mine"]))
+    for uri in ("sqlite:///PATH", "mysql://HOST/DATABASE"):
+        assert check_metadata(load(None, [f"root={advice[0]}", f"metadata={uri}"])) == uri
 
 
 CHANGED_VALUES = {

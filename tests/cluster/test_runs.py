@@ -91,7 +91,7 @@ def test_a_wrong_password_is_one_clear_line(cluster, first_run):
     listed = cluster.client("runs", "--config", str(cluster.config))
     assert "captioningest" in next(line for line in listed.splitlines() if run_id in line)
     last = cluster.logs(run_id, "CaptionIngest").strip().splitlines()[-1]
-    assert last.startswith("CaptionIngest failed: ") and "denies user" in last and "Secret" in last
+    assert last.startswith("CaptionIngest failed: ") and "denies access to user" in last and "Secret" in last
     assert "not-the-password" not in cluster.logs(run_id)
 
 

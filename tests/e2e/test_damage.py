@@ -55,7 +55,7 @@ def test_a_damaged_model_is_exported_evaluated_pushed_and_reported_again(sandbox
 
 
 def test_damaged_data_features_and_checkpoints_are_made_again(sandbox, first):
-    with open_metadata(sandbox.paths.metadata) as handle:
+    with open_metadata(sandbox.paths.metadata_uri) as handle:
         [weights] = handle.store.get_artifacts_by_type(artifact_types.Weights.TYPE_NAME)
     checkpoints = pathlib.Path(weights.custom_properties[records.CHECKPOINT_DIR].string_value)
     checkpoints.mkdir()

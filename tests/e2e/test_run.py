@@ -142,7 +142,7 @@ def test_a_run_that_is_killed_in_the_trainer_is_resumed(sandbox, first):
     assert summary["decision"] == "blessed"
     assert len(sandbox.versions()) == 2
     assert all((sandbox.serving / version / "saved_model.pb").exists() for version in sandbox.versions())
-    with open_metadata(sandbox.paths.metadata) as handle:
+    with open_metadata(sandbox.paths.metadata_uri) as handle:
         assert running_executions(handle.store) == []  # the killed one was closed
 
 

@@ -161,10 +161,11 @@ def test_the_evaluator_shows_metrics_and_the_report_itself(sample):
         assert types == kinds.get(name, {})
 
 
-def test_the_database_is_in_the_environment_and_its_password_in_a_secret(sample, special):
+def test_the_database_is_an_argument_and_its_password_in_a_secret(sample, special):
     for name in special.tasks:
-        environment = {variable["name"]: variable["value"] for variable in special.container(name)["env"]}
-        assert environment == {"METADATA_HOST": "db", "METADATA_PORT": "3307", "METADATA_DATABASE": "mlmd"}
+        assert sample.arguments(name, "--metadata") == ["mysql://captions-metadata:3306/captions_metadata"]
+        assert special.arguments(name, "--metadata") == ["mysql://db:3307/mlmd"]
+        assert "env" not in special.container(name)
         [secret] = special.platform(name)["secretAsEnv"]
         assert secret["secretName"] == "db-secret"
         assert {key["envVar"]: key["secretKey"] for key in secret["keyToEnv"]} == {

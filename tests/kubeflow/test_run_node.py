@@ -6,12 +6,12 @@ import pathlib
 import tempfile
 
 import pytest
-from captions_kubeflow import compiler, database, graph, run_node
-from ml_metadata.proto import metadata_store_pb2
+from captions_kubeflow import compiler, graph, run_node
 
 from components.shared.mlmd.runs import run_outputs
 from pipeline.config_files import load
-from tests.fake_mlmd import sqlite_connection
+from pipeline.database import connection_of, new_handle
+from pipeline.paths import Paths
 
 NAME = "captions-test"
 
@@ -32,22 +32,26 @@ def text(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def connection(tmp_path, monkeypatch) -> metadata_store_pb2.ConnectionConfig:
-    config = sqlite_connection(tmp_path)
-    monkeypatch.setattr(database, "connection_from", lambda environment: config)
-    return config
+def uri(tmp_path) -> str:
+    return Paths(str(tmp_path)).metadata_uri
 
 
-def run(text: str, node: str, run_id: str, *more: str) -> int:
-    return run_node.main(["--graph", text, "--node", node, "--run-id", run_id, *more])
+@pytest.fixture
+def run(text, uri):
+    """Runs a node; a later argument overrides one of these."""
+
+    def run_step(node: str, run_id: str, *more: str) -> int:
+        return run_node.main(["--graph", text, "--metadata", uri, "--node", node, "--run-id", run_id, *more])
+
+    return run_step
 
 
-def test_a_node_is_run_and_recorded_and_the_next_run_takes_it_from_the_cache(text, connection, capsys):
-    assert run(text, "ImportSchemaGen", "run-1") == 0
+def test_a_node_is_run_and_recorded_and_the_next_run_takes_it_from_the_cache(run, uri, capsys):
+    assert run("ImportSchemaGen", "run-1") == 0
     assert "ImportSchemaGen done" in capsys.readouterr().out
-    assert run(text, "ImportSchemaGen", "run-2") == 0
+    assert run("ImportSchemaGen", "run-2") == 0
     assert "ImportSchemaGen cached" in capsys.readouterr().out
-    with database.RetryingMetadata(connection) as handle:
+    with new_handle(connection_of(uri)) as handle:
         uris = [
             run_outputs(handle, NAME, run_id, ["ImportSchemaGen"])["ImportSchemaGen"]["schema"].uri
             for run_id in ("run-1", "run-2")
@@ -55,16 +59,16 @@ def test_a_node_is_run_and_recorded_and_the_next_run_takes_it_from_the_cache(tex
     assert uris[0] == uris[1] and pathlib.Path(uris[0], "schema.pbtxt").is_file()
 
 
-def test_parameters_reach_the_node_and_its_error_is_the_last_line(text, connection, capsys):
-    assert run(text, "CaptionIngest", "run-1", "--param", "data_dir", "/no/such/data") == 1
+def test_parameters_reach_the_node_and_its_error_is_the_last_line(run, uri, capsys):
+    assert run("CaptionIngest", "run-1", "--param", "data_dir", "/no/such/data") == 1
     printed = capsys.readouterr()
     assert "Traceback" in printed.out  # in the log
     [line] = printed.err.strip().splitlines()[-1:]
     assert line.startswith("CaptionIngest failed: ") and "/no/such/data" in line
 
 
-def test_a_node_whose_inputs_are_missing_fails(text, connection, capsys):
-    assert run(text, "Trainer", "run-1") == 1
+def test_a_node_whose_inputs_are_missing_fails(run, uri, capsys):
+    assert run("Trainer", "run-1") == 1
     assert (
         capsys.readouterr()
         .err.strip()
@@ -76,20 +80,20 @@ def test_a_node_whose_inputs_are_missing_fails(text, connection, capsys):
     ("arguments", "message"),
     [
         (["--param", "trainer_epochs", "many"], "ImportSchemaGen failed: trainer_epochs: 'many' is not of type int"),
-        ([], "ImportSchemaGen failed: METADATA_HOST, METADATA_PORT"),
+        (["--metadata", "mysql://db/mlmd"], "ImportSchemaGen failed: METADATA_USER, METADATA_PASSWORD not set"),
     ],
 )
-def test_an_error_before_the_start_is_one_line(text, monkeypatch, capsys, arguments, message):
-    for part in ("HOST", "PORT", "DATABASE", "USER", "PASSWORD"):
+def test_an_error_before_the_start_is_one_line(run, monkeypatch, capsys, arguments, message):
+    for part in ("USER", "PASSWORD"):
         monkeypatch.delenv(f"METADATA_{part}", raising=False)
-    assert run(text, "ImportSchemaGen", "run-1", *arguments) == 1
+    assert run("ImportSchemaGen", "run-1", *arguments) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith(message)
 
 
-def test_a_graph_of_different_code_is_not_run(text, connection, capsys):
-    assert run("other" + text, "ImportSchemaGen", "run-1") == 1
+def test_a_graph_of_different_code_is_not_run(run, text, tmp_path, capsys):
+    assert run("ImportSchemaGen", "run-1", "--graph", f"other{text}") == 1
     assert "the pipeline was compiled from code other" in capsys.readouterr().err
-    assert not pathlib.Path(connection.sqlite.filename_uri).exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("writable", [True, False])

@@ -18,6 +18,7 @@ from components.shared.features import Manifest
 from pipeline import feature_store
 from pipeline.errors import UserError
 from pipeline.feature_store import Usage
+from pipeline.paths import Paths
 from tests.fake_mlmd import PIPELINE, FakeMlmd, memory_connection
 
 DAY = 24 * 3600
@@ -208,12 +209,12 @@ def test_everything_that_pruning_deletes_is_listed_before(store, old_backbones):
 
 def test_a_root_where_nothing_has_run_is_refused(store, tmp_path):
     with pytest.raises(UserError, match=f"nothing has run in {tmp_path} yet"):
-        feature_store.read_usage(store, [str(tmp_path)], 10)
+        feature_store.read_usage(store, [Paths(str(tmp_path)).metadata_uri], 10)
 
 
 def test_a_negative_number_of_runs_is_refused(store, tmp_path):
     with pytest.raises(UserError, match="--keep-last -1: must be 0 or more"):
-        feature_store.read_usage(store, [str(tmp_path)], -1)
+        feature_store.read_usage(store, [Paths(str(tmp_path)).metadata_uri], -1)
 
 
 def test_a_database_without_runs_uses_nothing(store, tmp_path):

@@ -26,7 +26,7 @@ EPOCHS = "trainer.epochs: Number of passes over the train images. Integer > 0; d
         ("data.split_fractions: a section", ["data.split_fractions"]),
         ("trainer.epochs: wrong; trainer.epochs: twice", ["trainer.epochs"]),
         ("--set x: write KEY=VALUE, as in --set trainer.epochs=3", []),
-        ("m is not inside a pipeline root; choose one with --root", []),
+        ("m is not inside a pipeline root; choose one with --root or --config", []),
         ("captions.yaml: not a mapping of settings", []),
     ],
 )

@@ -73,15 +73,20 @@ def model_at(store: MetadataStore, directory: str) -> metadata_store_pb2.Artifac
       an artifact of type Model; None if ML Metadata knows no model there.
     """
     for pushed in sorted(store.get_artifacts_by_type(PUSHED_MODEL), key=lambda artifact: -artifact.id):
-        if os.path.realpath(pushed.custom_properties[DESTINATION].string_value or "/") == directory:
+        if _real_path(pushed.custom_properties[DESTINATION].string_value or "/") == directory:
             models = _inputs_of_producer(store, pushed).get("model")
             return models[0] if models else None
     models = store.get_artifacts_by_type(MODEL)
     for model in models:
-        place = os.path.realpath(model.uri)
+        place = _real_path(model.uri)
         if directory == place or directory.startswith(place + os.sep):
             return model
     return model_with_files_of(models, directory)  # a version whose push was killed before it was recorded
+
+
+def _real_path(path: str) -> str:
+    """A path without symbolic links, of which a bucket has none."""
+    return os.path.realpath(path) if storage.is_local(path) else path
 
 
 def models_of(store: MetadataStore, pipeline_name: str) -> list[metadata_store_pb2.Artifact]:

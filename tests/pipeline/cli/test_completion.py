@@ -53,7 +53,7 @@ def test_the_script_is_valid_bash(capsys):
         (["rol"], ["rollback"]),
         (["kubeflow", "sch"], ["schedule"]),
         (["run", "--no"], ["--no-cache"]),
-        (["features", "gc", "--al"], ["--also-root"]),
+        (["features", "gc", "--al"], ["--also-metadata", "--also-root"]),
         (["completion", "b"], ["bash"]),
         (["run", "--set", "trainer.ep"], ["trainer.epochs="]),
         (["run", "--set", "trainer.epochs=3", "data.di"], ["data.dir="]),

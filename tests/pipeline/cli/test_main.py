@@ -54,7 +54,9 @@ def test_the_local_runner_is_the_same_program():
     command = [sys.executable, "local_runner.py", "lineage", "/nowhere"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
-    assert run.stderr == (f"{PROGRAM}: error: /nowhere is not inside a pipeline root; choose one with --root\n")
+    assert run.stderr == (
+        f"{PROGRAM}: error: /nowhere is not inside a pipeline root; choose one with --root or --config\n"
+    )
 
 
 def test_a_command_is_added_by_one_file(tmp_path, monkeypatch, capsys):

@@ -59,7 +59,9 @@ def test_an_error_with_other_letters_is_one_line(environment):
     assert (status, out) == (2, b"") and b"Traceback" not in err
     assert err.startswith(b"caption-pipeline: error: data.max_reject_fraction: ") and err.count(b"\n") == 2
     status, out, err = command_line("lineage", "犬…", **environment)
-    assert (status, out) == (2, b"") and err.endswith(b" is not inside a pipeline root; choose one with --root\n")
+    assert (status, out) == (2, b"") and err.endswith(
+        b" is not inside a pipeline root; choose one with --root or --config\n"
+    )
 
 
 @pytest.mark.slow

@@ -1,25 +1,24 @@
-"""Outages and rejections of a database, as MLMD reports them. tests/cluster stops a real server."""
+"""Outages and rejections of a database, as MLMD reports them. tests/mysql stops a real server."""
 
 from unittest import mock
 
 import pymysql
 import pytest
 import tenacity
-from captions_kubeflow import database
 from ml_metadata import MetadataStore, errors
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+from pipeline import mysql_database
+from pipeline.errors import DatabaseError
 from tests.fake_mlmd import sqlite_connection
 
 PASSWORD = "the-secret-word"
-ENVIRONMENT = {
-    "METADATA_HOST": "db",
-    "METADATA_PORT": "3307",
-    "METADATA_DATABASE": "mlmd",
-    "METADATA_USER": "captions",
-    "METADATA_PASSWORD": PASSWORD,
-}
+SERVER = metadata_store_pb2.ConnectionConfig(
+    mysql=metadata_store_pb2.MySQLDatabaseConfig(
+        host="db", port=3307, database="mlmd", user="captions", password=PASSWORD
+    )
+)
 # messages of MLMD, the same in both sets of packages
 LOST = (
     "mysql_query failed: errno: Lost connection to MySQL server during query, "
@@ -85,27 +84,8 @@ def connection_errors(monkeypatch) -> list[Exception | None]:
     return planned
 
 
-def test_the_connection_comes_from_the_environment():
-    mysql = database.connection_from(ENVIRONMENT | {"PATH": "/bin"}).mysql
-    values = (mysql.host, mysql.port, mysql.database, mysql.user, mysql.password)
-    assert values == ("db", 3307, "mlmd", "captions", PASSWORD)
-
-
-@pytest.mark.parametrize("name", ENVIRONMENT)
-def test_a_missing_variable_is_named(name):
-    environment = {key: value for key, value in ENVIRONMENT.items() if key != name}
-    with pytest.raises(database.DatabaseError, match=f"^{name} not set: .*its Secret") as caught:
-        database.connection_from(environment)
-    assert PASSWORD not in str(caught.value)
-
-
-def test_all_missing_variables_are_named():
-    with pytest.raises(database.DatabaseError, match=r"METADATA_HOST, .*METADATA_PASSWORD not set"):
-        database.connection_from({})
-
-
 def test_the_store_retries_on_a_new_connection(connection, call_errors, connection_errors, pauses):
-    store = database.RetryingStore(connection)
+    store = mysql_database.RetryingStore(connection)
     call_errors += [errors.InternalError(LOST), errors.InternalError(NO_CONNECTION)]
     store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
     assert (len(pauses), connection_errors.num_connections) == (2, 3)
@@ -114,7 +94,7 @@ def test_the_store_retries_on_a_new_connection(connection, call_errors, connecti
 
 
 def test_a_reconnection_may_take_more_than_one_try(connection, call_errors, connection_errors, pauses):
-    store = database.RetryingStore(connection)
+    store = mysql_database.RetryingStore(connection)
     call_errors.append(errors.InternalError(LOST))
     connection_errors += [RuntimeError(NO_CONNECTION), RuntimeError(NO_CONNECTION)]
     store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
@@ -136,7 +116,7 @@ def test_a_reconnection_may_take_more_than_one_try(connection, call_errors, conn
     ],
 )
 def test_a_transient_error_is_retried(connection, call_errors, pauses, error):
-    store = database.RetryingStore(connection)
+    store = mysql_database.RetryingStore(connection)
     call_errors.append(error)
     store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Image"))
     assert len(pauses) == 1
@@ -150,24 +130,24 @@ def test_a_transient_error_is_retried(connection, call_errors, pauses, error):
     ],
 )
 def test_a_permanent_error_is_raised_at_once(connection, call_errors, pauses, error):
-    store = database.RetryingStore(connection)
+    store = mysql_database.RetryingStore(connection)
     call_errors.append(error)
     with pytest.raises(type(error), match=str(error)):
         store.get_artifact_types()
     assert pauses == []
 
 
-def test_retries_end(connection, call_errors, pauses, monkeypatch):
-    store = database.RetryingStore(connection)
-    monkeypatch.setattr(database, "RETRY_TIMEOUT", 0.0)
-    call_errors += [errors.InternalError(LOST)] * 9
-    with pytest.raises(errors.InternalError, match="Lost connection"):
+def test_retries_end_in_one_line(connection, call_errors, pauses, monkeypatch):
+    store = mysql_database.RetryingStore(connection)
+    monkeypatch.setattr(mysql_database, "RETRY_TIMEOUT", 0.0)
+    call_errors += [errors.InternalError(f"{LOST}\nthe query")] * 9
+    with pytest.raises(DatabaseError, match=r"fails since 0 s \(mysql_query failed: .*\): check that") as caught:
         store.get_artifact_types()
-    assert pauses == []
+    assert pauses == [] and "the query" not in str(caught.value)
 
 
 def test_the_pauses_grow_up_to_a_limit(connection, call_errors, pauses):
-    store = database.RetryingStore(connection)
+    store = mysql_database.RetryingStore(connection)
     call_errors += [errors.InternalError(LOST)] * 40
     store.get_artifact_types()
     assert len(pauses) == 40 and max(pauses) <= 10
@@ -176,14 +156,14 @@ def test_the_pauses_grow_up_to_a_limit(connection, call_errors, pauses):
 
 def test_a_server_that_is_still_starting_is_waited_for(connection, connection_errors, pauses, server):
     connection_errors += [RuntimeError(NO_CONNECTION), RuntimeError(AT_ONCE)]
-    with database.RetryingMetadata(connection) as handle:
-        assert isinstance(handle.store, database.RetryingStore)
+    with mysql_database.RetryingMetadata(connection) as handle:
+        assert isinstance(handle.store, mysql_database.RetryingStore)
         assert handle.store.get_artifact_types() == []
     assert len(pauses) == 2
 
 
 def test_a_handle_is_tfxs_and_entered_twice_it_connects_once(connection, connection_errors):
-    handle = database.RetryingMetadata(connection)
+    handle = mysql_database.RetryingMetadata(connection)
     assert isinstance(handle, metadata.Metadata)
     with handle, handle:
         assert handle.store is not None
@@ -192,13 +172,19 @@ def test_a_handle_is_tfxs_and_entered_twice_it_connects_once(connection, connect
         handle.store.get_artifact_types()
 
 
-def test_each_warning_is_one_line_with_the_cause(connection, call_errors, pauses, monkeypatch):
-    lines = []
-    monkeypatch.setattr(database.logging, "warning", lambda text, *values: lines.append(text % values))
-    store = database.RetryingStore(connection)
+@pytest.fixture
+def warnings(monkeypatch) -> list[str]:
+    """The warnings of the log."""
+    lines: list[str] = []
+    monkeypatch.setattr(mysql_database.logging, "warning", lambda text, *values: lines.append(text % values))
+    return lines
+
+
+def test_each_warning_is_one_line_with_the_cause(connection, call_errors, pauses, warnings):
+    store = mysql_database.RetryingStore(connection)
     call_errors.append(errors.InternalError(f"{LOST}\nthe query"))
     store.get_artifact_types()
-    assert lines == [f"ML Metadata: {LOST}; retrying"]
+    assert warnings == [f"ML Metadata: {LOST}; retrying"]
 
 
 @pytest.fixture
@@ -213,33 +199,42 @@ def server(monkeypatch) -> mock.Mock:
 def test_a_wrong_password_is_reported_once_and_not_shown(connection_errors, pauses, server, message, code):
     connection_errors.append(RuntimeError(message))
     server.side_effect = pymysql.err.OperationalError(code, "Access denied for user 'captions'@'10.0.0.7'")
-    with (
-        pytest.raises(database.DatabaseError) as caught,
-        database.RetryingMetadata(database.connection_from(ENVIRONMENT)),
-    ):
+    with pytest.raises(DatabaseError) as caught, mysql_database.RetryingMetadata(SERVER):
         pass
-    text = str(caught.value)
-    assert text == (
-        "db:3307 denies user captions access to database mlmd: check the keys `user` and `password` of the Secret"
+    assert str(caught.value) == (
+        "mysql://db:3307/mlmd denies access to user captions: check METADATA_USER and METADATA_PASSWORD, which a step "
+        "of a cluster has from the keys `user` and `password` of the Secret"
     )
     assert caught.value.__suppress_context__
     assert pauses == [] and connection_errors.num_connections == 1
     server.assert_called_once_with(host="db", port=3307, user="captions", password=PASSWORD, database="mlmd")
 
 
-def test_an_unreachable_server_is_retried(connection_errors, pauses, server, monkeypatch):
+def test_an_unreachable_server_is_retried_and_the_warning_says_why(connection_errors, pauses, server, warnings):
     connection_errors += [RuntimeError(NO_CONNECTION)] * 3 + [RuntimeError("of another kind")]
     server.side_effect = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db'")
     with (
-        pytest.raises(RuntimeError, match="of another kind"),
-        database.RetryingMetadata(database.connection_from(ENVIRONMENT)),
+        pytest.raises(DatabaseError, match=r"^mysql://db:3307/mlmd cannot be used \(of another kind\): mend"),
+        mysql_database.RetryingMetadata(SERVER),
     ):
         pass
     assert (len(pauses), server.call_count) == (3, 3)
+    assert warnings == ["ML Metadata: Can't connect to MySQL server on 'db'; retrying"] * 3
 
 
-def test_another_error_of_a_connection_is_raised_unchanged(connection, connection_errors, pauses):
-    connection_errors.append(RuntimeError("the schema is newer than this library"))
-    with pytest.raises(RuntimeError, match="the schema is newer"), database.RetryingMetadata(connection):
-        pass
+def test_at_the_start_nobody_waits_for_long(connection_errors, pauses, server, monkeypatch):
+    monkeypatch.setattr(mysql_database, "START_TIMEOUT", 0.0)
+    connection_errors += [RuntimeError(NO_CONNECTION)] * 2
+    server.side_effect = pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'db'")
+    for check in (mysql_database.prepare, mysql_database.exists):
+        with pytest.raises(DatabaseError, match=r"^mysql://db:3307/mlmd fails since 0 s \(Can't connect .*address"):
+            check(SERVER)
+    assert pauses == []
+
+
+@pytest.mark.parametrize(("comparison", "version"), [("older", "an older"), ("greater", "a newer")])
+def test_a_schema_of_another_version_is_reported_at_once(connection_errors, pauses, comparison, version):
+    connection_errors.append(errors.FailedPreconditionError(f"schema is {comparison} than library version\nSQL"))
+    with pytest.raises(DatabaseError, match=f"^mysql://db:3307/mlmd was written by {version} TFX: use that one"):
+        mysql_database.prepare(SERVER)
     assert pauses == []
