@@ -10,6 +10,7 @@ import errno
 import functools
 import http.client
 import importlib.util
+import io
 import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TypeVar
@@ -59,7 +60,42 @@ def open_for_reading(uri: str, block_bytes: int) -> BinaryIO:
       uri: the object.
       block_bytes: how much is read ahead where something is read.
     """
-    return _call(uri, lambda fs, path: fs.open(path, "rb", block_size=block_bytes, cache_type="readahead"))
+    entry = stat(uri)
+    if entry is None or entry.is_directory:
+        raise _no_such_object(uri)
+    return io.BufferedReader(_ObjectFile(uri, entry.size), block_bytes)
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object that is read at random: each part by a request that is tried again by itself."""
+
+    def __init__(self, uri: str, size: int):
+        super().__init__()
+        self._uri, self._size, self._position = uri, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        start, end = self._position, min(self._position + len(buffer), self._size)
+        if start >= end:
+            return 0
+        options = _ONE_REQUEST.get(_scheme(self._uri), {})
+        data = _call(self._uri, lambda fs, path: fs.cat_file(path, start=start, end=end, **options))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
 
 def write_bytes(uri: str, data: bytes) -> None:
@@ -139,21 +175,31 @@ def _call(uri: str, operation: Callable[[fsspec.AbstractFileSystem, str], _Resul
     try:
         return retrying(operation, fs, path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, "No such object or bucket", uri) from error
+        raise _no_such_object(uri) from error
     except Exception as error:
         cause = _first_line(error)
         if _is_transient(error):
             raise StorageUnavailableError(
                 f"{uri}: the object store fails since {RETRY_SECONDS} s ({cause}): check that it runs, and its "
-                "endpoint (AWS_ENDPOINT_URL_S3), then run again"
+                f"endpoint{_variable(uri, 'AWS_ENDPOINT_URL_S3')}, then run again"
             ) from error
         if isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
             raise StorageAccessError(
                 f"{uri}: access denied ({cause}): check the credentials in the environment, and their rights"
             ) from error
         raise StorageError(
-            f"{uri}: {cause}: check the bucket's name, its region (AWS_REGION) and the endpoint (AWS_ENDPOINT_URL_S3)"
+            f"{uri}: {cause}: check the bucket's name, its region{_variable(uri, 'AWS_REGION')} and the "
+            f"endpoint{_variable(uri, 'AWS_ENDPOINT_URL_S3')}"
         ) from error
+
+
+def _no_such_object(uri: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "No such object or bucket", uri)
+
+
+def _variable(uri: str, name: str) -> str:
+    """Names an environment variable of S3's clients in a message about S3."""
+    return f" ({name})" if _scheme(uri) in EXTRAS else ""
 
 
 def _log_retry(uri: str, state: tenacity.RetryCallState) -> None:

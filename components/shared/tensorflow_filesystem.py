@@ -4,7 +4,7 @@ import contextlib
 import posixpath
 import shutil
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import fsspec
 import tensorflow as tf
@@ -19,17 +19,12 @@ _TRANSIENT = (
 class TensorFlowFileSystem(fsspec.AbstractFileSystem):
     """The operations that `object_store` uses; paths are URIs."""
 
-    def cat_file(self, path: str, **_: Any) -> bytes:
-        """Reads a file."""
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        """Reads a file, or a part of it."""
         with _pythons_errors(), tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-
-    def open(self, path: str, mode: str = "rb", **_: Any) -> BinaryIO:
-        """Opens a file for reading."""
-        with _pythons_errors():
-            if not tf.io.gfile.exists(path):
-                raise FileNotFoundError(path)
-            return tf.io.gfile.GFile(path, mode)
+            if start:
+                file.seek(start)
+            return file.read(-1 if end is None else end - (start or 0))
 
     def pipe_file(self, path: str, value: bytes, **_: Any) -> None:
         """Writes a small file."""

@@ -145,6 +145,24 @@ def test_throttling_is_waited_for_and_told(sick, caplog):
     assert "s3://bucket/object: " in caplog.text and "trying again in" in caplog.text
 
 
+def test_a_file_that_is_read_in_parts_is_tried_again_at_each(bucket, monkeypatch, impatient, caplog):
+    storage.write_bytes(f"{bucket}/file", bytes(range(100)))
+    file = storage.open_for_reading(f"{bucket}/file", 10)
+    assert file.read(5) == bytes(range(5))
+    filesystem, _ = object_store._filesystem(bucket)
+    failures, cat_file = [ConnectionResetError("reset by peer")] * 3, filesystem.cat_file
+
+    def fail_first(*args, **kwargs):
+        if failures:
+            raise failures.pop()
+        return cat_file(*args, **kwargs)
+
+    monkeypatch.setattr(filesystem, "cat_file", fail_first)
+    file.seek(-3, 2)
+    assert file.read() == bytes([97, 98, 99]) and file.read() == b""
+    assert caplog.text.count("reset by peer; trying again in") == 3
+
+
 def test_a_server_that_stays_away_is_one_line(s3, impatient, monkeypatch):
     monkeypatch.setattr(object_store, "RETRY_SECONDS", 0.2)
     for name, value in {**s3, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}.items():
