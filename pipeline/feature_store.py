@@ -143,10 +143,11 @@ def usage_of(store_dir: str, usage: Usage, min_age: float) -> Iterator[StoreUsag
             continue
         used: list[Shard] = []
         unused: list[Shard] = []
-        for shard in store.shards():
-            file = storage.total(os.path.join(store.directory, shard.file))
+        entries = store.entries()
+        for shard in store.shards(entries):
+            file = entries.get(shard.file)
             if file is None:
-                continue  # another process has just deleted it
+                continue  # it has just been added
             (used if usage.includes_shard(fingerprint, shard) or file.mtime > young else unused).append(shard)
         orphans, backbone = store.orphans(young), store.backbone()
         exported = storage.total(os.path.join(store.directory, backbone.saved_model)) if backbone else None

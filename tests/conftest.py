@@ -24,6 +24,7 @@ SLOW = (
     "components/feature_extractor/backbones",
     "components/feature_extractor/test_export.py",
     "components/feature_extractor/test_extract.py",
+    "components/feature_extractor/test_store_in_bucket.py",
     "components/shared/models/test_conformance.py",
     "components/trainer/test_devices.py",
     "components/trainer/test_executor.py",

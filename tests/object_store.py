@@ -1,15 +1,20 @@
 """A real S3 server for tests: moto's, in a process of its own."""
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
+import pytest
+
+from components.shared import object_store
 
 KEY, SECRET = "captions", "captions-secret"
 START_SECONDS = 60
@@ -57,3 +62,17 @@ def _wait(port: int, process: subprocess.Popen) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
     raise RuntimeError("the S3 server does not start")
+
+
+def recorded_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the operations on a bucket, which are added as they are made."""
+    made: list[str] = []
+
+    def record(name: str, operation: Callable[..., Any], *args: Any) -> Any:
+        made.append(name)
+        return operation(*args)
+
+    operations = ("stat", "list_tree", "list_directory", "download", "upload", "read_bytes", "write_bytes", "remove")
+    for name in operations:
+        monkeypatch.setattr(object_store, name, functools.partial(record, name, getattr(object_store, name)))
+    return made

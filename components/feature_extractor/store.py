@@ -3,25 +3,28 @@
 The layout is described in `components.shared.features`.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from components.feature_extractor import export
 from components.feature_extractor.backbones.registry import source_of
 from components.feature_extractor.settings import FeatureExtractorSettings
-from components.shared import storage
+from components.shared import node_cache, storage
 from components.shared.backbone_description import BACKBONE, SAVED_MODEL, BackboneDescription
 from components.shared.contents import describe, find_damage
 from components.shared.progress import LOGGER
-from components.shared.shard_format import Shard, count_records, index_of, read_index, write_shard
+from components.shared.shard_format import Shard, count_records, index_of, read_index, read_indexes, write_shard
+from components.shared.storage_entry import Entry
 
 GENERATION = "generation"
+SAVED_MODEL_FILE = "saved_model.pb"
 # the files and directories of a store; a name that begins with a dot is still being written
 INDEX = re.compile(r"shard-\w+\.json")
 SHARD = re.compile(r"shard-\w+\.(tfrecord|json)")
@@ -51,11 +54,13 @@ class FeatureStore:
 
     def delete_damaged_shards(self) -> None:
         """Deletes shards that were truncated or lost since they were committed, and those whose index is damaged."""
-        truncated = [shard.file for shard in self._committed() if self._size(shard.file) != shard.bytes]
+        entries = self.entries()
+        indexes = self._indexes(entries)
+        truncated = [shard.file for shard in indexes.values() if shard and not self._is_whole(shard, entries)]
         damaged = [
             name.removesuffix(".json") + ".tfrecord"
-            for name in sorted(self.index_files())
-            if read_index(self._path(name)) is None and storage.exists(self._path(name))
+            for name, shard in indexes.items()
+            if shard is None and storage.exists(self._path(name))
         ]
         if truncated or damaged:
             number = len(truncated) + len(damaged)
@@ -85,12 +90,24 @@ class FeatureStore:
         """The file names of all indexes."""
         return frozenset(filter(INDEX.fullmatch, storage.list_names(self.directory)))
 
-    def shards(self) -> list[Shard]:
-        """The committed shards that exist in full size, by name."""
-        return [shard for shard in self._committed() if self._size(shard.file) == shard.bytes]
+    def entries(self) -> dict[str, Entry]:
+        """All files, by their paths in the directory; those of a bucket by one paged listing."""
+        return storage.list_entries(self.directory)
+
+    def shards(self, entries: Mapping[str, Entry] | None = None) -> list[Shard]:
+        """The committed shards that exist in full size, by name.
+
+        Args:
+          entries: what `entries` has returned, where the caller needs it, too.
+        """
+        entries = self.entries() if entries is None else entries
+        return [shard for shard in self._indexes(entries).values() if shard and self._is_whole(shard, entries)]
 
     def verify(self, sha256: Collection[str]) -> list[str]:
         """Reads the shards that hold certain images, and deletes the corrupt ones.
+
+        In a bucket it reads nothing: an object store verifies its objects itself, and whoever trains on the features
+        verifies them as well (`Manifest.deleting_corrupt_shards`).
 
         Args:
           sha256: the images.
@@ -98,6 +115,8 @@ class FeatureStore:
         Returns:
           file names of the deleted shards, whose features are to be computed again.
         """
+        if not storage.is_local(self.directory):
+            return []
         wanted = frozenset(sha256)
         used = [shard for shard in self.shards() if not wanted.isdisjoint(shard.sha256)]
         if self._are_intact(used):  # all together is several times as fast, and nearly always the answer
@@ -152,13 +171,9 @@ class FeatureStore:
         backbone = self.backbone()
         if backbone is None:
             name = f"backbone-{uuid.uuid4().hex}"
-            grid, channels = export.export(settings, self._path(name))
-            try:
+            with self._new_directory(name) as directory:
+                grid, channels = export.export(settings, directory)
                 check()
-            except BaseException:
-                storage.remove(self._path(name))
-                raise
-            storage.sync_tree(self._path(name))
             backbone = self.backbone()
             if backbone is not None:  # another run was faster
                 storage.remove(self._path(name))
@@ -183,7 +198,7 @@ class FeatureStore:
             return None
         model_dir = self._path(description.saved_model)
         is_damaged = bool(description.files) and find_damage(model_dir, description.files) is not None
-        return None if is_damaged or not storage.exists(os.path.join(model_dir, "saved_model.pb")) else description
+        return None if is_damaged or not storage.exists(os.path.join(model_dir, SAVED_MODEL_FILE)) else description
 
     def orphans(self, before: float) -> dict[str, int]:
         """Finds what killed runs and crashes have left: partial files, uncommitted shards, unnamed backbones.
@@ -225,13 +240,38 @@ class FeatureStore:
     def _path(self, *names: str) -> str:
         return os.path.join(self.directory, *names)
 
-    def _committed(self) -> list[Shard]:
-        """The shards that have an index, by name, whether they exist or not."""
-        shards = (read_index(self._path(name)) for name in sorted(self.index_files()))
-        return [shard for shard in shards if shard is not None]
+    @contextlib.contextmanager
+    def _new_directory(self, name: str) -> Iterator[str]:
+        """Yields a directory on a disk for a SavedModel; if the block succeeds, its files are in the store.
 
-    def _size(self, name: str) -> int | None:
-        return storage.size(self._path(name))
+        Args:
+          name: the directory's name in the store.
+        """
+        with contextlib.ExitStack() as stack:
+            is_local = storage.is_local(self.directory)
+            parent = self.directory if is_local else stack.enter_context(node_cache.scratch())
+            try:
+                yield os.path.join(parent, name)
+                if is_local:
+                    storage.sync_tree(self._path(name))
+                else:
+                    storage.copy_tree(os.path.join(parent, name), self._path(name), last=[SAVED_MODEL_FILE])
+            except BaseException:
+                storage.remove(self._path(name))
+                raise
+
+    def _indexes(self, entries: Mapping[str, Entry]) -> dict[str, Shard | None]:
+        """Reads all indexes of a listing, sorted by their names; None for one that is damaged or gone."""
+        names = sorted(name for name in entries if INDEX.fullmatch(name))
+        paths = [self._path(name) for name in names]
+        by_path = {path: entries[name] for path, name in zip(paths, names, strict=True)}
+        return dict(zip(names, read_indexes(paths, by_path), strict=True))
+
+    def _is_whole(self, shard: Shard, entries: Mapping[str, Entry]) -> bool:
+        """Whether a shard exists in full size, if need be by another look: a listing takes time."""
+        listed = entries.get(shard.file)
+        is_listed = listed is not None and listed.size == shard.bytes
+        return is_listed or storage.size(self._path(shard.file)) == shard.bytes
 
     def _are_intact(self, shards: Sequence[Shard]) -> bool:
         """Whether all records of shards can be read."""

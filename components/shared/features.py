@@ -13,15 +13,16 @@ import collections
 import contextlib
 import dataclasses
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from components.shared import record_files, records, storage
+from components.shared import node_cache, record_files, records, storage
 from components.shared.backbone_description import BackboneDescription
 from components.shared.datasets import without_autotuning
-from components.shared.shard_format import is_intact, read_at, read_offsets
+from components.shared.shard_format import index_of, is_intact, read_at, read_indexes
+from components.shared.storage_entry import Entry
 
 MANIFEST = "manifest.json"
 RECORD_OVERHEAD = 512  # bytes at most, beside the feature: the image's hash, field names, lengths and checksums
@@ -130,15 +131,19 @@ class Manifest:
         Raises:
           CorruptShardError: the index of a shard is damaged; such shards are deleted.
         """
-        paths = [os.path.join(self.directory, shard) for shard in self.shards]
+        wanted = set(sha256)
+        shards = {self._path(name): wanted.intersection(images.values()) for name, images in self.shards.items()}
+        shards = {path: images for path, images in shards.items() if images}
+        entries = self._entries()
         place_of: dict[str, tuple[int, int]] = {}
         corrupt = []
-        for number, (path, images) in enumerate(zip(paths, self.shards.values(), strict=True)):
-            offsets = read_offsets(path)
-            if not offsets.keys() >= set(images.values()):
+        indexes = read_indexes([index_of(path) for path in shards], entries)
+        for number, (index, (path, images)) in enumerate(zip(indexes, shards.items(), strict=True)):
+            offsets = index.offsets() if index else {}
+            if not offsets.keys() >= images:
                 corrupt.append(path)
             else:
-                place_of |= {image: (number, offsets[image]) for image in images.values()}
+                place_of |= {image: (number, offsets[image]) for image in images}
         self._delete(corrupt)
         places = np.array([place_of[image] for image in sha256], np.int64).reshape(-1, 2)
 
@@ -146,7 +151,9 @@ class Manifest:
             return number, self.parse(record)[1]
 
         feature_bytes = self.num_positions * self.channels * np.dtype(np.float16).itemsize
-        return read_at(paths, places, feature_bytes + RECORD_OVERHEAD).map(parse, tf.data.AUTOTUNE)
+        return read_at(node_cache.files(list(shards), entries), places, feature_bytes + RECORD_OVERHEAD).map(
+            parse, tf.data.AUTOTUNE
+        )
 
     @contextlib.contextmanager
     def deleting_corrupt_shards(self) -> Iterator[None]:
@@ -160,11 +167,32 @@ class Manifest:
         try:
             yield
         except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:
-            paths = [os.path.join(self.directory, shard) for shard in self.shards]
-            corrupt = [path for path in paths if not is_intact(path)]
+            entries = self._entries()
+            corrupt = [path for path in map(self._path, self.shards) if not is_intact(path, entries)]
             if not corrupt:
                 raise
+            self._discard_damaged_copies(corrupt, entries, error)
             self._delete(corrupt, error)
+
+    def _discard_damaged_copies(self, paths: Sequence[str], entries: Mapping[str, Entry], cause: Exception) -> None:
+        """Deletes the node's copies of shards that can't be read; stops the step if the shards themselves can."""
+        if storage.is_local(self.directory):
+            return
+        node_cache.discard(node_cache.files([path for path in paths if storage.exists(path)], entries))
+        intact = [path for path in paths if is_intact(path, entries)]
+        if intact:
+            raise CorruptShardError(
+                f"{len(intact)} damaged copies of shards deleted from the node's cache ({intact[0]}, …): run again"
+            ) from cause
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def _entries(self) -> dict[str, Entry]:
+        """Path -> entry of the files of a store in a bucket, by one listing; of those on a disk nothing is needed."""
+        if storage.is_local(self.directory):
+            return {}
+        return {self._path(name): entry for name, entry in storage.list_entries(self.directory).items()}
 
     def _delete(self, corrupt: Sequence[str], cause: Exception | None = None) -> None:
         """Deletes corrupt shards, given by their paths, and stops the step if there are any."""
@@ -193,7 +221,8 @@ class Backbone(tf.Module):
         super().__init__()
         description = BackboneDescription.read(directory)
         self.size: int = description.size
-        self._loaded = tf.saved_model.load(os.path.join(directory, description.saved_model))
+        saved_model = os.path.join(directory, description.saved_model)
+        self._loaded = node_cache.read_copy(node_cache.tree, saved_model, tf.saved_model.load)
 
     def __call__(self, encoded: tf.Tensor) -> tf.Tensor:
         """Computes features in a graph: encoded images, string [B] -> float16 [B, positions, channels]."""

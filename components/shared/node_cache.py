@@ -144,6 +144,25 @@ def scratch() -> contextlib.AbstractContextManager[str]:
     return _cache().scratch()
 
 
+def read_copy(get: Callable[[str], str], path: str, read: Callable[[str], _Result]) -> _Result:
+    """Reads a copy; where that fails, once more from a new copy, since the first may be damaged.
+
+    Args:
+      get: `file` or `tree`.
+      path: the path or URI; what lies on a disk is read once.
+      read: reads a local path.
+    """
+    copy = get(path)
+    if storage.is_local(path):
+        return read(copy)
+    try:
+        return read(copy)
+    except Exception:
+        if not discard([copy]):
+            raise
+    return read(get(path))
+
+
 def discard(copies: Collection[str]) -> int:
     """Deletes local copies that turned out to be damaged; they are downloaded again when they are asked for.
 

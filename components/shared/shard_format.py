@@ -4,17 +4,19 @@ The index lists the images in the order of the records, and all records of a sha
 by itself, from where it begins. The layout of the store is described in `components.shared.features`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from components.shared import records, storage
+from components.shared import node_cache, records, storage
 from components.shared.datasets import without_autotuning
+from components.shared.storage_entry import Entry
 
 READ_BUFFER = 2**20  # bytes
 PARALLEL_READS = 4  # files
@@ -37,6 +39,11 @@ class Shard:
 
     def __post_init__(self):
         object.__setattr__(self, "sha256", tuple(self.sha256))  # JSON has lists only
+
+    def offsets(self) -> dict[str, int]:
+        """Where each record begins: sha256 -> bytes from the beginning."""
+        length = self.bytes // max(len(self.sha256), 1)
+        return {sha256: number * length for number, sha256 in enumerate(self.sha256)}
 
 
 def name_of(sha256: Sequence[str]) -> str:
@@ -71,26 +78,49 @@ def write_shard(directory: str, sha256: Sequence[str], features: Iterable[np.nda
     return shard
 
 
-def read_index(path: str) -> Shard | None:
+def read_index(path: str, entry: Entry | None = None) -> Shard | None:
     """Reads an index; None where it is gone or damaged.
 
     A shard's name follows from its images: so an index vouches for itself, and can name no file elsewhere.
+
+    Args:
+      path: the path or URI.
+      entry: of a listing, which saves a request to a bucket.
     """
+    try:
+        copy = node_cache.file(path, entry)
+        shard = _parse_index(copy)
+        if shard is None and copy != path and node_cache.discard([copy]):  # it may be the copy that is damaged
+            shard = _parse_index(node_cache.file(path, entry))
+    except FileNotFoundError:
+        return None
+    return shard
+
+
+def read_indexes(paths: Sequence[str], entries: Mapping[str, Entry]) -> list[Shard | None]:
+    """Reads many indexes, see `read_index`; those of a bucket are copied several at a time.
+
+    Args:
+      paths: the paths or URIs.
+      entries: the entries of a listing, by path.
+    """
+    copies = list(paths)
+    with contextlib.suppress(FileNotFoundError):  # another process has just deleted one of them
+        copies = node_cache.files(paths, entries)
+    shards = (_parse_index(copy) if storage.is_local(copy) else None for copy in copies)
+    return [
+        read_index(path, entries.get(path)) if shard is None and not storage.is_local(path) else shard
+        for path, shard in zip(paths, shards, strict=True)
+    ]
+
+
+def _parse_index(path: str) -> Shard | None:
     try:
         content: Any = storage.read_json(path)
         shard, name = Shard(**content), name_of(content["sha256"])
     except (FileNotFoundError, TypeError, ValueError):  # not JSON, as a crash may leave it, or some other JSON
         return None
     return shard if (shard.file, os.path.basename(path)) == (f"{name}.tfrecord", f"{name}.json") else None
-
-
-def read_offsets(path: str) -> dict[str, int]:
-    """Reads where each record of a shard begins: sha256 -> bytes from the beginning; empty if the index is damaged."""
-    shard = read_index(index_of(path))
-    if shard is None:
-        return {}
-    length = shard.bytes // max(len(shard.sha256), 1)
-    return {sha256: number * length for number, sha256 in enumerate(shard.sha256)}
 
 
 def serialize(sha256: str, feature: np.ndarray) -> bytes:
@@ -135,10 +165,20 @@ def read_at(shards: Sequence[str], positions: np.ndarray, record_bytes: int) -> 
     return dataset.apply(tf.data.experimental.assert_cardinality(len(positions)))
 
 
-def is_intact(path: str) -> bool:
-    """Whether a shard has an index, and all records that the index promises can be read."""
-    num_records = len(read_offsets(path))
-    return 0 < num_records == count_records([path])
+def is_intact(path: str, entries: Mapping[str, Entry]) -> bool:
+    """Whether a shard has an index, and all records that the index promises can be read.
+
+    Args:
+      path: the path or URI of the shard.
+      entries: the entries of a listing, by path; they save requests to a bucket.
+    """
+    index = index_of(path)
+    shard = read_index(index, entries.get(index))
+    try:
+        copy = node_cache.file(path, entries.get(path))
+    except FileNotFoundError:
+        return False
+    return shard is not None and 0 < len(shard.sha256) == count_records([copy])
 
 
 def count_records(paths: Sequence[str]) -> int | None:

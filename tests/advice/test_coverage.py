@@ -8,7 +8,7 @@ from tests.test_troubleshooting import INTERNAL
 
 # reason -> messages whose advice is not tried
 UNTRIED = {
-    "it takes an object store; tests/components/shared provokes them with a real server": {
+    "it takes an object store; tests/components provokes them with a real server": {
         "No such object or bucket",
         "…: access denied (…): check the credentials in the environment, and their rights",
         "…: the object store fails since … s (…): check that it runs, and its endpoint…, then run again",
@@ -19,6 +19,7 @@ UNTRIED = {
         "…: can't be written: set … to a directory on this machine's disk",
         "…: … is not a number of GiB: set it to one, such as …",
         "… has changed while it was downloaded; run again",
+        "… damaged copies of shards deleted from the node's cache (…, …): run again",
         "…: no file can have the name of the object …: rename or delete it",
         "root: … belongs to another ML Metadata than the one that `metadata` names: set metadata to that one, or use "
         "another root",

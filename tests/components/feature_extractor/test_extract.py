@@ -16,7 +16,7 @@ from components.feature_extractor import extract
 from components.feature_extractor.extract import NonFiniteFeatureError
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
-from components.shared import scenes
+from components.shared import scenes, storage
 from components.shared.features import Backbone, Manifest, MissingFeaturesError
 from components.shared.images.ingested import IngestedImage, read_verified
 
@@ -223,6 +223,23 @@ def test_features_are_the_same_to_the_bit_with_any_number_of_workers(exported, t
         assert other.keys() == features[0].keys()
         for sha256, feature in other.items():
             np.testing.assert_array_equal(feature, features[0][sha256])
+
+
+def test_features_in_a_bucket_are_those_on_a_disk(exported, store, bucket, tmp_path):
+    images = write_images(tmp_path, range(6))
+    extract.extract_missing(images, store, 2, beam.Pipeline)
+    expected = features_in(store, extract.shards_of(images, store))
+    in_bucket = FeatureStore(f"{bucket}/store")
+    storage.copy_tree(str(exported), in_bucket.directory)
+    processes = PipelineOptions(["--direct_num_workers=2", "--direct_running_mode=multi_processing"])
+    assert extract.extract_missing(images, in_bucket, 2, lambda: beam.Pipeline(options=processes)) == 6
+    assert extract.extract_missing(images, in_bucket, 2, beam.Pipeline) == 0
+    manifest = Manifest("f", in_bucket.directory, (1, 1), 1024, extract.shards_of(images, in_bucket))
+    hashes = list(expected)
+    features = {hashes[int(number)]: feature.numpy() for number, feature in manifest.read_in_order(hashes)}
+    assert features.keys() == expected.keys()
+    for sha256, feature in features.items():
+        np.testing.assert_array_equal(feature, expected[sha256])
 
 
 INTERRUPTED_RUN = """

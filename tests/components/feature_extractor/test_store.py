@@ -13,6 +13,7 @@ from components.feature_extractor.store import FeatureStore
 from components.shared import storage
 from components.shared.backbone_description import BackboneDescription
 from components.shared.features import Manifest
+from components.shared.storage_entry import Entry
 
 FEATURES = np.arange(2 * 4 * 3, dtype=np.float16).reshape(2, 4, 3)
 
@@ -135,20 +136,22 @@ def test_an_index_of_another_name_does_not_count(features, one_shard):
 
 
 def test_an_index_that_is_deleted_while_it_is_read_does_not_count(features, one_shard, monkeypatch):
-    monkeypatch.setattr(storage, "list_names", lambda directory: ["shard-gone.json"])
+    monkeypatch.setattr(
+        storage, "list_entries", lambda directory: {"shard-gone.json": Entry("shard-gone.json", 9, 0.0)}
+    )
     assert features.index() == {}
 
 
 def test_a_shard_that_is_deleted_while_it_is_verified_is_computed_again(features, one_shard, monkeypatch):
     [name] = {features.index()["one"]}
-    size = FeatureStore._size
+    shards = FeatureStore.shards
 
-    def remove_after(self, shard):
-        value = size(self, shard)
+    def remove_after(self):
+        found = shards(self)
         tf.io.gfile.remove(one_shard[0])
-        return value
+        return found
 
-    monkeypatch.setattr(FeatureStore, "_size", remove_after)
+    monkeypatch.setattr(FeatureStore, "shards", remove_after)
     assert features.verify(["one"]) == [name]
 
 

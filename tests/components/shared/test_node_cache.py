@@ -1,5 +1,4 @@
 import concurrent.futures
-import functools
 import os
 import pathlib
 import subprocess
@@ -12,20 +11,12 @@ from components.shared.disk_cache import DiskFullError
 from components.shared.node_cache import NodeCacheError
 from components.shared.object_store import StorageError
 from tests.factories import ROOT
+from tests.object_store import recorded_requests
 
 
 @pytest.fixture
 def requests(monkeypatch) -> list[str]:
-    """The operations on the bucket, as they are made."""
-    made = []
-
-    def record(name, operation, *args):
-        made.append(name)
-        return operation(*args)
-
-    for name in ("stat", "list_tree", "download"):
-        monkeypatch.setattr(object_store, name, functools.partial(record, name, getattr(object_store, name)))
-    return made
+    return recorded_requests(monkeypatch)
 
 
 def read(path: str) -> str:
@@ -34,6 +25,7 @@ def read(path: str) -> str:
 
 def test_an_object_is_downloaded_once_and_keeps_its_name(bucket, requests):
     storage.write_text(f"{bucket}/a/weights.h5", "one")
+    requests.clear()
     paths = [node_cache.file(f"{bucket}/a/weights.h5") for _ in range(2)]
     assert paths[0] == paths[1] and os.path.basename(paths[0]) == "weights.h5" and read(paths[0]) == "one"
     assert paths[0].startswith(os.environ["CAPTION_PIPELINE_CACHE"])
@@ -118,6 +110,32 @@ def test_a_damaged_copy_is_discarded_and_downloaded_again(bucket, tmp_path):
     pathlib.Path(path).write_text("damaged")
     assert node_cache.discard([path, str(tmp_path), f"{bucket}/file"]) == 1
     assert tmp_path.exists() and read(node_cache.file(f"{bucket}/file")) == "content"
+
+
+@pytest.mark.parametrize(("damage", "expected"), [(True, ["damaged", "content"]), (False, ["content"])])
+def test_what_cannot_be_read_from_a_damaged_copy_is_read_from_a_new_one(bucket, damage, expected):
+    storage.write_text(f"{bucket}/file", "content")
+    seen = []
+    if damage:
+        pathlib.Path(node_cache.file(f"{bucket}/file")).write_text("damaged")
+
+    def parse(path: str) -> int:
+        seen.append(read(path))
+        if seen[-1] != "content":
+            raise ValueError(seen[-1])
+        return 1
+
+    assert node_cache.read_copy(node_cache.file, f"{bucket}/file", parse) == 1
+    assert seen == expected
+
+
+def test_what_cannot_be_read_from_any_copy_is_the_readers_error(bucket, tmp_path):
+    storage.write_text(f"{bucket}/file", "content")
+    (tmp_path / "file").write_text("content")
+    for path in (f"{bucket}/file", str(tmp_path / "file")):
+        with pytest.raises(ValueError, match="invalid literal"):
+            node_cache.read_copy(node_cache.file, path, lambda copy: int(read(copy)))
+    assert (tmp_path / "file").exists()
 
 
 @pytest.mark.slow
