@@ -14,11 +14,11 @@ CODE_HASH := from captions_kubeflow.graph import code_hash; print(code_hash())
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-wheel test-report test-cluster test-spark spark-up spark-down image test-image \
-	lint format bench soak docs notebook clean
+.PHONY: help setup run test test-unit test-wheel test-report test-cluster test-s3 test-spark spark-up spark-down image \
+	test-image lint format bench soak docs notebook clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## create .venv with the pinned packages (the other targets do it when needed)
 	@python3 constraints/install.py
@@ -43,6 +43,11 @@ test-report: setup ## open a report in Chromium, installed with apt where possib
 
 test-cluster: setup ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
+
+# tests/storage stops the store, for which other tests would have to wait
+test-s3: setup ## run the tests that use S3 on a real store, which the environment names, see tests/object_store.py
+	@S3_TESTS=environment $(PYTHON) -m pytest $(PARALLEL) -m s3 $(ARGS)
+	@[ -z "$$S3_PAUSE" ] || S3_TESTS=environment $(PYTHON) -m pytest tests/storage $(ARGS)
 
 test-spark: setup ## run the Beam steps on a local Spark cluster (Java 17, Maven, TFX 1.16)
 	@$(PYTHON) -m pytest tests/spark $(ARGS)

@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # What .ci/run knows about the machine that it runs on: programs that can be installed, and what may lie beside the checkout:
-# a Debian 13 for TFX 1.21 and for the image, and a Kubeflow Pipelines server. Sourced in the root of the checkout.
+# a Debian 13 for TFX 1.21 and for the image, an S3 server, and a Kubeflow Pipelines server. Sourced in the root of the checkout.
 
 beside=$(realpath -m ../shared)
 server_state=/tmp/kfp # data, logs and addresses of the server
+store_state=/tmp/s3-ci # the same of the object store
 image=localhost/captions:ci
 sealed_image=localhost/captions:sealed # the same, in which only root may write
 container=
@@ -13,6 +14,7 @@ started_server=
 has() { command -v "$1" >/dev/null; }
 is_root() { [ "$(id -u)" = 0 ]; }
 clean_up() {
+  [ ! -e "$store_state/pid" ] || "$beside/s3/stop" "$store_state"
   [ -z "$clone" ] || rm -rf "$clone"
   [ -z "$started_server" ] || "$beside/kfp/stop" "$server_state"
 }
@@ -23,6 +25,17 @@ chromium_needs="Chromium, which is missing and can't be installed"
 has_chromium() {
   has chromium || { is_root && has apt-get && apt-get update -q >/dev/null && apt-get install -y -q chromium >/dev/null; }
 }
+
+store_needs="the program of an S3 server ($beside/s3/start is missing)"
+has_store() { [ -x "$beside/s3/start" ]; }
+on_store() ( # runs a command with a fresh store; tests/object_store.py describes the variables
+  "$beside/s3/stop" "$store_state" --wipe
+  export OFF=100 # beside one that somebody uses
+  eval "$("$beside/s3/start" "$store_state")"
+  export S3_PAUSE="'$beside/s3/stop' '$store_state'; sleep 20; '$beside/s3/start' '$store_state' >/dev/null"
+  "$@" || exit
+  "$beside/s3/stop" "$store_state" --wipe
+)
 
 spark_needs="Java 17 and Maven"
 has_spark() { has java && has mvn; }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from components.pusher.push import saved_model_in
+from components.shared import node_cache
 from components.shared.images import containers
 from components.shared.images.inspection import inspect, to_tf_decodable
 from components.shared.images.limits import ImageError
@@ -42,7 +43,7 @@ def load(directory: str) -> Callable[..., dict[str, tf.Tensor]]:
     """
     model_dir = find_model(directory)
     try:
-        signature = tf.saved_model.load(model_dir).signatures.get("serving_default")
+        signature = tf.saved_model.load(node_cache.tree(model_dir)).signatures.get("serving_default")
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"--model {directory}: {str(error).splitlines()[0]}") from None
     if (

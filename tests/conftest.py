@@ -13,7 +13,7 @@ from PIL import Image
 
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
 from components.shared.progress import LOGGER
-from tests.object_store import new_bucket, s3_server
+from tests import object_store
 
 # files whose tests train, export or compile for seconds; `make test-unit` leaves them out
 SLOW = (
@@ -37,13 +37,21 @@ SLOW = (
 )
 
 
+def pytest_configure() -> None:
+    """Says what is missing before anything is collected."""
+    if object_store.is_missing(os.environ):
+        raise pytest.UsageError(object_store.NEEDS)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the slow tests."""
+    """Marks the slow tests, and those that use an S3 server."""
     slow = [pathlib.Path(__file__).parent / place for place in SLOW]
     assert all(place.exists() for place in slow), "SLOW names a file that was moved"
     for item in items:
         if any(place in (item.path, *item.path.parents) for place in slow):
             item.add_marker(pytest.mark.slow)
+        if "s3" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.s3)
 
 
 @pytest.fixture
@@ -56,8 +64,8 @@ def image() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[dict[str, str]]:
-    """The environment that leads clients to a real S3 server."""
-    with s3_server() as environment:
+    """The environment that leads clients to a real S3 server; `make test-s3` runs the tests that use it on another."""
+    with object_store.s3_server() as environment:
         yield environment
 
 
@@ -68,7 +76,8 @@ def bucket(s3, monkeypatch, tmp_path_factory) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CAPTION_PIPELINE_CACHE", str(tmp_path_factory.mktemp("node_cache")))
     fsspec.filesystem("s3").clear_instance_cache()  # credentials are read when a client is made
-    yield new_bucket(s3)
+    with object_store.new_bucket(s3) as uri:
+        yield uri
     fsspec.filesystem("s3").clear_instance_cache()
 
 

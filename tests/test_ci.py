@@ -9,13 +9,13 @@ import yaml
 
 from tests.factories import ROOT
 
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 TOOLS = ("bash", "dirname", "id", "mktemp", "realpath", "rm")  # that .ci/run needs in any case
-NEED_SERVERS = {"test-cluster", "test-spark"}
+NEED_SERVERS = {"test-cluster", "test-s3", "test-spark"}
 
 
 def targets_of_run() -> set[str]:
-    return set(re.findall(r"\bmake ([a-z-]+)", re.sub("#.*", "", (ROOT / ".ci" / "run").read_text())))
+    return set(re.findall(r"\bmake ([a-z0-9-]+)", re.sub("#.*", "", (ROOT / ".ci" / "run").read_text())))
 
 
 def targets_of_workflow() -> set[str]:
@@ -80,14 +80,20 @@ def test_what_a_machine_lacks_is_left_out_and_listed(run_ci):
     calls, output = run_ci()
     assert calls == ["make lint", "make test", "make test-wheel"]
     left_out = re.findall("^left out: (.+?), which needs", output[output.index("== passed") :], re.MULTILINE)
-    assert left_out == ["the report in a browser", "Spark", "TFX 1.21", "the image, and with it Kubeflow Pipelines"]
+    assert left_out == [
+        "the report in a browser",
+        "S3 on a real store",
+        "Spark",
+        "TFX 1.21",
+        "the image, and with it Kubeflow Pipelines",
+    ]
 
 
 def test_what_a_machine_has_is_run(run_ci):
-    beside = ("debian13/run", "debian13/base-image")
+    beside = ("debian13/run", "debian13/base-image", "s3/start", "s3/stop")
     calls, output = run_ci("git", "chromium", "java", "mvn", "buildah", beside=beside)
     targets = [call.split()[1] for call in calls if call.startswith("make ")]
-    assert targets == ["lint", "test", "test-wheel", "test-report", "test-spark", "image", "test-image"]
+    assert targets == ["lint", "test", "test-wheel", "test-report", "test-s3", "test-spark", "image", "test-image"]
     assert "run make test" in calls  # in Debian 13
     assert [call for call in calls if call.startswith("buildah commit")] == [
         "buildah commit --quiet --rm  localhost/captions:sealed"

@@ -1,14 +1,12 @@
 import os
 import re
 
-import fsspec
 import pytest
 
 from components.pusher import push
 from components.pusher.push import newest_version
 from components.shared import object_store, storage
 from components.shared.locks import exclusive
-from tests.object_store import new_bucket
 
 
 @pytest.fixture
@@ -121,11 +119,8 @@ def test_a_saved_model_is_found_in_itself_or_in_its_newest_version(model, servin
     assert push.saved_model_in(str(serving)) == str(serving / version)
 
 
-def test_a_push_to_a_bucket_is_complete_when_its_graph_is_there(model, s3, monkeypatch):
-    for name, value in s3.items():
-        monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3").clear_instance_cache()
-    serving, uploaded, upload = f"{new_bucket(s3)}/serving", [], object_store.upload
+def test_a_push_to_a_bucket_is_complete_when_its_graph_is_there(model, bucket, monkeypatch):
+    serving, uploaded, upload = f"{bucket}/serving", [], object_store.upload
     monkeypatch.setattr(object_store, "upload", lambda file, uri: (upload(file, uri), uploaded.append(uri)))
     version, is_new = push.push(str(model), serving)
     assert is_new and newest_version(serving) == version

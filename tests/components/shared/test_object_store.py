@@ -12,7 +12,7 @@ from components.shared.object_store import StorageAccessError, StorageError, Sto
 from components.shared.tensorflow_filesystem import TensorFlowFileSystem
 
 
-@pytest.fixture(params=["s3", "tensorflow"])
+@pytest.fixture(params=[pytest.param("s3", marks=pytest.mark.s3), "tensorflow"])
 def place(request, monkeypatch, tmp_path) -> str:
     """An empty place: in a bucket, and where TensorFlow reads and writes; Google Cloud Storage can't be had here."""
     if request.param == "s3":
