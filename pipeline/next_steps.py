@@ -12,6 +12,8 @@ from pipeline.cli.main import PROGRAM
 from pipeline.config import Config
 from pipeline.paths import display_path
 
+COPY_COMMANDS = {"s3": "aws s3 cp", "gs": "gcloud storage cp"}  # of the stores' own programs
+
 
 def lines(
     config: Config, summary: Mapping[str, Any], num_evaluated: int = 0, arguments: Sequence[str] = ()
@@ -26,7 +28,7 @@ def lines(
     """
     steps = []
     if summary["report"]:
-        steps.append(("open the report", shlex.quote(display_path(summary["report"]))))
+        steps.append(_see_report(summary["report"]))
     model = _model_dir(config, summary["candidate_model"])
     if model and summary["example_image"]:
         image = shlex.quote(display_path(summary["example_image"]))
@@ -38,6 +40,13 @@ def lines(
     if not steps:
         return []
     return ["", "What to do next:", *(f"  {f'{title}:':<19}{command}" for title, command in steps)]
+
+
+def _see_report(report: str) -> tuple[str, str]:
+    copy = COPY_COMMANDS.get(report.partition("://")[0])
+    if copy:
+        return "fetch the report", f"{copy} {shlex.quote(report)} ."
+    return "open the report", shlex.quote(display_path(report))
 
 
 def program() -> str:

@@ -37,6 +37,12 @@ def test_the_served_model_captions_a_test_image(config):
     ]
 
 
+@pytest.mark.parametrize(("scheme", "command"), [("s3", "aws s3 cp"), ("gs", "gcloud storage cp")])
+def test_a_report_in_a_bucket_is_fetched(config, scheme, command):
+    report = f"{scheme}://bucket/a root/report.html"
+    assert next_steps.lines(config, {**NOTHING, "report": report})[2] == f"  fetch the report:  {command} '{report}' ."
+
+
 def test_a_model_that_is_not_served_captions_itself(config, tmp_path):
     model = saved_model(str(tmp_path / "artifacts" / "model"))
     summary = {**NOTHING, "candidate_model": model, "example_image": str(tmp_path / "a.jpg")}
