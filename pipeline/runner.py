@@ -108,6 +108,11 @@ def connection_of(ir: pipeline_pb2.Pipeline) -> metadata_store_pb2.ConnectionCon
     return getattr(config, config.WhichOneof("connection_config"))
 
 
+def pipeline_root_of(ir: pipeline_pb2.Pipeline) -> str:
+    """TFX's pipeline root, `Paths.artifacts`."""
+    return ir.runtime_spec.pipeline_root.field_value.string_value
+
+
 def steps_of(ir: pipeline_pb2.Pipeline) -> list[Step]:
     """The steps in the order in which they run, without resolvers, which only look something up."""
     nodes = [node.pipeline_node.node_info for node in ir.nodes]

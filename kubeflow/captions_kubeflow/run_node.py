@@ -58,7 +58,8 @@ def _use_scratch(directory: str) -> None:
 def _run(args: argparse.Namespace) -> int:
     from captions_kubeflow import graph, ui
     from components.shared.mlmd.runs import run_outputs
-    from pipeline import database, runner
+    from pipeline import database, root_owner, runner
+    from pipeline.paths import Paths
 
     gc.freeze()  # as `pipeline.local_run`
     try:
@@ -66,6 +67,8 @@ def _run(args: argparse.Namespace) -> int:
         graph.bind(ir, args.run_id, dict(args.param))
         new_handle = functools.partial(database.new_handle, database.connection_of(args.metadata))
         node = next(any_node.pipeline_node for any_node in ir.nodes if any_node.pipeline_node.node_info.id == args.node)
+        with new_handle() as handle:
+            root_owner.claim(handle.store, Paths(os.path.dirname(runner.pipeline_root_of(ir))))
         state = runner.launch(ir, node, new_handle)
         logging.info("%s %s", args.node, state.value)
         with new_handle() as handle:

@@ -46,6 +46,16 @@ def run(text, uri):
     return run_step
 
 
+def test_a_step_does_not_write_into_a_bucket_of_another_database(bucket, tmp_path, capsys):
+    overrides = [f"root={bucket}/root", f"data.dir={bucket}/data", f"name={NAME}", "metadata=mysql://host/name"]
+    text = graph.to_text(compiler.compile_graph(load(None, overrides))[0])
+    arguments = ["--graph", text, "--node", "ImportSchemaGen", "--run-id", "run-1"]
+    own, other = (f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("own", "other"))
+    assert run_node.main([*arguments, "--metadata", own]) == 0
+    assert run_node.main([*arguments, "--metadata", other]) == 1
+    assert f"root: {bucket}/root belongs to another ML Metadata" in capsys.readouterr().err
+
+
 def test_a_node_is_run_and_recorded_and_the_next_run_takes_it_from_the_cache(run, uri, capsys):
     assert run("ImportSchemaGen", "run-1") == 0
     assert "ImportSchemaGen done" in capsys.readouterr().out
