@@ -45,7 +45,7 @@ test-cluster: setup ## run the tests against a Kubeflow Pipelines server, see te
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
 
 # tests/storage stops the store, for which other tests would have to wait
-test-s3: setup ## run the tests that use S3 on a real store, which the environment names, see tests/object_store.py
+test-s3: setup ## run the tests that use S3 on a real store, which the environment names, see benchmarks/s3_store.py
 	@S3_TESTS=environment $(PYTHON) -m pytest $(PARALLEL) -m s3 $(ARGS)
 	@[ -z "$$S3_PAUSE" ] || S3_TESTS=environment $(PYTHON) -m pytest tests/storage $(ARGS)
 

@@ -28,7 +28,7 @@ has_chromium() {
 
 store_needs="the program of an S3 server ($beside/s3/start is missing)"
 has_store() { [ -x "$beside/s3/start" ]; }
-on_store() ( # runs a command with a fresh store; tests/object_store.py describes the variables
+on_store() ( # runs a command with a fresh store; benchmarks/s3_store.py describes the variables
   "$beside/s3/stop" "$store_state" --wipe
   export OFF=100 # beside one that somebody uses
   eval "$("$beside/s3/start" "$store_state")"

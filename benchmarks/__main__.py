@@ -3,7 +3,7 @@
 import argparse
 import gc
 
-from benchmarks import caption, containers, decode, evaluate, extract, ingest, run, serve, train
+from benchmarks import caption, containers, decode, evaluate, extract, ingest, run, serve, storage, train
 
 BENCHMARKS = {
     "run": run.cached_run,
@@ -18,6 +18,7 @@ BENCHMARKS = {
     "reading": train.reading,
     "decode": decode.decoding,
     "serve": serve.single_image,
+    "storage": storage.over_disk,
 }
 
 

@@ -43,7 +43,9 @@ def load(directory: str) -> Callable[..., dict[str, tf.Tensor]]:
     """
     model_dir = find_model(directory)
     try:
-        signature = tf.saved_model.load(node_cache.tree(model_dir)).signatures.get("serving_default")
+        signature = node_cache.read_copy(node_cache.tree, model_dir, tf.saved_model.load).signatures.get(
+            "serving_default"
+        )
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"--model {directory}: {str(error).splitlines()[0]}") from None
     if (

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
+from benchmarks import s3_store
 from components.shared.progress import LOGGER
-from tests import object_store
 
 # files whose tests train, export or compile for seconds; `make test-unit` leaves them out
 SLOW = (
@@ -39,8 +39,8 @@ SLOW = (
 
 def pytest_configure() -> None:
     """Says what is missing before anything is collected."""
-    if object_store.is_missing(os.environ):
-        raise pytest.UsageError(object_store.NEEDS)
+    if s3_store.is_missing(os.environ):
+        raise pytest.UsageError(s3_store.NEEDS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,7 +65,7 @@ def image() -> Image.Image:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[dict[str, str]]:
     """The environment that leads clients to a real S3 server; `make test-s3` runs the tests that use it on another."""
-    with object_store.s3_server() as environment:
+    with s3_store.s3_server() as environment:
         yield environment
 
 
@@ -76,7 +76,7 @@ def bucket(s3, monkeypatch, tmp_path_factory) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("CAPTION_PIPELINE_CACHE", str(tmp_path_factory.mktemp("node_cache")))
     fsspec.filesystem("s3").clear_instance_cache()  # credentials are read when a client is made
-    with object_store.new_bucket(s3) as uri:
+    with s3_store.new_bucket(s3) as uri:
         yield uri
     fsspec.filesystem("s3").clear_instance_cache()
 
