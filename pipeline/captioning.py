@@ -1,12 +1,11 @@
 """Captions images with an exported model."""
 
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
 from components.pusher.push import saved_model_in
-from components.shared import node_cache
+from components.shared import node_cache, storage
 from components.shared.images import containers
 from components.shared.images.inspection import inspect, to_tf_decodable
 from components.shared.images.limits import ImageError
@@ -69,7 +68,7 @@ def caption(model: Callable[..., dict[str, tf.Tensor]], images: Sequence[str]) -
     """
     for path in images:
         try:
-            data = containers.read_member(path) or pathlib.Path(path).read_bytes()
+            data = containers.read_member(path) or storage.read_bytes(path)
             inspect(data)
             data = to_tf_decodable(data)
         except OSError as error:

@@ -4,15 +4,18 @@ import os
 import time
 import uuid
 
+from components.pusher import bucket_push
+from components.pusher.bucket_push import SAVED_MODEL as SAVED_MODEL
 from components.shared import locks, storage
 from components.shared.contents import digest
 
-SAVED_MODEL = "saved_model.pb"
 SUFFIX = ".partial"  # of a version that is being written
 
 
 def newest_version(base_directory: str) -> str | None:
     """The name of the version that TensorFlow Serving would load; None if there is none."""
+    if not storage.is_local(base_directory):
+        return bucket_push.newest_version(base_directory)
     return max((name for name in storage.list_names(base_directory) if name.isdecimal()), key=int, default=None)
 
 
@@ -27,7 +30,7 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
     """Makes a model the newest version, unless it already is.
 
     The copy gets its number when it is complete and on the disk: a server never sees half a model, and the leftovers of
-    a killed push have no number. In a bucket, where nothing can be renamed, `saved_model.pb` comes last.
+    a killed push have no number. In a bucket, where nothing can be renamed, it counts when it has its `saved_model.pb`.
 
     Args:
       model_dir: a SavedModel.
@@ -36,6 +39,8 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
     Returns:
       the version's name, and whether it is new.
     """
+    if not storage.is_local(base_directory):
+        return bucket_push.push(model_dir, base_directory)
     storage.make_directory(base_directory)
     with locks.exclusive(base_directory, wait=True):  # one push at a time: no two take the same number
         _remove_partials(base_directory)
@@ -44,9 +49,6 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
             return newest, False
         # higher than the newest one, whatever the clock says
         version = str(max(int(time.time()), int(newest or 0) + 1))
-        if not storage.is_local(base_directory):
-            storage.copy_tree(model_dir, os.path.join(base_directory, version), last=[SAVED_MODEL])
-            return version, True
         partial = os.path.join(base_directory, f".{version}.{uuid.uuid4().hex}{SUFFIX}")
         try:
             storage.copy_tree(model_dir, partial)
@@ -60,6 +62,9 @@ def push(model_dir: str, base_directory: str) -> tuple[str, bool]:
 
 def remove_leftovers(base_directory: str) -> None:
     """Deletes what killed pushes have left, unless a push is in progress."""
+    if not storage.is_local(base_directory):
+        bucket_push.remove_leftovers(base_directory)
+        return
     with locks.exclusive(base_directory, if_unsupported=False) as is_idle:
         if is_idle:
             _remove_partials(base_directory)

@@ -1,6 +1,9 @@
+import pathlib
+
 import pytest
 import tensorflow as tf
 
+from components.shared import node_cache, storage
 from pipeline.captioning import ModelNotFound, caption, find_model, load
 from tests.containers import hf_image, write_parquet, write_tar
 from tests.factories import encode
@@ -25,6 +28,20 @@ def serving(tmp_path):
 def test_the_newest_version_is_found(serving):
     assert find_model(str(serving)) == str(serving / "10")
     assert find_model(str(serving / "9")) == str(serving / "9")
+
+
+def test_a_model_and_images_in_a_bucket_are_captioned(serving, bucket, image):
+    storage.copy_tree(str(serving), f"{bucket}/serving")
+    storage.write_text(f"{bucket}/serving/11/variables/half", "of a push in progress")
+    storage.write_bytes(f"{bucket}/a.jpg", encode(image))
+    files = [f"{bucket}/a.jpg", f"{bucket}/none.jpg"]
+    for place in ("serving", "serving/10"):
+        first, second = caption(load(f"{bucket}/{place}"), files)
+        assert first == (files[0], f"version 10 sees {len(encode(image))}", "")
+        assert second == (files[1], None, "No such object or bucket")
+    [copy] = pathlib.Path(node_cache.directory()).glob("entries/*/10/saved_model.pb")
+    copy.write_bytes(bytes(copy.stat().st_size))  # the node's copy is damaged
+    assert next(caption(load(f"{bucket}/serving"), files))[1] == f"version 10 sees {len(encode(image))}"
 
 
 def test_a_directory_without_a_captioning_model_is_refused(tmp_path):

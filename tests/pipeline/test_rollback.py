@@ -7,7 +7,7 @@ import shutil
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from components.shared import records
+from components.shared import records, storage
 from components.shared.contents import FILES, describe
 from components.shared.mlmd.executions import last_producers
 from components.shared.mlmd.pushes import model_at, pushed_destinations, pushes_of
@@ -76,6 +76,18 @@ def test_the_previous_model_is_served_again_and_is_the_next_baseline(pushed):
     assert pushed.content() == "model 2"
     assert pushed.rolled_back() == [False, False, True]
     assert pushed.last_blessing() == pushed.blessings[1]
+
+
+def test_a_model_in_a_bucket_is_served_again(pushed, bucket):
+    serving = f"{bucket}/serving"
+    storage.copy_tree(str(pushed.serving), serving)
+    done = roll_back(pushed.store, PIPELINE, serving)
+    assert (done.previous, done.target) == ("3", "2")
+    assert storage.read_text(f"{serving}/{done.pushed}/saved_model.pb") == "model 2"
+    assert model_at(pushed.store, f"{serving}/{done.pushed}").id == pushed.models[1]
+    assert roll_back(pushed.store, PIPELINE, serving).target == "1"
+    with pytest.raises(RollbackError, match=f"no version before .* in {serving}; the versions are"):
+        roll_back(pushed.store, PIPELINE, serving)
 
 
 def test_a_second_rollback_goes_one_model_further_back(pushed):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components.feature_extractor.backbones import imagenet_weights, random_weights, weights_file
 from components.feature_extractor.settings import FeatureExtractorSettings
-from components.shared import storage
+from components.shared import node_cache, storage
 
 IMAGENET, RANDOM = "imagenet", "random"
 SILENT_SECONDS = 10.0  # after which a host that sends nothing counts as unreachable
@@ -66,7 +66,7 @@ class KerasApplications:
             return IMAGENET
         if settings.weights == RANDOM:
             return f"{RANDOM} {random_weights.SEED}"
-        return storage.sha256(_existing(settings.weights))
+        return storage.sha256(node_cache.file(_existing(settings.weights)))
 
     def build(self, settings: FeatureExtractorSettings) -> keras.Model:
         constructor = getattr(keras.applications, settings.backbone)
@@ -116,11 +116,12 @@ def _build_from_file(
     constructor: Callable[..., keras.Model], settings: FeatureExtractorSettings, size: int
 ) -> keras.Model:
     path = _existing(settings.weights)
+    copy = node_cache.file(path)
     faults = []
     for variant in _VARIANTS.get(settings.backbone, ({},)):
         model = constructor(include_top=False, weights=None, input_shape=(size, size, 3), **variant)
         try:
-            weights_file.load(model, path)
+            weights_file.load(model, copy)
             return model
         except ValueError as error:
             faults.append(f"with {variant}: {error}" if variant else str(error))

@@ -1,4 +1,4 @@
-"""Image encoders of KerasHub presets (https://keras.io/keras_hub) that lie in a local directory.
+"""Image encoders of KerasHub presets (https://keras.io/keras_hub) that lie in a directory, on a disk or in a bucket.
 
 A preset is a directory with `config.json` (the model), `image_converter.json` (the scaling of values) and
 `model.weights.h5`, or shards of it. `feature_extractor.weights` is the directory, `feature_extractor.backbone` the
@@ -21,7 +21,7 @@ import keras
 import tensorflow as tf
 
 from components.feature_extractor.settings import FeatureExtractorSettings
-from components.shared import storage
+from components.shared import node_cache, storage
 
 CONFIG, IMAGE_CONVERTER = "config.json", "image_converter.json"
 # what determines features, of all that a preset holds
@@ -44,13 +44,14 @@ class KerasHubPresets:
 
     def weights_identity(self, settings: FeatureExtractorSettings) -> str:
         digest = hashlib.sha256()
-        for name in filter(_IDENTITY_FILES.fullmatch, storage.list_names(_Preset.read(settings).directory)):
-            digest.update(f"{name}\0{storage.sha256(os.path.join(settings.weights, name))}\0".encode())
+        directory = _Preset.read(settings).directory
+        for name in filter(_IDENTITY_FILES.fullmatch, storage.list_names(directory)):
+            digest.update(f"{name}\0{storage.sha256(os.path.join(directory, name))}\0".encode())
         return digest.hexdigest()
 
     def build(self, settings: FeatureExtractorSettings) -> keras.Model:
         preset = _Preset.read(settings)
-        backbone = _load(preset.directory)
+        backbone = _load(preset)
         encoder = next((getattr(backbone, name) for name in _ENCODERS if hasattr(backbone, name)), backbone)
         if len(keras.tree.flatten(encoder.input)) != 1:
             raise ValueError(f"{preset.label}: {settings.backbone} is not an image encoder, it has several inputs")
@@ -70,20 +71,25 @@ class _Preset:
     """What the JSON files of a preset say.
 
     Attributes:
-      directory: its absolute path, so that no name of a preset to download is ever meant.
-      label: the setting and the directory, for messages.
+      place: its absolute path, so that no name of a preset to download is ever meant, or its URI.
+      directory: the same, or a local copy.
       size: side of the input in pixels.
       num_patches: number of patches of a vision transformer; None for other models.
       scale: factor of pixel values, or one per channel.
       offset: summand, after the scale, or one per channel.
     """
 
+    place: str
     directory: str
-    label: str
     size: int
     num_patches: int | None
     scale: Any
     offset: Any
+
+    @property
+    def label(self) -> str:
+        """The setting and the directory, for messages."""
+        return f"feature_extractor.weights: {self.place}"
 
     @classmethod
     def read(cls, settings: FeatureExtractorSettings) -> "_Preset":
@@ -92,12 +98,12 @@ class _Preset:
         Raises:
           ValueError: it holds another backbone than the settings name, or can't be used.
         """
-        directory = os.path.abspath(settings.weights)
-        label = f"feature_extractor.weights: {directory}"
+        place = os.path.abspath(settings.weights) if storage.is_local(settings.weights) else settings.weights
+        directory, label = node_cache.tree(place), f"feature_extractor.weights: {place}"
         model = _read_object(directory, CONFIG, label)
         if model["class_name"] != settings.backbone:
             raise ValueError(
-                f"feature_extractor.backbone: {directory} holds a {model['class_name']}, not a {settings.backbone}; "
+                f"feature_extractor.backbone: {place} holds a {model['class_name']}, not a {settings.backbone}; "
                 f"set feature_extractor.backbone to {model['class_name']}"
             )
         encoder = model["config"]
@@ -109,7 +115,7 @@ class _Preset:
         patch = _side(encoder.get("patch_size"))
         num_patches = (size // patch) ** 2 if patch else None
         scale, offset = (converter.get(name) for name in ("scale", "offset"))
-        return cls(directory, label, size, num_patches, 1.0 if scale is None else scale, offset or 0.0)
+        return cls(place, directory, size, num_patches, 1.0 if scale is None else scale, offset or 0.0)
 
 
 def _read_object(directory: str, name: str, label: str) -> Mapping[str, Any]:
@@ -155,19 +161,19 @@ def _side(size: Any) -> int:
     return int((size[0] if isinstance(size, (list, tuple)) else size) or 0)
 
 
-def _load(directory: str) -> keras.Model:
+def _load(preset: _Preset) -> keras.Model:
     try:
         import keras_hub
     except ImportError as error:
         raise ValueError(
-            f"feature_extractor.weights: {directory} is a KerasHub preset, which needs the extra {EXTRA}: "
+            f"feature_extractor.weights: {preset.place} is a KerasHub preset, which needs the extra {EXTRA}: "
             f"pip install 'caption-pipeline[{EXTRA}]'"
         ) from error
     try:
-        return keras_hub.models.Backbone.from_preset(directory, dtype="float32")
+        return keras_hub.models.Backbone.from_preset(preset.directory, dtype="float32")
     except (ValueError, TypeError, KeyError, OSError) as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"feature_extractor.weights: {directory} can't be loaded: {message}") from error
+        raise ValueError(f"feature_extractor.weights: {preset.place} can't be loaded: {message}") from error
 
 
 def _to_map(features: Any, preset: _Preset) -> Any:

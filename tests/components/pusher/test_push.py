@@ -5,7 +5,7 @@ import pytest
 
 from components.pusher import push
 from components.pusher.push import newest_version
-from components.shared import object_store, storage
+from components.shared import storage
 from components.shared.locks import exclusive
 
 
@@ -117,12 +117,3 @@ def test_a_saved_model_is_found_in_itself_or_in_its_newest_version(model, servin
     version, _ = push.push(str(model), str(serving))
     (serving / "99999999999").mkdir()  # nothing in it
     assert push.saved_model_in(str(serving)) == str(serving / version)
-
-
-def test_a_push_to_a_bucket_is_complete_when_its_graph_is_there(model, bucket, monkeypatch):
-    serving, uploaded, upload = f"{bucket}/serving", [], object_store.upload
-    monkeypatch.setattr(object_store, "upload", lambda file, uri: (upload(file, uri), uploaded.append(uri)))
-    version, is_new = push.push(str(model), serving)
-    assert is_new and newest_version(serving) == version
-    assert uploaded[-1] == f"{serving}/{version}/saved_model.pb" and len(uploaded) == len(content(model))
-    assert push.push(str(model), serving) == (version, False)

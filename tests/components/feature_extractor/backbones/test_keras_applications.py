@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from components.feature_extractor.backbones.registry import source_of
+from components.feature_extractor.identity import fingerprint
 from components.feature_extractor.settings import FeatureExtractorSettings as Settings
-from components.shared import scenes
+from components.shared import scenes, storage
 
 TINY = Settings("MobileNet", "random", 32)
 
@@ -201,3 +202,18 @@ def test_a_weights_file_is_identified_by_its_content(tmp_path):
     path.write_bytes(b"2")
     assert source_of(settings).weights_identity(settings) != identity
     assert len({source_of(TINY).weights_identity(Settings("MobileNet", each)) for each in ("imagenet", "random")}) == 2
+
+
+def test_a_weights_file_in_a_bucket_is_the_same(weights_file, bucket):
+    uri = f"{bucket}/weights/{pathlib.Path(weights_file).name}"
+    storage.copy(weights_file, uri)
+    settings, in_bucket = (Settings("MobileNet", place, 32) for place in (weights_file, uri))
+    assert fingerprint(in_bucket) == fingerprint(settings)
+    for ours, theirs in zip(build(in_bucket).get_weights(), build(settings).get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    storage.write_text(uri, "damaged")
+    assert fingerprint(in_bucket) != fingerprint(settings)
+    with pytest.raises(ValueError, match=f"feature_extractor.weights: {uri} does not fit MobileNet"):
+        build(in_bucket)
+    with pytest.raises(FileNotFoundError, match=f"feature_extractor.weights: {bucket}/none is neither a weights file"):
+        fingerprint(Settings("MobileNet", f"{bucket}/none", 32))

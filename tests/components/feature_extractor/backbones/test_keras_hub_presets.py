@@ -13,7 +13,7 @@ from components.feature_extractor.backbones.registry import source_of
 from components.feature_extractor.identity import fingerprint
 from components.feature_extractor.settings import FeatureExtractorSettings as Settings
 from components.feature_extractor.store import FeatureStore
-from components.shared import scenes
+from components.shared import scenes, storage
 from components.shared.features import Backbone
 
 SCALE, OFFSET = [0.01, 0.02, 0.03], [-1.0, -2.0, -0.5]
@@ -123,6 +123,20 @@ def saved_clip(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture
 def preset(saved_preset, tmp_path) -> pathlib.Path:
     return pathlib.Path(shutil.copytree(saved_preset, tmp_path / "vit"))
+
+
+def test_a_preset_in_a_bucket_is_the_same(preset, bucket):
+    storage.copy_tree(str(preset), f"{bucket}/vit")
+    settings, in_bucket = (Settings("ViTBackbone", place) for place in (str(preset), f"{bucket}/vit"))
+    assert fingerprint(in_bucket) == fingerprint(settings)
+    for ours, theirs in zip(
+        source_of(in_bucket).build(in_bucket).get_weights(),
+        source_of(settings).build(settings).get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=f"feature_extractor.backbone: {bucket}/vit holds a ViTBackbone, not a CLIP"):
+        fingerprint(Settings("CLIPBackbone", f"{bucket}/vit"))
 
 
 def edit(path: pathlib.Path, **changes) -> None:
