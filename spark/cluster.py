@@ -23,7 +23,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import psutil
 
@@ -62,8 +63,12 @@ class ClusterError(RuntimeError):
     """The cluster can't be started; the message says what to do."""
 
 
-def up() -> None:
+def up(wrapper: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})) -> None:
     """Installs what is missing, starts what is not running, and waits until it is ready.
+
+    Args:
+      wrapper: a command that runs the workers: their own command follows as its last arguments.
+      environment: variables of the workers alone, such as their credentials.
 
     Raises:
       ClusterError: a package is missing, a port is in use, or a process did not start.
@@ -82,9 +87,10 @@ def up() -> None:
     wait_for("master", lambda: _listens(MASTER) and _listens(MASTER_PAGE))
     for number in range(WORKERS):
         limits = ["--cores", str(CORES), "--memory", MEMORY, "--work-dir", str(HOME / "run" / f"worker-{number}")]
-        start_process(f"worker-{number}", [spark_class, f"{deploy}.worker.Worker", *pages, "0", *limits, master])
-    pool = ["-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={POOL}"]
-    start_process("python-workers", [sys.executable, *pool])
+        worker = [spark_class, f"{deploy}.worker.Worker", *pages, "0", *limits, master]
+        start_process(f"worker-{number}", [*wrapper, *worker], environment)
+    pool = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={POOL}"]
+    start_process("python-workers", [*wrapper, *pool], environment)
     jobs = [f"--job-host={HOST}", f"--job-port={JOBS}", f"--artifact-port={ARTIFACTS}", f"--expansion-port={EXPANSION}"]
     locations = [f"--spark-master-url={master}", f"--artifacts-dir={HOME / 'run' / 'artifacts'}"]
     driver = "org.apache.beam.runners.spark.SparkJobServerDriver"
@@ -199,8 +205,14 @@ def _distribution() -> pathlib.Path:
     return HOME / "spark" / "pyspark"
 
 
-def start_process(name: str, command: Sequence[str]) -> None:
-    """Starts a process in a process group of its own, unless it is running."""
+def start_process(name: str, command: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Starts a process in a process group of its own, unless it is running.
+
+    Args:
+      name: name of its log and its pid file.
+      command: its command line.
+      variables: additions to its environment.
+    """
     run = HOME / "run"
     run.mkdir(exist_ok=True)
     file = run / f"{name}.pid"
@@ -218,6 +230,7 @@ def start_process(name: str, command: Sequence[str]) -> None:
         "SPARK_DIST_CLASSPATH": str(HOME / "lib" / "*") if name == "job-server" else "",
         "SPARK_DRIVER_MEMORY": "1g",
         "JDK_JAVA_OPTIONS": " ".join(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ADD_OPENS),
+        **variables,
     }
     with open(run / f"{name}.log", "w") as log:
         process = subprocess.Popen(

@@ -12,7 +12,6 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import Pipeline
@@ -26,11 +25,9 @@ from components.shared.images.ingested import IngestedImage
 from pipeline.paths import Paths
 from spark import cluster
 from tests.factories import ROOT
+from tests.spark.runs import DEBUG, OVERLAY, WORKERS, assert_equal, features_in
 
-DEBUG = ROOT / "pipeline" / "configs" / "debug.yaml"
-OVERLAY = ROOT / "pipeline" / "configs" / "overlays" / "spark.yaml"
 BEAM_ARGS = yaml.safe_load(OVERLAY.read_text())["beam"]["pipeline_args"]
-WORKERS = {f"worker-{number}" for number in range(cluster.WORKERS)}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,20 +53,6 @@ def features_of(root: pathlib.Path) -> dict[str, np.ndarray]:
     [path] = pathlib.Path(Paths(str(root)).artifacts).glob("FeatureExtractor/features/*/manifest.json")
     manifest = Manifest.load(str(path.parent))
     return features_in(manifest)
-
-
-def features_in(manifest: Manifest) -> dict[str, np.ndarray]:
-    features = {}
-    for shard in manifest.shards:
-        for sha256, feature in tf.data.TFRecordDataset(f"{manifest.directory}/{shard}").map(manifest.parse):
-            features[sha256.numpy().decode()] = feature.numpy()
-    return features
-
-
-def assert_equal(features: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    assert features.keys() == expected.keys()
-    for sha256, feature in features.items():
-        np.testing.assert_array_equal(feature, expected[sha256])
 
 
 def test_all_beam_steps_run_on_both_executors_with_the_same_features_as_locally(tmp_path):
