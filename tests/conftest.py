@@ -14,6 +14,7 @@ from PIL import Image
 import components  # noqa: F401  before TensorFlow, of which it chooses the kernels
 from benchmarks import s3_store
 from components.shared.progress import LOGGER
+from tests.relay import Relay, relay
 
 # files whose tests train, export or compile for seconds; `make test-unit` leaves them out
 SLOW = (
@@ -79,6 +80,15 @@ def bucket(s3, monkeypatch, tmp_path_factory) -> Iterator[str]:
     with s3_store.new_bucket(s3) as uri:
         yield uri
     fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture
+def relayed(bucket, monkeypatch) -> Iterator[Relay]:
+    """A relay that the requests to `bucket` go through."""
+    with relay(os.environ["AWS_ENDPOINT_URL_S3"]) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        fsspec.filesystem("s3").clear_instance_cache()
+        yield server
 
 
 @pytest.fixture(autouse=True)

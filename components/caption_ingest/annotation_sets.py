@@ -100,7 +100,7 @@ def _pattern_of(name: str) -> str:
 def _first_images(file: CaptionFile) -> set[bytes]:
     """Hashes the first images of a container; those that can't be read are left to others."""
     hashes: set[bytes] = set()
-    container = open_container(str(file.source.path))
+    container = open_container(file.source.location)
     if container is None:
         return hashes
     for member in itertools.islice(_images(container.members(file.source.columns.image)), _SAMPLE):

@@ -17,6 +17,8 @@ from absl import logging
 
 from components.caption_ingest.names import IMAGE_SUFFIXES, loose_stem
 from components.shared.images import tar_files
+from components.shared.images.container_files import open_file
+from components.shared.object_store import StorageError
 
 MAX_ARCHIVES = 8  # that are listed
 MAX_MEMBERS = 200_000  # of each
@@ -27,7 +29,7 @@ _BROKEN = (
     *(OSError, EOFError, ValueError, NotImplementedError),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-_OPEN: dict[str, Callable[[str], Any]] = {
+_OPEN: dict[str, Callable[[IO[bytes]], Any]] = {
     **dict.fromkeys((".gz", ".tgz"), gzip.open),
     **dict.fromkeys((".bz2", ".tbz2"), bz2.open),
     **dict.fromkeys((".xz", ".txz"), lzma.open),
@@ -55,7 +57,7 @@ def find_packed(data_dir: str, paths: Iterable[str], names: Collection[str]) -> 
     """Finds the archives that have images which no file is.
 
     Args:
-      data_dir: the data directory.
+      data_dir: the data directory, a path or a URI.
       paths: the files below it, without containers that are read.
       names: names of images in captions.
 
@@ -88,6 +90,8 @@ def _members(data_dir: str, path: str) -> Iterator[str]:
                 return
             if posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 yield name
+    except StorageError:
+        raise
     except _BROKEN as error:
         logging.warning("can't list all of %s: %s", path, error)
 
@@ -97,11 +101,12 @@ def _listing(path: str) -> Iterator[str]:
     if suffix == ".zip":
         yield from _zip_listing(path)
     elif suffix == ".tar":
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             yield from (member.name for member in tar_files.walk(file))
     else:
         with (
-            _OPEN[f".{suffix.rpartition('.')[2]}"](path) as compressed,
+            open_file(path) as file,
+            _OPEN[f".{suffix.rpartition('.')[2]}"](file) as compressed,
             tarfile.open(fileobj=_Bounded(compressed), mode="r|") as archive,
         ):
             for member in archive:
@@ -110,7 +115,7 @@ def _listing(path: str) -> Iterator[str]:
 
 def _zip_listing(path: str) -> Iterator[str]:
     """Yields the members of a zip unless its directory, which is held in memory, is larger than a data set's."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _ZIP_END_BYTES))
         _, _, end = file.read().rpartition(_ZIP_END)
         if int.from_bytes(end[8:12], "little") > MAX_LISTING:

@@ -9,7 +9,7 @@ from components.caption_ingest.unread_containers import CONTAINER_SUFFIXES
 
 DEPTH = 2  # levels below the data directory; of the last, containers alone
 # never opened in search of captions
-_BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".gz", ".tgz", ".zip", ".7z"}
+BINARY_SUFFIXES = {*IMAGE_SUFFIXES, ".gz", ".tgz", ".zip", ".7z"}
 
 
 def text_files(
@@ -28,7 +28,7 @@ def text_files(
         path = directory / entry.name
         if entry.name.startswith((".", "__MACOSX")):
             continue
-        if path.suffix.lower() not in _BINARY_SUFFIXES and entry.is_file():
+        if path.suffix.lower() not in BINARY_SUFFIXES and entry.is_file():
             yield path
         # files behind links inside are listed under their own path
         elif depth and entry.is_dir() and (not entry.is_symlink() or (allow_links and is_outside(path, root))):

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from components.caption_ingest.data_directory import DataDirectory, open_directory
 from components.caption_ingest.files import scan
 from components.caption_ingest.grouping import ImageCaptions, group_by_image
 from components.caption_ingest.image_file import ImageFile
@@ -53,7 +54,7 @@ class DataSet:
     """The content of a data directory, before any image is opened.
 
     Attributes:
-      data_dir: the directory.
+      data_dir: the directory, or the URI of a prefix in a bucket.
       layout: its files of captions and lists.
       images: the images, sorted by ID.
       rejects: rejected lines and images.
@@ -86,12 +87,12 @@ class DataSet:
         """Hashes everything that the ingest depends on but for the images' contents: SHA-256, hexadecimal.
 
         It is taken of what was read, and not of the files that it was read from, which may change meanwhile. Images
-        count by path, size and modification time.
+        count by path, size and version.
         """
         digest = hashlib.sha256()
         digest.update(json.dumps([self.num_captions, self.is_official, self.warnings, self.sources]).encode())
         for image in self.images:
-            files = [(file.uri, file.size, file.mtime_ns) for file in (image.file, *image.identical_files)]
+            files = [(file.uri, file.size, file.version) for file in (image.file, *image.identical_files)]
             content = [image.image_id, image.split, image.source, image.line, image.captions, files]
             digest.update(f"{json.dumps(content)}\n".encode())
         for reject in self.rejects:
@@ -104,29 +105,38 @@ def read(settings: CaptionIngestSettings) -> DataSet:
 
     Raises:
       FileNotFoundError, ValueError: the directory has no captions, or contradicts itself, see the stages.
+      StorageError: the bucket can't be read.
     """
-    data_dir = settings.dir or ""  # the pipeline sets the sample's; "" is refused as no directory
+    # the pipeline sets the sample's; "" is refused as no directory
+    directory = open_directory(settings.dir or "", settings.encoding)
+    with directory.naming_errors():
+        return _read(directory, settings)
+
+
+def _read(directory: DataDirectory, settings: CaptionIngestSettings) -> DataSet:
     layout = find_layout(
-        data_dir,
+        directory.path,
         settings.caption_files,
         settings.encoding,
         format=settings.format,
         columns=settings.columns,
         allow_links=settings.allow_links,
+        uri=directory.uri,
     )
-    files = scan(data_dir, layout.containers(), settings.allow_links)
+    files = scan(directory.path, layout.containers(), settings.allow_links, uri=directory.uri)
+    files = files.with_versions(directory.versions) if directory.versions else files
     grouping = group_by_image(layout, files, are_chosen=settings.caption_files is not None)
     groups = grouping.images
-    search = ListSearch(layout, files, groups, data_dir).run(settings.encoding)
+    search = ListSearch(layout, files, groups, directory.path, directory.uri).run(settings.encoding)
     layout = dataclasses.replace(layout, lists=search.lists)
     lists = SplitLists(layout.lists)
-    resolved = resolve_names(groups, files, data_dir)
+    resolved = resolve_names(groups, files, directory.path, directory.location)
     assignment = assign_splits(groups, resolved, lists, settings)
     matched, rejects = _match(groups, assignment.splits, resolved)
     spellings = count_spellings(group for group, _, _ in matched)
     unread = () if assignment.stated else unread_columns(layout)
     return DataSet(
-        data_dir,
+        directory.location,
         layout,
         _apply_limit(itertools.starmap(_captioned, matched), settings.max_images),
         (*grouping.rejects, *rejects),
@@ -134,6 +144,7 @@ def read(settings: CaptionIngestSettings) -> DataSet:
         assignment.stated,
         assignment.origins,
         (
+            *directory.warnings,
             *layout.warnings,
             *grouping.warnings,
             *search.warnings,

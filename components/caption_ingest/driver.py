@@ -1,7 +1,6 @@
 """The ingest's driver: finds the data and takes its fingerprint each time the step runs."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from tfx.types.standard_artifacts import Examples
 
 from components.caption_ingest import dataset, spans
 from components.caption_ingest.settings import CaptionIngestSettings
+from components.shared import storage
 from components.shared.driver import ObservingDriver
 from components.shared.mlmd.incomplete import last_incomplete
 from components.shared.records import DATA_ROOT, FINGERPRINT, INCOMPLETE
@@ -27,5 +27,5 @@ class Driver(ObservingDriver):
         settings = dataclasses.replace(settings, dir=spans.newest(settings.dir))
         data = dataset.read(settings)
         with self.mlmd as handle:
-            incomplete = last_incomplete(handle.store, Examples.TYPE_NAME, DATA_ROOT, os.path.abspath(data.data_dir))
+            incomplete = last_incomplete(handle.store, Examples.TYPE_NAME, DATA_ROOT, storage.absolute(data.data_dir))
         return {"dir": settings.dir, FINGERPRINT: data.fingerprint(), INCOMPLETE: incomplete}

@@ -1,7 +1,6 @@
 """The ingest's executor: runs the ingest and describes its artifacts."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from tfx.types.artifact import Artifact
 from components.caption_ingest import dataset, rejects
 from components.caption_ingest.ingest import Directories, Result, ingest
 from components.caption_ingest.settings import CaptionIngestSettings
-from components.shared import records
+from components.shared import records, storage
 from components.shared.step import Artifacts, BeamStepExecutor, check_unchanged
 
 CACHE_DIR = "cache_dir"  # execution property: directory of the inspection cache
@@ -54,5 +53,5 @@ def _describe(examples: Artifact, result: Result) -> None:
     num_images = {split: sum(image.split == split for image in result.images) for split in records.SPLITS}
     counts = {"images": num_images, "captions": sum(len(image.captions) for image in result.images)}
     examples.set_string_custom_property(records.COUNTS, json.dumps(counts))
-    examples.set_string_custom_property(records.DATA_ROOT, os.path.abspath(result.data_dir))
+    examples.set_string_custom_property(records.DATA_ROOT, storage.absolute(result.data_dir))
     examples.set_string_custom_property(records.SPLITS_FROM, records.OFFICIAL if result.is_official else records.HASHED)

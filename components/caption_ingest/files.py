@@ -93,6 +93,18 @@ class Files:
             spellings[comparison_form(name)].append(name)
         return cls(by_path, by_name, spellings, containers)
 
+    def with_versions(self, versions: Mapping[str, str]) -> "Files":
+        """Returns the same files with the versions of their objects; a member of a container has that of its container.
+
+        Args:
+          versions: path of a file -> version.
+        """
+        by_path = {
+            path: dataclasses.replace(file, version=versions[file.container or file.uri])
+            for path, file in self.by_path.items()
+        }
+        return dataclasses.replace(self, by_path=by_path)
+
     def named(self, name: str) -> Sequence[str]:
         """Lists the paths that end in a name; without any, the paths with the same file name.
 
@@ -242,7 +254,9 @@ def _may_be_copies(name: str, files: Sequence[ImageFile]) -> bool:
     return len({file.size for file in files}) == 1 and not any(file.outside_root for file in files)
 
 
-def scan(data_dir: str, containers: Mapping[str, str | None] | None = None, allow_links: bool = False) -> Files:
+def scan(
+    data_dir: str, containers: Mapping[str, str | None] | None = None, allow_links: bool = False, uri: str = ""
+) -> Files:
     """Lists the files of a data directory, at any depth, and the members of containers, without reading them.
 
     Hidden files are skipped, and, with a warning, what can't be accessed and names that are not UTF-8 or contain
@@ -252,27 +266,27 @@ def scan(data_dir: str, containers: Mapping[str, str | None] | None = None, allo
       data_dir: the directory.
       containers: path of a container below the directory -> the column of its images, see `Container.members`.
       allow_links: whether links may point outside the directory.
+      uri: the prefix in a bucket that the directory is the outline of, whose containers are read; "" on a disk.
 
     Raises:
       OSError: a container is damaged, or can't be read.
     """
     real_root = os.path.realpath(data_dir)
-    found = itertools.chain(_walk(data_dir, real_root, allow_links), _members(data_dir, containers or {}))
+    found = itertools.chain(_walk(data_dir, real_root, allow_links), _members(data_dir, uri, containers or {}))
     return Files.of({file.uri: (file, real) for file, real in found}, frozenset(containers or ()))
 
 
-def _members(data_dir: str, containers: Mapping[str, str | None]) -> Iterator[tuple[ImageFile, str]]:
+def _members(data_dir: str, uri: str, containers: Mapping[str, str | None]) -> Iterator[tuple[ImageFile, str]]:
     """Yields the images in containers as `_walk` does files; they are as old as their container."""
     for name, column in containers.items():
-        path = os.path.join(data_dir, name)
-        mtime_ns = os.stat(path).st_mtime_ns
-        container = open_container(path)
+        mtime_ns = os.stat(os.path.join(data_dir, name)).st_mtime_ns
+        container = open_container(os.path.join(uri or data_dir, name))
         for member, size in container.members(column) if container else ():
             suffix = posixpath.splitext(member)[1].lower()
             if suffix and suffix not in IMAGE_SUFFIXES:  # of captions and the like; the rows of a table have none
                 continue
-            uri = f"{name}/{member}"
-            yield ImageFile(uri, size, mtime_ns, container=name), uri
+            path = f"{name}/{member}"
+            yield ImageFile(path, size, mtime_ns, container=name), path
 
 
 def _walk(data_dir: str, real_root: str, allow_links: bool) -> Iterator[tuple[ImageFile, str]]:

@@ -10,7 +10,7 @@ class ImageFile:
     Attributes:
       uri: path below the data directory, with forward slashes.
       size: size in bytes.
-      mtime_ns: modification time in nanoseconds.
+      version: changes with its content: the modification time in nanoseconds on a disk, the ETag of an object.
       outside_root: whether it is a link, or lies below a link, that points outside the data directory, where
         that is not allowed.
       container: the container that it is a member of; "" for a file of its own.
@@ -18,6 +18,6 @@ class ImageFile:
 
     uri: str
     size: int
-    mtime_ns: int
+    version: int | str
     outside_root: bool = False
     container: str = ""

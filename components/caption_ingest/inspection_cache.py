@@ -1,7 +1,6 @@
 """Inspects images in Beam, and remembers the results so that an image is not opened again."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -20,19 +19,20 @@ from components.shared.batching import batched_by_size
 from components.shared.code_identity import check_identity, code_identity
 from components.shared.images import reading
 from components.shared.images.containers import reading_order
+from components.shared.object_store import StorageError
 from components.shared.progress import Progress, polled
 
 MAX_THREADS = 8  # `components.shared.images.inspection` bounds what they hold decoded at a time
 CHUNK = 512  # images that are written to the cache at a time
 BATCH = 16  # images of a chunk that a thread decodes in one call
 BATCH_BYTES = 8 * 2**20  # size of their files, if there are several
-Key = tuple[str, int, int]  # path, size and modification time in nanoseconds
+Key = tuple[str, int, int | str]  # path or URI, size and version
 
 
 class InspectionCache:
     """The inspections of all runs so far, in an append-only directory of JSON files.
 
-    An image is identified by its path, size and modification time.
+    An image is identified by its path, size and version: the modification time in nanoseconds, or an ETag.
     """
 
     def __init__(self, directory: str, data_dir: str):
@@ -42,7 +42,7 @@ class InspectionCache:
           directory: directory of the cache, a different one for each version of the inspecting code.
           data_dir: the directory that the files' uris are relative to.
         """
-        self._directory, self._data_dir = directory, os.path.abspath(data_dir)
+        self._directory, self._data_dir = directory, storage.absolute(data_dir)
         self._inspections: dict[Key, Inspection] = {}
         self._loaded: set[str] = set()  # names of files, which never change
 
@@ -66,7 +66,7 @@ class InspectionCache:
             path = os.path.join(self._directory, file_name)
             try:
                 rows = storage.read_json(path)
-                added |= {(uri, size, mtime_ns): Inspection(*values) for uri, size, mtime_ns, *values in rows}
+                added |= {(uri, size, version): Inspection(*values) for uri, size, version, *values in rows}
             except OSError as error:
                 logging.warning("skipping the inspections in %s: %s", path, error)
             except (ValueError, TypeError) as error:  # empty, cut or zeros, as a crash of the machine leaves it
@@ -91,7 +91,7 @@ class InspectionCache:
 
     def key(self, file: ImageFile) -> Key:
         """Returns what identifies a file in the cache."""
-        return os.path.join(self._data_dir, file.uri), file.size, file.mtime_ns
+        return os.path.join(self._data_dir, file.uri), file.size, file.version
 
 
 class InspectImages(beam.DoFn):
@@ -106,7 +106,7 @@ class InspectImages(beam.DoFn):
         # TensorFlow's decoders release the interpreter lock; the additional thread reads while the others decode
         self._pool = concurrent.futures.ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MAX_THREADS) + 1)
 
-    def process(self, rows: list[tuple[str, int, int]]) -> Iterable[None]:
+    def process(self, rows: list[tuple[str, int, int | str]]) -> Iterable[None]:
         chunk = [ImageFile(*row) for row in rows]
         batches = batched_by_size(chunk, lambda file: file.size, BATCH, BATCH_BYTES)
         inspections = itertools.chain(*self._pool.map(lambda files: inspect_batch(self._data_dir, files), batches))
@@ -119,28 +119,33 @@ class InspectImages(beam.DoFn):
 
 
 def inspect_batch(data_dir: str, files: Sequence[ImageFile]) -> list[Inspection | None]:
-    """Reads and inspects files; None for a file that can't be read, which is not remembered."""
+    """Reads and inspects files.
+
+    Returns:
+      for each file its inspection; None if it can't be read, or is no longer the one that was listed.
+
+    Raises:
+      StorageError: the bucket can't be read: the files may all be there.
+    """
     results = [size_fault(file.size) for file in files]
-    contents = {}
-    for index, file in enumerate(files):
-        if results[index] is None:
-            with contextlib.suppress(OSError):
-                contents[index] = _read(os.path.join(data_dir, file.uri), file)
+    paths = {index: os.path.join(data_dir, file.uri) for index, file in enumerate(files) if results[index] is None}
+    contents = {
+        index: data
+        for (index, path), data in zip(paths.items(), reading.read_many(list(paths.values())), strict=True)
+        if isinstance(data, bytes) and _is_as_listed(path, data, files[index])
+    }
     for index, inspection in zip(contents, inspect_images(list(contents.values())), strict=True):
         results[index] = inspection
     return results
 
 
-def _read(path: str, file: ImageFile) -> bytes:
-    """Reads a file that has been listed.
-
-    Raises:
-      OSError: it can't be read, or is no longer the one that was listed.
-    """
-    data = reading.read_bytes(path)
-    if reading.size_and_mtime(path) != (file.size, file.mtime_ns):
-        raise OSError(f"{path} has changed since it was listed")
-    return data
+def _is_as_listed(path: str, data: bytes, file: ImageFile) -> bool:
+    try:
+        return reading.is_unchanged(path, data, file.size, file.version)
+    except StorageError:
+        raise
+    except OSError:
+        return False
 
 
 def inspect_files(
@@ -177,7 +182,7 @@ def inspect_uncached(
         return len(files) - len(waiting)
 
     # each container in its order; as tuples, for which Beam has a coder; anything else is pickled
-    rows = [(file.uri, file.size, file.mtime_ns) for file in sorted(files, key=lambda file: reading_order(file.uri))]
+    rows = [(file.uri, file.size, file.version) for file in sorted(files, key=lambda file: reading_order(file.uri))]
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     # in this process: a worker knows nothing of what the others have done
     with polled(Progress("images decoded", len(files)), count_inspected), make_pipeline() as pipeline:

@@ -91,6 +91,7 @@ def find_layout(
     format: str | None = None,
     columns: Columns | None = None,
     allow_links: bool = False,
+    uri: str = "",
 ) -> Layout:
     """Finds the captions by the content of the files, and the lists by their names, up to one level below a directory.
 
@@ -101,6 +102,7 @@ def find_layout(
       format: the format of the captions, as `find_format` names it, or `sidecars`; None to detect it.
       columns: the columns of tables and the keys of JSON records to take; None to find them by their names.
       allow_links: whether files may be links that point outside the directory.
+      uri: the prefix in a bucket that the directory is the outline of; "" on a disk.
 
     Raises:
       FileNotFoundError: there are no captions; the message lists the known formats.
@@ -109,7 +111,7 @@ def find_layout(
     root = pathlib.Path(data_dir)
     if not root.is_dir():
         raise FileNotFoundError(f"data.dir: {data_dir} is not a directory")
-    return _Search(root, caption_files, encoding, format, columns or Columns(), allow_links).run()
+    return _Search(root, caption_files, encoding, format, columns or Columns(), allow_links, uri).run()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,7 @@ class _Search:
     format: str | None
     columns: Columns
     allow_links: bool
+    uri: str
 
     def run(self) -> Layout:
         sidecars = SidecarFiles({}, 0)
@@ -207,11 +210,15 @@ class _Search:
 
     def _source(self, path: pathlib.Path) -> Source:
         encoding = find_encoding(path, self.encoding)
-        return Source(path, encoding, is_stated=self.encoding is not None, columns=self.columns)
+        return Source(path, encoding, self.encoding is not None, self.columns, self._uri_of(path))
 
     def _sidecar_source(self, path: pathlib.Path) -> Source:
         """How sidecars are read: there are too many to look for the encoding of each."""
-        return Source(path, self.encoding or UTF_8, is_stated=self.encoding is not None, columns=self.columns)
+        return Source(path, self.encoding or UTF_8, self.encoding is not None, self.columns, self._uri_of(path))
+
+    def _uri_of(self, path: pathlib.Path) -> str:
+        """The object of a bucket that a file stands for; "" on a disk."""
+        return f"{self.uri}/{path.relative_to(self.root).as_posix()}" if self.uri else ""
 
 
 def _why_unread(

@@ -42,7 +42,7 @@ class ListSearch:
       warnings: the files that look like a list and are not read.
     """
 
-    def __init__(self, layout: Layout, files: Files, images: Sequence[ImageCaptions], data_dir: str):
+    def __init__(self, layout: Layout, files: Files, images: Sequence[ImageCaptions], data_dir: str, uri: str = ""):
         """Begins with the lists that are known by their names.
 
         Args:
@@ -50,10 +50,11 @@ class ListSearch:
           files: the files of the data directory.
           images: all images of the captions.
           data_dir: the data directory.
+          uri: the prefix in a bucket that the directory is the outline of; "" on a disk.
         """
         self.lists = dict(layout.lists)
         self.warnings: list[str] = []
-        self._root, self._files, self._images = pathlib.Path(data_dir), files, images
+        self._root, self._uri, self._files, self._images = pathlib.Path(data_dir), uri, files, images
         self._is_read = {
             *(file.name for file in layout.captions),
             *(os.path.relpath(source.path, data_dir) for source in layout.lists.values()),
@@ -73,7 +74,8 @@ class ListSearch:
         """
         for name in self._candidates():
             path = self._root / name
-            source = Source(path, find_encoding(path, encoding), is_stated=encoding is not None)
+            uri = f"{self._uri}/{name}" if self._uri else ""
+            source = Source(path, find_encoding(path, encoding), is_stated=encoding is not None, uri=uri)
             is_list = self._is_list(name, read_head(Head.of(source)))
             if is_list and detect_format(source):  # data.caption_files has chosen others
                 continue

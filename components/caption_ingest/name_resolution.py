@@ -16,13 +16,16 @@ from components.caption_ingest.rejects import Reason, Reject, reject_image
 Claim = tuple[int, str]  # how little an image's name is like a file's path, and the image's ID
 
 
-def resolve_names(images: Sequence[ImageCaptions], files: Files, data_dir: str) -> list[ImageFile | Reject]:
+def resolve_names(
+    images: Sequence[ImageCaptions], files: Files, data_dir: str, location: str
+) -> list[ImageFile | Reject]:
     """Finds the file of every image, or the reason why it has none.
 
     Args:
       images: all images of the captions, since one file is not used for two of them.
       files: the files of the data directory.
-      data_dir: the directory, whose archives and links are searched if images are missing.
+      data_dir: the directory, whose links and hidden files are searched if images are missing.
+      location: where archives are read for the same: the directory, or the URI that it is the outline of.
 
     Returns:
       the file or the reject of each image.
@@ -31,7 +34,7 @@ def resolve_names(images: Sequence[ImageCaptions], files: Files, data_dir: str) 
     nearest = NearestNames(path for paths in files.by_name.values() for path in paths if path not in claims)
     missing = [image.image_id for image in images if not image.match.file and not image.match.candidates]
     archives = (path for path, file in files.by_path.items() if not file.outside_root and not file.container)
-    packed = find_packed(data_dir, (path for path in archives if path not in files.containers), missing)
+    packed = find_packed(location, (path for path in archives if path not in files.containers), missing)
     hints = find_hidden(data_dir, missing) | find_broken(data_dir, missing) | packed
     return [_resolve(image, claims, nearest, hints) for image in images]
 

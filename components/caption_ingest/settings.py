@@ -48,8 +48,8 @@ class CaptionIngestSettings:
     """Input images and captions."""
 
     dir: UserPath | None = None
-    """Directory with captions, split lists and images; null generates the built-in sample. `{SPAN}` matches a number;
-    the directory with the highest one is used."""
+    """Directory with captions, split lists and images, or its URI in a bucket, such as `s3://bucket/data`; null
+    generates the built-in sample. `{SPAN}` matches a number; the directory with the highest one is used."""
     caption_files: str | None = None
     """Caption file below the directory, or a glob pattern for several; null detects them by content."""
     format: str | None = None

@@ -1,7 +1,10 @@
 """Data that comes in spans: one numbered directory per day or delivery, as in TFX's ExampleGen."""
 
+import os
 import pathlib
 import re
+
+from components.shared import storage
 
 SPAN = "{SPAN}"
 
@@ -12,7 +15,8 @@ def newest(pattern: str | None) -> str:
     "data/span-{SPAN}" -> "data/span-12", if there are span-2 and span-12
 
     Args:
-      pattern: a directory, in whose last part `{SPAN}` stands for the number; without `{SPAN}`, it is returned.
+      pattern: a directory, or a prefix in a bucket, in whose last part `{SPAN}` stands for the number; another one is
+        returned as it is.
 
     Raises:
       FileNotFoundError: there is no such directory.
@@ -22,13 +26,13 @@ def newest(pattern: str | None) -> str:
         raise ValueError("data.dir: no data directory")
     if SPAN not in pattern:
         return pattern
-    path = pathlib.Path(pattern)
-    if pattern.count(SPAN) != 1 or SPAN not in path.name:
+    parent, name = os.path.split(str(pathlib.Path(pattern)) if storage.is_local(pattern) else pattern.rstrip("/"))
+    if pattern.count(SPAN) != 1 or SPAN not in name:
         raise ValueError(f"data.dir: {pattern} may contain {SPAN} only once, in its last part")
-    before, after = map(re.escape, path.name.split(SPAN))
+    before, after = map(re.escape, name.split(SPAN))
     expression = re.compile(rf"{before}(\d+){after}")
-    directories = [directory for directory in path.parent.glob("*") if directory.is_dir()]
-    spans = [(int(match[1]), str(path)) for path in directories if (match := expression.fullmatch(path.name))]
-    if not spans:
-        raise FileNotFoundError(f"data.dir: there is no directory {pattern} with a number for {SPAN}")
-    return max(spans)[1]
+    matches = filter(None, map(expression.fullmatch, storage.list_names(parent or ".")))
+    for match in sorted(matches, key=lambda match: (int(match[1]), match[0]), reverse=True):
+        if storage.is_directory(path := os.path.join(parent, match[0])):
+            return path
+    raise FileNotFoundError(f"data.dir: there is no directory {pattern} with a number for {SPAN}")

@@ -20,7 +20,7 @@ from components.shared.code_identity import CodeChangedError
 from components.shared.features import Backbone, MissingFeaturesError
 from components.shared.images import inspection
 from components.shared.images.containers import reading_order
-from components.shared.images.ingested import IngestedImage, read_verified
+from components.shared.images.ingested import IngestedImage, read_all_verified
 from components.shared.progress import Progress, polled
 
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 4, 512
@@ -87,7 +87,7 @@ class ExtractShards(beam.DoFn):
         """Yields float16 [positions, channels] per image."""
         for start in range(0, len(images), self._batch_size):
             batch = images[start : start + self._batch_size]
-            encoded = [inspection.to_tf_decodable(read_verified(image)) for image in batch]
+            encoded = [inspection.to_tf_decodable(data) for data in read_all_verified(batch)]
             features = self._backbone(tf.constant(encoded)).numpy()
             _check_finite(batch, features)
             yield from features
@@ -130,7 +130,7 @@ def extract_missing(
       number of images that were computed: those that the store lacked, unless another run was faster.
 
     Raises:
-      ImageChangedError, UnreadableImageError: an image is not what was ingested, or cannot be read.
+      ImageChangedError, UnreadableImageError, StorageError: an image is not what was ingested, or cannot be read.
     """
     by_sha256 = {image.sha256: image for image in images.values()}
     for shard in store.verify(by_sha256):

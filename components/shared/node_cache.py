@@ -235,7 +235,8 @@ def _obtain(copies: Sequence[_Copy]) -> list[str]:
         return []
     cache = _cache()
     folders = {copy.name: cache.path(copy.name) for copy in copies}
-    with _explaining_disk_errors(cache.directory, copies):
+    what = copies[0].uri + (f" and {len(copies) - 1} more" if len(copies) > 1 else "")
+    with explaining_disk_errors(cache.directory, what, sum(copy.size for copy in copies)):
         checks = {copy.name: functools.partial(copy.is_complete, folders[copy.name]) for copy in copies}
         missing = set(cache.ask_for(checks))
         if missing:
@@ -244,17 +245,25 @@ def _obtain(copies: Sequence[_Copy]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _explaining_disk_errors(path: str, copies: Sequence[_Copy]) -> Iterator[None]:
-    """Says what to do where the disk is full or not to be written."""
+def explaining_disk_errors(path: str, what: str, num_bytes: int) -> Iterator[None]:
+    """Says what to do where the disk is full or not to be written.
+
+    Args:
+      path: the directory that is written to.
+      what: what is written to it.
+      num_bytes: its size.
+
+    Raises:
+      NodeCacheError: in the place of such an error.
+    """
     try:
         yield
     except OSError as error:
         cause = error.__cause__ if isinstance(error, object_store.StorageError) else error
         if isinstance(cause, DiskFullError) or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            size = f"{sum(copy.size for copy in copies) / 2**30:.1f} GiB"
-            uri = copies[0].uri + (f" and {len(copies) - 1} more" if len(copies) > 1 else "")
+            size = f"{num_bytes / 2**30:.1f} GiB"
             raise NodeCacheError(
-                f"{path}: no room for {uri} ({size}): make some, or set {DIRECTORY} to a directory on a larger disk"
+                f"{path}: no room for {what} ({size}): make some, or set {DIRECTORY} to a directory on a larger disk"
             ) from error
         if getattr(cause, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise NodeCacheError(_not_writable(path)) from error

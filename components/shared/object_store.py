@@ -8,11 +8,12 @@ import contextlib
 import datetime
 import errno
 import functools
+import hashlib
 import http.client
 import importlib.util
 import io
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import fsspec
@@ -23,6 +24,7 @@ from components.shared.storage_entry import Entry
 
 RETRY_SECONDS = 120  # since the first failure of a call
 MAX_PAUSE_SECONDS = 15
+MAX_CONCURRENT = 16  # objects that a call reads at a time
 EXTRAS = {"s3": "s3", "s3a": "s3"}  # scheme -> extra of this package
 _TRANSIENT_ERRNO = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE}
 _Result = TypeVar("_Result")
@@ -47,10 +49,37 @@ class StorageAccessError(StorageError):
     """There are no credentials, or they do not suffice."""
 
 
-def read_bytes(uri: str) -> bytes:
-    """Reads a whole object."""
+def read_bytes(uri: str, num_bytes: int | None = None) -> bytes:
+    """Reads an object, or its first bytes."""
     options = _ONE_REQUEST.get(_scheme(uri), {})
-    return _call(uri, lambda fs, path: fs.cat_file(path, **options))
+    return _call(uri, lambda fs, path: fs.cat_file(path, 0 if num_bytes else None, num_bytes, **options))
+
+
+def read_many(uris: Sequence[str], num_bytes: int | None = None) -> Iterator[bytes | FileNotFoundError]:
+    """Reads objects of one file system, several at a time.
+
+    Args:
+      uris: the objects.
+      num_bytes: how much of the beginning of each is read; None for all of it.
+
+    Yields:
+      the bytes of each object, in their order; its error where there is none.
+
+    Raises:
+      StorageError: an object can't be read, though it may be there.
+    """
+    for start in range(0, len(uris), MAX_CONCURRENT):
+        group = uris[start : start + MAX_CONCURRENT]
+        fs, paths = _filesystem(group[0])[0], [_filesystem(uri)[1] for uri in group]
+        options = {"max_concurrency": 1, "batch_size": MAX_CONCURRENT} if _scheme(group[0]) in _ONE_REQUEST else {}
+        results = fs.cat_ranges(paths, 0 if num_bytes else None, num_bytes, **options)
+        for uri, result in zip(group, results, strict=True):
+            if not isinstance(result, bytes):  # what may pass is tried again, and the others get their message
+                try:
+                    result = read_bytes(uri, num_bytes)
+                except FileNotFoundError as error:
+                    result = error
+            yield result
 
 
 def open_for_reading(uri: str, block_bytes: int) -> BinaryIO:
@@ -119,6 +148,21 @@ def stat(uri: str) -> Entry | None:
         return _entry(_call(uri, lambda fs, path: fs.info(path)))
     except FileNotFoundError:
         return None
+
+
+def is_version(uri: str, data: bytes | None, version: str) -> bool:
+    """Whether an object still has a version of a listing.
+
+    Args:
+      uri: the object.
+      data: all of its bytes, which mostly save a request; None if they are not known.
+      version: see `Entry`.
+    """
+    # most stores have the MD5 in the ETag of an object that was written in one piece
+    if data is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() == version:
+        return True
+    entry = stat(uri)
+    return entry is not None and entry.version == version
 
 
 def list_directory(uri: str) -> list[Entry]:

@@ -281,6 +281,11 @@ def is_local(path: str) -> bool:
     return "://" not in path
 
 
+def absolute(path: str) -> str:
+    """The absolute path of a file or directory; a URI is one."""
+    return os.path.abspath(path) if is_local(path) else path
+
+
 def sync(path: str) -> None:
     """Waits until a file, or the names in a directory, are on the disk, where there is a disk."""
     if not is_local(path):

@@ -13,6 +13,7 @@ UNTRIED = {
         "…: access denied (…): check the credentials in the environment, and their rights",
         "…: the object store fails since … s (…): check that it runs, and its endpoint…, then run again",
         "…: …: check the bucket's name, its region… and the endpoint…",
+        "data.dir: … changes while its texts are read; run again when nobody writes to it",
         "…: …:// is not a known file system",
         "…: …:// needs a package that is not installed: …",
         "…: no room for … (…): make some, or set … to a directory on a larger disk",

@@ -54,16 +54,23 @@ class Source:
     """A caption file or a split list, and how it is read.
 
     Attributes:
-      path: the file.
+      path: the file; of a bucket, what its outline has of it: texts as a whole, of others the beginning.
       encoding: its text encoding, as Python names it; a byte-order mark is no part of the text.
       is_stated: whether the settings state the encoding. If not, a file may turn out to have another one.
       columns: the columns or keys to take, where their names alone do not tell.
+      uri: its object in a bucket; "" on a disk.
     """
 
     path: pathlib.Path
     encoding: str = UTF_8
     is_stated: bool = False
     columns: Columns = dataclasses.field(default_factory=Columns)
+    uri: str = ""
+
+    @property
+    def location(self) -> str:
+        """The path or URI from which all of it can be read."""
+        return self.uri or str(self.path)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ def open_source(source: Source, kind: type[Kind]) -> Kind:
       UnreadableFileError: it is damaged, or no longer such a container.
     """
     try:
-        container = open_container(str(source.path))
+        container = open_container(source.location)
     except DamagedContainerError as error:
         raise UnreadableFileError(str(error)) from None
     if not isinstance(container, kind):
-        raise UnreadableFileError(f"{source.path} has changed since it was listed")
+        raise UnreadableFileError(f"{source.location} has changed since it was listed")
     return container

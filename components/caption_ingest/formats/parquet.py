@@ -96,7 +96,7 @@ def _schema(source: Source) -> pa.Schema:
     Raises:
       DamagedContainerError: it can't be read as Parquet.
     """
-    with open_file(str(source.path)) as file:
+    with open_file(source.location) as file:
         return parquet_files.open_parquet(file).schema_arrow
 
 

@@ -66,7 +66,7 @@ class WebDataset(Format):
         if not tar_files.is_tar(head.start):
             return False
         # `read` says where the archive is damaged, if these are samples
-        with open_file(str(source.path)) as file, contextlib.suppress(DamagedContainerError):
+        with open_file(source.location) as file, contextlib.suppress(DamagedContainerError):
             samples: dict[str, Sample] = {}
             for member in itertools.islice(tar_files.walk(file), HEAD_MEMBERS):
                 sample = _add(member, samples)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator, Sequence
 
 from components.shared.images import reading
 
@@ -28,13 +29,16 @@ def read_verified(image: IngestedImage) -> bytes:
     Raises:
       ImageChangedError: the file has changed or is gone since it was ingested.
       UnreadableImageError: it cannot be read.
+      StorageError: the bucket cannot be read.
     """
-    try:
-        data = reading.read_bytes(image.path)
-    except FileNotFoundError:
-        data = b""
-    except OSError as error:
-        raise UnreadableImageError(f"{image.path} cannot be read ({error}); run again") from error
-    if hashlib.sha256(data).hexdigest() != image.sha256:
-        raise ImageChangedError(f"{image.path} has changed since it was ingested; run again")
-    return data
+    return next(read_all_verified([image]))
+
+
+def read_all_verified(images: Sequence[IngestedImage]) -> Iterator[bytes]:
+    """Yields the bytes of images, which are read several at a time from a bucket; see `read_verified`."""
+    for image, data in zip(images, reading.read_many([image.path for image in images]), strict=True):
+        if isinstance(data, OSError) and not isinstance(data, FileNotFoundError):
+            raise UnreadableImageError(f"{image.path} cannot be read ({data}); run again") from data
+        if isinstance(data, OSError) or hashlib.sha256(data).hexdigest() != image.sha256:
+            raise ImageChangedError(f"{image.path} has changed since it was ingested; run again")
+        yield data

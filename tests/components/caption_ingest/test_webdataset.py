@@ -37,7 +37,7 @@ def test_a_shard_is_a_data_set(tmp_path, read):
     assert (data.num_captions, data.is_official, data.rejects) == (4, False, ())
     [first, second] = data.images
     assert first.file.uri == "000.tar/0001.jpg" and first.file.size == len(JPEG) + 4
-    assert first.file.mtime_ns == (tmp_path / "000.tar").stat().st_mtime_ns
+    assert first.file.version == (tmp_path / "000.tar").stat().st_mtime_ns
     assert (first.source, first.line, second.line) == ("000.tar", 1, 2)
 
 

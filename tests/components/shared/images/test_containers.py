@@ -25,33 +25,33 @@ def parquet(tmp_path):
 
 def test_a_member_of_an_archive_is_read_by_its_path(tar):
     assert reading.read_bytes(f"{tar}/images/7.jpg") == DATA[7]
-    assert reading.size_and_mtime(f"{tar}/images/7.jpg") == (1007, tar.stat().st_mtime_ns)
+    assert reading.size_and_version(f"{tar}/images/7.jpg") == (1007, tar.stat().st_mtime_ns)
 
 
 def test_a_row_is_read_by_its_number(parquet):
     assert [reading.read_bytes(f"{parquet}/{row}") for row in (19, 0, 7, 8)] == [DATA[19], DATA[0], DATA[7], DATA[8]]
-    size, mtime_ns = reading.size_and_mtime(f"{parquet}/7")
+    size, mtime_ns = reading.size_and_version(f"{parquet}/7")
     assert 900 <= size <= 1500 and mtime_ns == parquet.stat().st_mtime_ns
 
 
 def test_files_are_read_as_before(tmp_path):
     (tmp_path / "17").write_bytes(b"plain")
     assert reading.read_bytes(str(tmp_path / "17")) == b"plain"
-    assert reading.size_and_mtime(str(tmp_path / "17")) == (5, (tmp_path / "17").stat().st_mtime_ns)
+    assert reading.size_and_version(str(tmp_path / "17")) == (5, (tmp_path / "17").stat().st_mtime_ns)
     with pytest.raises(FileNotFoundError):
         reading.read_bytes(str(tmp_path / "gone" / "17"))
 
 
 @pytest.mark.parametrize("member", ["images/20.jpg", "images", "../a.tar", "images/../images/7.jpg"])
 def test_what_an_archive_does_not_have_is_not_found(tar, member):
-    for read in (reading.read_bytes, reading.size_and_mtime):
+    for read in (reading.read_bytes, reading.size_and_version):
         with pytest.raises(FileNotFoundError):
             read(f"{tar}/{member}")
 
 
 @pytest.mark.parametrize("member", ["20", "-1", "1.jpg", "n/1", "other/1", "\N{SUPERSCRIPT TWO}"])
 def test_what_a_parquet_file_does_not_have_is_not_found(parquet, member):
-    for read in (reading.read_bytes, reading.size_and_mtime):
+    for read in (reading.read_bytes, reading.size_and_version):
         with pytest.raises(FileNotFoundError):
             read(f"{parquet}/{member}")
 
@@ -64,11 +64,11 @@ def test_a_path_into_another_file_is_not_found(tmp_path):
 
 def test_a_container_that_is_replaced_is_indexed_anew(tar):
     path = f"{tar}/images/7.jpg"
-    before = reading.size_and_mtime(path)
+    before = reading.size_and_version(path)
     write_tar(tar, [("images/7.jpg", b"new")])
     os.utime(tar, ns=(7, 7))
     assert reading.read_bytes(path) == b"new"
-    assert reading.size_and_mtime(path) == (3, 7) != before
+    assert reading.size_and_version(path) == (3, 7) != before
 
 
 def test_a_container_is_indexed_once(tar, monkeypatch):
