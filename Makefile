@@ -14,7 +14,7 @@ CODE_HASH := from captions_kubeflow.graph import code_hash; print(code_hash())
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-unit test-wheel test-report test-cluster test-s3 test-spark spark-up spark-down image \
+.PHONY: help setup run test test-unit test-wheel test-report test-cluster test-mysql test-s3 test-spark spark-up spark-down image \
 	test-image lint format bench soak docs notebook clean
 
 help: ## show this list
@@ -43,6 +43,9 @@ test-report: setup ## open a report in Chromium, installed with apt where possib
 
 test-cluster: setup ## run the tests against a Kubeflow Pipelines server, see tests/cluster/conftest.py
 	@$(PYTHON) -m pytest tests/cluster $(ARGS)
+
+test-mysql: setup ## run the tests with ML Metadata on a MariaDB server, which they start (apt install mariadb-server)
+	@$(PYTHON) -m pytest tests/mysql $(ARGS)
 
 # tests/storage stops the store, for which other tests would have to wait
 test-s3: setup ## run the tests that use S3 on a real store, which the environment names, see benchmarks/s3_store.py

@@ -37,6 +37,12 @@ on_store() ( # runs a command with a fresh store; benchmarks/s3_store.py describ
   "$beside/s3/stop" "$store_state" --wipe
 )
 
+mariadb_needs="MariaDB, which is missing and can't be installed"
+has_mariadb() {
+  has mariadbd || { is_root && has apt-get && apt-get update -q >/dev/null \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends mariadb-server >/dev/null; }
+}
+
 spark_needs="Java 17 and Maven"
 has_spark() { has java && has mvn; }
 

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.metadata import Metadata
 
+from components.shared import tfx_filesystem
 from pipeline import metadata_uri, mysql_database, sqlite_database
 from pipeline.errors import DatabaseError
 from pipeline.metadata_uri import MysqlDatabase, SqliteFile
 from pipeline.paths import Paths
+
+tfx_filesystem.register()  # what artifacts are asked about may lie in a bucket
 
 
 def connection_of(uri: str) -> metadata_store_pb2.ConnectionConfig:
@@ -83,8 +86,7 @@ def open_metadata(uri: str, environment: Mapping[str, str] = os.environ) -> Iter
             f"nothing has run in {_describe(metadata_uri.parse(uri))} yet: name the root of a run with --root, its "
             "settings with --config, or its database with --set metadata=URI"
         )
-    if connection.HasField("sqlite"):
-        sqlite_database.prepare(connection)
+    prepare(connection, environment)
     with new_handle(connection, environment) as handle:
         yield handle
 

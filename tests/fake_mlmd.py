@@ -2,12 +2,12 @@
 
 import json
 import os
-import pathlib
 
 from ml_metadata import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.orchestration.portable.mlmd import event_lib
 
+from components.shared import storage
 from pipeline.paths import Paths
 
 PIPELINE = "mine"
@@ -74,21 +74,26 @@ class FakeMlmd:
         return context or mlmd.Context(type_id=self.contexts[type_name], name=name)
 
 
-def write_history(root: pathlib.Path) -> None:
-    """Writes ML Metadata and serving directory of a root with two pushed models, of the runs one and two."""
-    root.mkdir(parents=True, exist_ok=True)
-    on_disk = FakeMlmd(MetadataStore(sqlite_connection(root)))
+def write_history(root: str | os.PathLike, store: MetadataStore | None = None) -> None:
+    """Writes ML Metadata and serving directory of a root with two pushed models, of the runs one and two.
+
+    Args:
+      root: the root, on a disk or in a bucket.
+      store: where the history goes; None for the file of a root on a disk.
+    """
+    paths = Paths(str(root))
+    storage.make_directory(paths.root)
+    history = FakeMlmd(store or MetadataStore(sqlite_connection(root)))
     for number, run in ((1, "one"), (2, "two")):
-        model = on_disk.artifact("Model", str(root / "artifacts" / run))
-        on_disk.execute("Exporter", {}, {"model": model}, run, settings=json.dumps({"beam_size": number}))
-        blessing = on_disk.artifact("ModelBlessing", current_model_id=model, blessed=1)
-        evaluation = on_disk.artifact("ModelEvaluation", decision="blessed", candidate_id=model)
-        on_disk.execute("BleuEvaluator", {"model": model}, {"blessing": blessing, "evaluation": evaluation}, run)
-        version = pathlib.Path(Paths(str(root)).serving) / str(number)
-        version.mkdir(parents=True)
-        (version / "saved_model.pb").write_text(run)
-        pushed = on_disk.artifact("PushedModel", pushed_version=str(number), pushed_destination=str(version))
-        on_disk.execute("Pusher", {"model": model, "model_blessing": blessing}, {"pushed_model": pushed}, run)
+        model = history.artifact("Model", os.path.join(paths.artifacts, run))
+        history.execute("Exporter", {}, {"model": model}, run, settings=json.dumps({"beam_size": number}))
+        blessing = history.artifact("ModelBlessing", current_model_id=model, blessed=1)
+        evaluation = history.artifact("ModelEvaluation", decision="blessed", candidate_id=model)
+        history.execute("BleuEvaluator", {"model": model}, {"blessing": blessing, "evaluation": evaluation}, run)
+        version = os.path.join(paths.serving, str(number))
+        storage.write_text(os.path.join(version, "saved_model.pb"), run)
+        pushed = history.artifact("PushedModel", pushed_version=str(number), pushed_destination=version)
+        history.execute("Pusher", {"model": model, "model_blessing": blessing}, {"pushed_model": pushed}, run)
 
 
 def _set(proto: mlmd.Value, value: int | float | str) -> None:

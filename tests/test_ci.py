@@ -11,7 +11,7 @@ from tests.factories import ROOT
 
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 TOOLS = ("bash", "dirname", "id", "mktemp", "realpath", "rm")  # that .ci/run needs in any case
-NEED_SERVERS = {"test-cluster", "test-s3", "test-spark"}
+NEED_SERVERS = {"test-cluster", "test-mysql", "test-s3", "test-spark"}
 
 
 def targets_of_run() -> set[str]:
@@ -83,6 +83,7 @@ def test_what_a_machine_lacks_is_left_out_and_listed(run_ci):
     assert left_out == [
         "the report in a browser",
         "S3 on a real store",
+        "ML Metadata on a database server",
         "Spark",
         "TFX 1.21",
         "the image, and with it Kubeflow Pipelines",
@@ -91,9 +92,10 @@ def test_what_a_machine_lacks_is_left_out_and_listed(run_ci):
 
 def test_what_a_machine_has_is_run(run_ci):
     beside = ("debian13/run", "debian13/base-image", "s3/start", "s3/stop")
-    calls, output = run_ci("git", "chromium", "java", "mvn", "buildah", beside=beside)
+    calls, output = run_ci("git", "chromium", "java", "mvn", "mariadbd", "buildah", beside=beside)
     targets = [call.split()[1] for call in calls if call.startswith("make ")]
-    assert targets == ["lint", "test", "test-wheel", "test-report", "test-s3", "test-spark", "image", "test-image"]
+    servers = ["test-s3", "test-mysql", "test-spark"]
+    assert targets == ["lint", "test", "test-wheel", "test-report", *servers, "image", "test-image"]
     assert "run make test" in calls  # in Debian 13
     assert [call for call in calls if call.startswith("buildah commit")] == [
         "buildah commit --quiet --rm  localhost/captions:sealed"
