@@ -6,6 +6,7 @@ model on a dataset of your own; what a file leaves out, or sets to null, keeps t
 
 import dataclasses
 import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
@@ -100,6 +101,25 @@ def _default_step_resources() -> dict[str, ResourceSettings]:
     }
 
 
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|PRIVATE_KEY|API_KEY|METADATA_USER", re.IGNORECASE)
+
+
+def _without_secrets(environment: dict[str, str]) -> dict[str, str]:
+    """Refuses variables that are secrets by their names, unless they name a file, and URLs with a password in them."""
+    secrets = [
+        name
+        for name, value in environment.items()
+        if (_SECRET.search(name) and not name.endswith("_FILE")) or re.search(r"://[^/]*@", value)
+    ]
+    if secrets:
+        raise ValueError(
+            f"{', '.join(secrets)} would be readable in the compiled pipeline; put credentials into the Secret of "
+            "kubeflow.storage_secret, and name them in kubeflow.storage_secret_keys"
+        )
+    return environment
+
+
 @dataclass(frozen=True, config=STRICT)
 class KubeflowSettings:
     """Deployment on Kubeflow Pipelines."""
@@ -107,11 +127,21 @@ class KubeflowSettings:
     image: str = "captions:latest"
     """Image of the steps, built from kubeflow/Dockerfile, with its registry."""
     pvc_name: str | None = "captions"
-    """PersistentVolumeClaim (ReadWriteMany) that every step mounts; "" mounts none."""
+    """PersistentVolumeClaim (ReadWriteMany) that every step mounts; null or "" mounts none, for root and data in a
+    bucket."""
     mount_path: str = "/captions"
     """Directory where the steps mount the claim."""
+    storage_secret: str | None = None
+    """Secret with credentials for the bucket; null: the steps have them from elsewhere, as from `service_account`."""
+    storage_secret_keys: tuple[EnvironmentName, ...] = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    """Keys of `storage_secret`, each the environment variable of its name; GOOGLE_APPLICATION_CREDENTIALS is the
+    content of a key file, which is mounted."""
+    service_account: str | None = None
+    """Kubernetes service account of the steps, as for IRSA or workload identity; null: that of Kubeflow Pipelines."""
+    environment: Annotated[dict[EnvironmentName, str], AfterValidator(_without_secrets)] = Field(default_factory=dict)
+    """Further environment variables of the steps, as AWS_ENDPOINT_URL_S3, AWS_REGION and CAPTION_PIPELINE_CACHE_GIB."""
     database: DatabaseSettings = DatabaseSettings()
-    """Where ML Metadata is kept."""
+    """Where ML Metadata is kept, unless `metadata` names another database; user and password are from its Secret."""
     default_resources: ResourceSettings = ResourceSettings(cpu="1", memory="4Gi")
     """Resources of the steps that `step_resources` does not name."""
     step_resources: dict[str, ResourceSettings] = Field(default_factory=_default_step_resources)

@@ -66,7 +66,7 @@ RENAMED: dict[str, str | tuple[str, str]] = {
     "kubeflow.steps": "kubeflow.step_resources",
 }
 RENAMED_VALUES = {("data.on_drift", "stop"): "fail"}
-MAY_BE_EMPTY = ("kubeflow.pvc_name",)  # an empty text has a meaning
+MAY_BE_EMPTY = ("kubeflow.pvc_name",)  # null and an empty text have a meaning
 MAX_DEPTH = 20  # levels of YAML; settings have five
 
 
@@ -77,7 +77,8 @@ def load(path: str | os.PathLike | Sequence[str | os.PathLike] | None = None, ov
       path: a YAML file or the name of a built-in config, or several, of which later ones override earlier ones; None
         for the sample's.
       overrides: `key.key=value`. The value of a text setting is taken as it is; any other is YAML, as in
-        "trainer.epochs=3" or "beam.pipeline_args=[--runner=FlinkRunner]". "null" stands for the default.
+        "trainer.epochs=3" or "beam.pipeline_args=[--runner=FlinkRunner]". "null" stands for the default; for
+        no claim in "kubeflow.pvc_name=null".
 
     Raises:
       ConfigError: a file can't be read, a key is unknown, or a value is of the wrong type or out of bounds.
@@ -193,12 +194,12 @@ def _unknown_nulls(tree: dict[str, Any], section: dict[str, Any], path: Sequence
             yield _unknown_key(place, ".".join(place), tree)
 
 
-def _without_null(tree: dict[str, Any]) -> dict[str, Any]:
-    """Drops null values, so that their keys keep the defaults."""
+def _without_null(tree: dict[str, Any], section: str = "") -> dict[str, Any]:
+    """Drops null values, so that their keys keep the defaults, except where null has a meaning of its own."""
     return {
-        key: _without_null(value) if isinstance(value, dict) else value
+        key: _without_null(value, f"{section}{key}.") if isinstance(value, dict) else value
         for key, value in tree.items()
-        if value is not None
+        if value is not None or f"{section}{key}" in MAY_BE_EMPTY
     }
 
 

@@ -31,6 +31,7 @@ NOT_EXECUTED = {  # reason -> commands
         "cp kubeflow/manifests/overlays/mine/secret.env.example kubeflow/manifests/overlays/mine/secret.env",
         "kubectl apply -k kubeflow/manifests/overlays/mine",
         "export KFP_HOST=http://...",
+        "kubectl --namespace kubeflow annotate serviceaccount pipeline-runner eks.amazonaws.com/role-arn=ARN",
         "kubectl --namespace kubeflow port-forward service/captions-metadata 3306 &",
         "export METADATA_USER=captions METADATA_PASSWORD=...",
         "caption-pipeline compare --config mine.yaml --set metadata=mysql://127.0.0.1/captions_metadata "

@@ -1,4 +1,4 @@
-"""The paths of a config as the steps see them: on their volume, in Google Cloud Storage, or in their image."""
+"""The paths of a config as the steps see them: on their volume, in a bucket, or in their image."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ from pipeline import metadata_uri
 from pipeline.config import Config, ConfigError, check_patterns
 from pipeline.metadata_uri import MysqlDatabase, SqliteFile
 
-BUCKET = "gs://"  # the only storage, apart from file systems, that TensorFlow reads and writes
+BUCKETS = ("s3://", "gs://")  # the object stores that the image can use
 
 
 def on_cluster(config: Config) -> Config:
@@ -55,19 +55,17 @@ def default_root(config: Config) -> str:
 
 
 def _check_input(key: str, path: str, config: Config) -> None:
-    """Refuses files or directories that the steps only read, and can't: they read them from a mounted path."""
-    if "://" in path:
-        raise ConfigError(f"{key}: the steps read {path} only from a mounted path; mount the bucket on the volume")
-    if config.kubeflow.pvc_name and not _is_on_volume(path, config):  # without a volume, the image may have it
-        raise ConfigError(_not_on_volume(key, path, config))
+    """Refuses files or directories that the steps only read, and can't."""
+    if config.kubeflow.pvc_name or "://" in path:  # without a volume, the image may have it
+        _check_shared(key, path, config)
 
 
 def _check_shared(key: str, path: str, config: Config) -> None:
-    """Refuses a directory that not all steps would share, or that they can't write to."""
-    if path.startswith(BUCKET):
+    """Refuses a location that not all steps would share."""
+    if path.startswith(BUCKETS):
         return
     if "://" in path:
-        raise ConfigError(f"{key}: the steps can't write to {path}; use {BUCKET}, or mount the bucket on the volume")
+        raise ConfigError(f"{key}: the steps can't use {path}; write {' or '.join(BUCKETS)}, or mount it on the volume")
     if not config.kubeflow.pvc_name:
         raise ConfigError(_no_volume(key))
     if not _is_on_volume(path, config):
@@ -80,7 +78,7 @@ def _is_on_volume(path: str, config: Config) -> bool:
 
 
 def _no_volume(key: str) -> str:
-    return f"{key}: the steps have no volume (kubeflow.pvc_name); set {key}={BUCKET}BUCKET/NAME"
+    return f"{key}: the steps have no volume (kubeflow.pvc_name); set {key}={BUCKETS[0]}BUCKET/NAME, or {BUCKETS[1]}"
 
 
 def _not_on_volume(key: str, path: str, config: Config) -> str:

@@ -1,6 +1,7 @@
 """The graph -> a pipeline of Kubeflow Pipelines: one container per node, in the order of the graph."""
 
 import inspect
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ RETRY_LIMIT = 365 * 24 * 3600  # seconds
 # KFP's server substitutes the run's ID; KFP's own placeholder for it is only known to its driver
 RUN_ID = "{{workflow.uid}}"
 EXECUTOR_INPUT = "{{$}}"
+# Google's libraries read the credentials of a service account from a file
+KEY_FILE, KEY_FILE_DIRECTORY = "GOOGLE_APPLICATION_CREDENTIALS", "/var/run/secrets/captions-storage"
 SHOWN = {  # step -> its output artifacts that KFP's UI shows, see `ui`
     "BleuEvaluator": {ui.METRICS: dsl.Output[dsl.Metrics]},
     "Report": {ui.REPORT: dsl.Output[dsl.HTML]},
@@ -156,13 +159,12 @@ def _signature(
 
 
 def _configure_task(task: PipelineTask, node_id: str, cluster: KubeflowSettings) -> None:
-    """Configures a step for the cluster: database, volume, resources."""
+    """Configures a step for the cluster: database, storage, resources."""
     task.set_display_name(node_id)
     task.set_caching_options(False)  # TFX caches, and knows more of what changes a result
     keys = {"user": "METADATA_USER", "password": "METADATA_PASSWORD"}
     kubernetes.use_secret_as_env(task, secret_name=cluster.database.secret, secret_key_to_env=keys)
-    if cluster.pvc_name:
-        kubernetes.mount_pvc(task, pvc_name=cluster.pvc_name, mount_path=cluster.mount_path)
+    _set_storage(task, cluster)
     # the steps of a comparison model, as Trainer_gru, share those of the candidate's
     names = [name for name in (node_id, node_id.partition("_")[0]) if name in cluster.step_resources]
     key = f"step_resources.{names[0]}" if names else "default_resources"
@@ -170,6 +172,22 @@ def _configure_task(task: PipelineTask, node_id: str, cluster: KubeflowSettings)
         _set_resources(task, cluster.step_resources[names[0]] if names else cluster.default_resources)
     except ValueError as error:  # KFP checks the quantities
         raise ConfigError(f"kubeflow.{key}: {error}") from None
+
+
+def _set_storage(task: PipelineTask, cluster: KubeflowSettings) -> None:
+    """Gives a step its volume, and what leads it to buckets: variables, and credentials from a Secret."""
+    if cluster.pvc_name:
+        kubernetes.mount_pvc(task, pvc_name=cluster.pvc_name, mount_path=cluster.mount_path)
+    for name, value in cluster.environment.items():
+        task.set_env_variable(name, value)
+    if not cluster.storage_secret:
+        return
+    keys = {key: key for key in cluster.storage_secret_keys if key != KEY_FILE}
+    if keys:
+        kubernetes.use_secret_as_env(task, secret_name=cluster.storage_secret, secret_key_to_env=keys)
+    if KEY_FILE in cluster.storage_secret_keys:
+        kubernetes.use_secret_as_volume(task, secret_name=cluster.storage_secret, mount_path=KEY_FILE_DIRECTORY)
+        task.set_env_variable(KEY_FILE, posixpath.join(KEY_FILE_DIRECTORY, KEY_FILE))
 
 
 def _set_resources(task: PipelineTask, resources: ResourceSettings) -> None:

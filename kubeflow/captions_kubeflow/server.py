@@ -50,24 +50,27 @@ class Server:
     Attributes:
       client: KFP's own client.
       experiment: name of the experiment.
+      service_account: Kubernetes service account of the steps; None for that of Kubeflow Pipelines.
     """
 
     client: kfp.Client
     experiment: str
+    service_account: str | None = None
 
     @classmethod
-    def connect(cls, host: str | None, experiment: str) -> "Server":
+    def connect(cls, host: str | None, experiment: str, service_account: str | None = None) -> "Server":
         """Connects to a server.
 
         Args:
           host: address of the server; None for KFP's own rules (its settings, or a port forward into the cluster).
           experiment: name of the experiment, which is created if it does not exist.
+          service_account: see above.
 
         Raises:
           ServerError: there is no response.
         """
         try:
-            return cls(kfp.Client(host=host), experiment)
+            return cls(kfp.Client(host=host), experiment, service_account)
         except Exception as error:  # urllib3's, kubernetes' or KFP's own
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             place = host or "the default address"
@@ -83,6 +86,7 @@ class Server:
                 run_name=name,
                 experiment_name=self.experiment,
                 enable_caching=False,
+                service_account=self.service_account,
             )
         return run.run_id
 
@@ -173,6 +177,7 @@ class Server:
             params=dict(arguments),
             pipeline_package_path=package,
             enable_caching=False,
+            service_account=self.service_account,
         )
         for recurring_run_id in replaced:
             self.client.delete_recurring_run(recurring_run_id)

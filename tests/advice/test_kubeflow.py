@@ -20,10 +20,10 @@ def accepts(*overrides: str) -> bool:
 
 def test_a_root_without_a_volume_is_in_a_bucket():
     settings = ["kubeflow.pvc_name=", "data.dir=/data"]
-    with refusal("…: the steps have no volume (kubeflow.pvc_name); set …=…BUCKET/NAME") as advice:
+    with refusal("…: the steps have no volume (kubeflow.pvc_name); set …=…BUCKET/NAME, or …") as advice:
         accepts(*settings)
-    key, bucket = advice[0], advice[2]
-    assert accepts(*settings, f"{key}={bucket}captions/mine")
+    for bucket in (advice[2], advice[3]):
+        assert accepts(*settings, f"{advice[0]}={bucket}captions/mine")
 
 
 def test_paths_are_on_the_volume():
@@ -36,14 +36,25 @@ def test_paths_are_on_the_volume():
     assert accepts(f"root={advice[1]}", "data.dir=/captions/data")
 
 
-def test_paths_in_a_bucket_are_mounted_or_in_the_one_that_is_named():
-    with refusal("…: the steps can't write to …; use …, or mount the bucket on the volume") as advice:
-        accepts("root=s3://bucket/mine", "data.dir=/captions/data")
-    bucket = advice[2]
-    assert accepts(advice[1].replace("s3://", f"root={bucket}"), "data.dir=/captions/data")
-    with refusal("…: the steps read … only from a mounted path; mount the bucket on the volume") as advice:
-        accepts("data.dir=gs://bucket/data")
+def test_a_store_that_the_steps_do_not_know_is_exchanged_or_mounted():
+    with refusal("…: the steps can't use …; write …, or mount it on the volume") as advice:
+        accepts("data.dir=abfs://bucket/data")
+    for bucket in advice[2].split(" or "):
+        assert accepts(advice[1].replace("abfs://", f"{advice[0]}={bucket}"))
     assert accepts(f"{advice[0]}=/captions/bucket/data")
+
+
+def test_credentials_are_in_the_secret():
+    message = (
+        "… would be readable in the compiled pipeline; put credentials into the Secret of kubeflow.storage_secret, and "
+        "name them in kubeflow.storage_secret_keys"
+    )
+    for name, value in (("AWS_SECRET_ACCESS_KEY", "marked-secret"), ("HTTPS_PROXY", "http://me:marked-secret@proxy")):
+        with refusal(message) as advice:
+            accepts(f"kubeflow.environment.{name}={value}")
+        assert advice[0].endswith(name)
+    assert accepts("kubeflow.storage_secret=mine", "kubeflow.storage_secret_keys=[AWS_SECRET_ACCESS_KEY]")
+    assert accepts("kubeflow.environment={AWS_WEB_IDENTITY_TOKEN_FILE: /var/token, AWS_REGION: eu-west-1}")
 
 
 def test_metadata_is_on_a_server_or_left_to_the_default():

@@ -9,7 +9,7 @@ import yaml
 from captions_kubeflow import compiler, graph
 from captions_kubeflow.parameters import PARAMETERS, parameter_name
 
-from pipeline.config import ConfigError, KubeflowSettings, ResourceSettings
+from pipeline.config import ConfigError, KubeflowSettings
 from pipeline.config_files import load
 from pipeline.errors import UserError
 
@@ -19,8 +19,9 @@ GIBI = 2**30 / 1e9  # KFP uses GB
 class Compiled:
     """A compiled pipeline, taken apart."""
 
-    def __init__(self, path: pathlib.Path, *overrides: str):
-        self.config = load(None, overrides)
+    def __init__(self, path: pathlib.Path, *overrides: str, file: pathlib.Path | None = None):
+        self.file = file
+        self.config = load(file, overrides)
         self.parameters = compiler.compile_to(self.config, str(path))
         self.text = path.read_text()
         self.spec, platform = yaml.safe_load_all(self.text)
@@ -259,16 +260,24 @@ def test_kfp_knows_the_pipeline_by_its_name(special):
         (["root=/captions/../x"], "root: /x is not on the steps' volume"),
         (["root=/captions/"], "root: /captions/ is the volume itself; name a directory on it, as /captions/sample"),
         (["root=/captions/a[1]"], r"root: /captions/a\[1\] must not contain"),
-        (["root=s3://b/x", "data.dir=/captions/d"], "root: the steps can't write to s3://b/x; use gs://, or mount"),
-        (["root=gs://b/x"], "data.dir: the steps read gs://b/x/sample_data only from a mounted path"),
-        (["data.dir=gs://b/x"], "data.dir: the steps read gs://b/x only from a mounted path"),
+        (["root=abfs://b/x"], "root: the steps can't use abfs://b/x; write s3:// or gs://, or mount it on the volume"),
+        (["data.dir=memory://b/x"], "data.dir: the steps can't use memory://b/x; write s3:// or gs://, or mount"),
         (["data.dir=/data"], "data.dir: /data is not on the steps' volume, which is mounted at /captions"),
         (["data.dir=data"], "data.dir: .*/data is not on the steps' volume"),
         (["feature_extractor.store_dir=/store"], "feature_extractor.store_dir: /store is not on the steps' volume"),
-        (["feature_extractor.store_dir=s3://b/s"], "feature_extractor.store_dir: the steps can't write to s3://b/s"),
+        (["feature_extractor.store_dir=hdfs://b/s"], "feature_extractor.store_dir: the steps can't use hdfs://b/s"),
         (["feature_extractor.weights=/w.h5"], "feature_extractor.weights: /w.h5 is not on the steps' volume"),
-        (["feature_extractor.weights=gs://b/w.h5"], "feature_extractor.weights: the steps read gs://b/w.h5 only from"),
-        (["kubeflow.pvc_name="], r"root: the steps have no volume \(kubeflow.pvc_name\); set root=gs://"),
+        (["feature_extractor.weights=hf://b/w.h5"], "feature_extractor.weights: the steps can't use hf://b/w.h5"),
+        (
+            ["kubeflow.pvc_name="],
+            r"root: the steps have no volume \(kubeflow.pvc_name\); set root=s3://BUCKET/NAME, or",
+        ),
+        (["kubeflow.pvc_name=null"], "root: the steps have no volume"),
+        (["metadata=sqlite:///x.sqlite"], "metadata: the steps share no file of SQLite; write mysql://HOST"),
+        (
+            ["kubeflow.pvc_name=", "root=s3://b/x", "data.dir=azure://b/x"],
+            "data.dir: the steps can't use azure://b/x; write s3:// or gs://",
+        ),
         (
             ["kubeflow.pvc_name=", "root=gs://b/x", "feature_extractor.store_dir=/s", "data.dir=/d"],
             r"feature_extractor.store_dir: the steps have no volume",
@@ -286,7 +295,8 @@ def test_what_can_not_run_on_a_cluster_is_rejected(tmp_path, overrides, message)
     [
         ["root=/captions/deep/er"],
         ["root=gs://bucket/x", "data.dir=/captions/d"],
-        ["feature_extractor.weights=/captions/w.h5", "feature_extractor.store_dir=gs://bucket/store"],
+        ["root=s3://bucket/x", "data.dir=s3://other/d", "feature_extractor.weights=s3://other/w.h5"],
+        ["feature_extractor.weights=/captions/w.h5", "feature_extractor.store_dir=s3://bucket/store"],
         ["kubeflow.pvc_name=", "root=gs://bucket/x", "data.dir=/in/the/image", "feature_extractor.weights=/also/w.h5"],
     ],
 )
@@ -307,12 +317,64 @@ def test_no_path_is_valid_without_a_volume():
             compiler.on_cluster(dataclasses.replace(bare, root=root))
 
 
-def test_without_a_volume_nothing_is_mounted(tmp_path):
-    cluster = KubeflowSettings(pvc_name=None, step_resources={}, default_resources=ResourceSettings())
-    config = dataclasses.replace(load(None, ["root=gs://bucket/x", "data.dir=/data"]), kubeflow=cluster)
-    compiler.compile_to(config, str(tmp_path / "bare.yaml"))
-    text = (tmp_path / "bare.yaml").read_text()
-    assert "pvcMount" not in text and "--scratch" not in text and "secretAsEnv" in text
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory) -> Compiled:
+    """A pipeline on a bucket and nothing else, with everything set that leads to it."""
+    file = tmp_path_factory.mktemp("bucket") / "mine.yaml"
+    file.write_text(
+        "root: s3://bucket/mine\n"
+        "metadata: mysql://db:3307/mlmd\n"
+        "data: {dir: s3://bucket/data}\n"
+        "kubeflow:\n"
+        "  pvc_name: null\n"
+        "  storage_secret: storage\n"
+        "  service_account: captions-steps\n"
+        "  environment: {AWS_ENDPOINT_URL_S3: 'http://minio:9000', AWS_REGION: eu-west-1}\n"
+    )
+    return Compiled(file.parent / "bucket.yaml", file=file)
+
+
+def test_in_a_bucket_no_step_has_a_volume(bucket):
+    for word in ("pvc", "persistentvolume", "mount", "--scratch", "/captions", "asvolume"):
+        assert word not in bucket.text.lower()
+    assert bucket.inputs["data_dir"]["defaultValue"] == "s3://bucket/data"
+
+
+def test_each_step_has_what_leads_it_to_the_bucket_and_no_secret(bucket):
+    for name in bucket.tasks:
+        environment = {variable["name"]: variable["value"] for variable in bucket.container(name)["env"]}
+        assert environment == {"AWS_ENDPOINT_URL_S3": "http://minio:9000", "AWS_REGION": "eu-west-1"}
+        secrets = {secret["secretName"]: secret["keyToEnv"] for secret in bucket.platform(name)["secretAsEnv"]}
+        keys = {each["envVar"]: each["secretKey"] for each in secrets["storage"]}
+        assert keys == {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        assert {each["envVar"] for each in secrets["captions-metadata"]} == {"METADATA_USER", "METADATA_PASSWORD"}
+
+
+def test_metadata_takes_the_place_of_the_clusters_database(bucket):
+    for name in bucket.tasks:
+        assert bucket.arguments(name, "--metadata") == ["mysql://db:3307/mlmd"]
+
+
+def test_what_the_environment_has_at_compile_time_is_nowhere_in_the_pipeline(bucket, monkeypatch, tmp_path):
+    for variable in ("METADATA_USER", "METADATA_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "marked-secret")
+    again = Compiled(tmp_path / "again.yaml", file=pathlib.Path(bucket.file))
+    assert again.text == bucket.text and "marked-secret" not in str(again.ir)
+
+
+def test_a_key_file_of_google_is_mounted_from_the_secret(tmp_path):
+    compiled = Compiled(
+        tmp_path / "gs.yaml",
+        "root=gs://bucket/x",
+        "kubeflow.pvc_name=",
+        "kubeflow.storage_secret=storage",
+        "kubeflow.storage_secret_keys=[GOOGLE_APPLICATION_CREDENTIALS]",
+    )
+    [mount] = compiled.platform("Trainer")["secretAsVolume"]
+    assert mount["secretName"] == "storage"
+    path = f"{mount['mountPath']}/GOOGLE_APPLICATION_CREDENTIALS"
+    assert compiled.container("Trainer")["env"] == [{"name": "GOOGLE_APPLICATION_CREDENTIALS", "value": path}]
+    assert [secret["secretName"] for secret in compiled.platform("Trainer")["secretAsEnv"]] == ["captions-metadata"]
 
 
 def test_scratch_is_on_the_volume_even_if_the_root_is_not(tmp_path):

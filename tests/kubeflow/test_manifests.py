@@ -37,6 +37,24 @@ def test_names_match_the_config():
     assert {"name": "MARIADB_DATABASE", "value": cluster.database.name} in container["env"]
 
 
+def test_the_overlay_for_a_bucket_has_two_secrets_and_no_volume():
+    directory = MANIFESTS / "overlays/bucket"
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    patches = [yaml.safe_load(patch["patch"]) for patch in kustomization["patches"]]
+    deleted = {(each["kind"], each["metadata"]["name"]) for each in patches if each.pop("$patch") == "delete"}
+    claims = {(each["kind"], each["metadata"]["name"]) for each in documents("base") if "Claim" in each.get("kind", "")}
+    assert deleted == claims == {("PersistentVolumeClaim", "captions")}
+    ignored = (directory / ".gitignore").read_text().split()
+    keys = {}
+    for generator in kustomization["secretGenerator"]:
+        [file] = generator["envs"]
+        assert file in ignored
+        lines = (directory / f"{file}.example").read_text().splitlines()
+        keys[generator["name"]] = tuple(line.partition("=")[0] for line in lines)
+    cluster = KubeflowSettings()
+    assert keys == {cluster.database.secret: ("user", "password"), "captions-storage": cluster.storage_secret_keys}
+
+
 def test_the_base_lists_all_its_files():
     kustomization = yaml.safe_load((MANIFESTS / "base" / "kustomization.yaml").read_text())
     files = {file.name for file in (MANIFESTS / "base").glob("*.yaml")} - {"kustomization.yaml"}
@@ -57,8 +75,8 @@ def test_every_pod_is_restricted_and_writes_only_to_volumes():
 
 def test_no_password_is_committed():
     for file in MANIFESTS.rglob("*"):
-        if file.is_file() and file.name != "secret.env":
-            assert not re.search(r"password\s*[=:]\s*\S", file.read_text(), re.IGNORECASE), file
+        if file.is_file() and file.suffix != ".env":
+            assert not re.search(r"(password|AWS_\w+)[ \t]*[=:][ \t]*\S", file.read_text(), re.IGNORECASE), file
 
 
 def test_only_steps_reach_the_database():

@@ -88,8 +88,20 @@ def test_a_run_is_submitted_uncached_and_silently(kfp_server, client, capsys):
         run_name="nightly",
         experiment_name="captions",
         enable_caching=False,
+        service_account=None,
     )
     assert capsys.readouterr().out == ""
+
+
+def test_runs_and_schedules_have_the_service_account_of_the_steps(client):
+    client.create_run_from_pipeline_package.return_value = mock.Mock(run_id="run-1")
+    client.create_recurring_run.return_value = V2beta1RecurringRun(recurring_run_id="new")
+    client.list_recurring_runs.side_effect = schedules([])
+    own = Server(client, "captions", "captions-steps")
+    own.submit("p.yaml", "nightly", {})
+    own.schedule("p.yaml", "nightly", "0 0 3 * * *", {})
+    for [call] in (client.create_run_from_pipeline_package.mock_calls, client.create_recurring_run.mock_calls):
+        assert call.kwargs["service_account"] == "captions-steps"
 
 
 @pytest.fixture
@@ -180,6 +192,7 @@ def test_a_schedule_runs_one_at_a_time_without_catching_up(kfp_server, client):
         params={"trainer_epochs": 3},
         pipeline_package_path="p.yaml",
         enable_caching=False,
+        service_account=None,
     )
     client.delete_recurring_run.assert_not_called()
 

@@ -218,6 +218,30 @@ def test_an_empty_text_is_allowed_where_it_has_a_meaning():
     assert load(None, ["kubeflow.pvc_name="]).kubeflow.pvc_name == ""
 
 
+def test_a_null_is_kept_where_it_has_a_meaning(file):
+    for config in (load(None, ["kubeflow.pvc_name=null"]), load(file("kubeflow: {pvc_name: null}"))):
+        assert config.kubeflow.pvc_name is None
+    assert load(None, ["kubeflow.mount_path=null"]).kubeflow == KubeflowSettings()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AWS_SECRET_ACCESS_KEY: x",
+        "AWS_ACCESS_KEY_ID: x",
+        "aws_session_token: x",
+        "METADATA_PASSWORD: x",
+        "A: s3://u:x@h",
+    ],
+)
+def test_a_secret_in_the_environment_of_the_steps_is_refused_and_not_shown(file, variable):
+    with pytest.raises(
+        ConfigError, match=f"kubeflow.environment: {variable.partition(':')[0]} would be readable"
+    ) as error:
+        load(file(f"kubeflow: {{environment: {{{variable.replace('x', 'marked')}}}}}"))
+    assert "marked" not in str(error.value)
+
+
 def test_resources_are_merged_over_the_defaults(file):
     default = KubeflowSettings()
     path = file("kubeflow: {default_resources: {memory: 8Gi}}")

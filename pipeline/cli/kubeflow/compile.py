@@ -47,4 +47,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"Wrote {path} for Kubeflow Pipelines, image {config.kubeflow.image}; parameters:")
     for parameter in parameters:
         print(f"  {parameter.name} = {parameter.default!r}")
+    if config.kubeflow.service_account:
+        print(f"Choose the service account {config.kubeflow.service_account} when you start a run of it")
     return 0

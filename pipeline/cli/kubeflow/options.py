@@ -67,7 +67,7 @@ def connect(args: argparse.Namespace, config: "Config") -> "Server":
     """Connects to the server."""
     from captions_kubeflow.server import Server
 
-    return Server.connect(args.host, config.name)
+    return Server.connect(args.host, config.name, config.kubeflow.service_account)
 
 
 @contextlib.contextmanager
