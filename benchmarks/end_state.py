@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 from typing import Any
@@ -14,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.feature_extractor.store import FeatureStore
 from components.pusher import push
-from components.shared import storage
+from components.shared import node_cache, storage
 from components.shared.mlmd.results import has_results
 from components.shared.mlmd.runs import running_executions
 from pipeline.database import open_metadata
@@ -54,18 +53,25 @@ class EndState:
         ]
 
 
-def read(root: str) -> EndState:
-    """Reads the state of a root whose last run has completed."""
+def read(root: str, metadata_uri: str | None = None) -> EndState:
+    """Reads the state of a root whose last run has completed.
+
+    Args:
+      root: a path or a URI.
+      metadata_uri: its ML Metadata, if that is not in the root.
+    """
     paths = Paths(root)
-    summary = json.loads(pathlib.Path(paths.summary).read_text())
+    summary = storage.read_json(paths.summary)
     results = {name: summary[name] for name in RESULTS}
     if summary["decision"] == "unchanged":  # the baseline is the model itself, which was blessed by a killed run
         results["baseline"] = None
     versions = [name for name in storage.list_names(paths.serving) if name.isdecimal()]
-    model_dir = os.path.join(paths.serving, push.newest_version(paths.serving) or "")
-    with open_metadata(paths.metadata_uri) as handle:
+    model_dir = node_cache.tree(os.path.join(paths.serving, push.newest_version(paths.serving) or ""))
+    with open_metadata(metadata_uri or paths.metadata_uri) as handle:
         return EndState(
-            results, hash_model(model_dir), count_artifacts(handle.store) | {"served versions": len(versions)}
+            results,
+            hash_model(model_dir),
+            count_artifacts(handle.store) | {"served versions": len(versions)},
         )
 
 
@@ -94,19 +100,26 @@ def count_artifacts(store: MetadataStore) -> dict[str, int]:
     return dict(collections.Counter(name for name in names if name != "PushedModel"))
 
 
-def leftovers(root: str) -> list[str]:
-    """What killed runs have left in a root: running executions, and paths relative to the root."""
+def leftovers(root: str, metadata_uri: str | None = None) -> list[str]:
+    """What killed runs have left in a root: running executions, and paths relative to it. Arguments as for `read`."""
     paths = Paths(root)
-    with open_metadata(paths.metadata_uri) as handle:
+    with open_metadata(metadata_uri or paths.metadata_uri) as handle:
         running = [f"execution {execution.id} is running" for execution in running_executions(handle.store)]
         successful = {e.id for e in handle.store.get_executions() if e.last_known_state in SUCCESSFUL}
-    left = [path for path in pathlib.Path(root).rglob("*") if is_leftover(path.relative_to(root), successful)]
-    orphans = [
-        os.path.join(folder.path, name)
-        for folder in os.scandir(paths.feature_store)
-        for name in FeatureStore(folder.path).orphans(before=float("inf"))
-    ]
-    return [*running, *sorted(os.path.relpath(path, root) for path in {*map(str, left), *orphans})]
+    left = {str(path) for path in _paths(root) if is_leftover(path, successful)}
+    base = os.path.relpath(paths.feature_store, root)
+    for name in storage.list_names(paths.feature_store):
+        orphans = FeatureStore(os.path.join(paths.feature_store, name)).orphans(before=float("inf"))
+        left.update(os.path.join(base, name, orphan) for orphan in orphans)
+    return [*running, *sorted(left)]
+
+
+def _paths(root: str) -> set[pathlib.PurePath]:
+    """All files and directories below a root, relative to it; in a bucket, a directory is what has objects below it."""
+    if storage.is_local(root):
+        return {path.relative_to(root) for path in pathlib.Path(root).rglob("*")}
+    files = [pathlib.PurePath(name) for name in storage.list_files(root)]
+    return {path for file in files for path in (file, *file.parents)}
 
 
 def is_leftover(path: pathlib.PurePath, successful: set[int]) -> bool:

@@ -3,7 +3,7 @@
 A root's runs are killed one after another, each in a step at or after the last one's, at a moment drawn from a seed;
 then a run is left alone, and its results are compared with those of a run in a root of its own that nothing has
 disturbed. Moments are measured in CPU time, so that a busy machine does not shift them. Prints a line per kill, and a
-table in Markdown.
+table in Markdown. The roots are on the disk, or in a bucket of the store that the environment names.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +24,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from benchmarks import end_state
 from benchmarks.fork_server import ForkedProcess, ForkServer
 from benchmarks.measuring import ROOT
-from pipeline.paths import Paths
+from components.shared import node_cache, storage
+from pipeline import run_directory
+from pipeline.paths import Paths, RunPaths
 
 BEFORE, AFTER = "before the first step", "after the last step"
 POLL_SECONDS = 0.01
@@ -88,32 +89,89 @@ class Phases:
         return begun
 
 
+@dataclasses.dataclass(frozen=True)
+class Root:
+    """Where runs are killed.
+
+    Attributes:
+      place: a path or a URI.
+      metadata: the file of ML Metadata of a root in a bucket.
+    """
+
+    place: str
+    metadata: pathlib.Path | None = None
+
+    @property
+    def metadata_uri(self) -> str | None:
+        """The URI of ML Metadata, if it is not in the root."""
+        return f"sqlite:///{self.metadata}" if self.metadata else None
+
+    @property
+    def runs(self) -> pathlib.Path:
+        """The directory on this disk with a directory per run, of those in a bucket while they go on."""
+        return pathlib.Path(run_directory.local_paths(Paths(self.place), "any").directory).parent
+
+    @property
+    def arguments(self) -> list[str]:
+        """The arguments of a run that name it."""
+        return ["--root", self.place, *(["--set", f"metadata={self.metadata_uri}"] if self.metadata else [])]
+
+    def remove(self) -> None:
+        """Deletes it."""
+        storage.remove(self.place)
+        if self.metadata:
+            self.metadata.unlink(missing_ok=True)
+
+    def end_state(self) -> end_state.EndState:
+        """The results of its runs."""
+        return end_state.read(self.place, self.metadata_uri)
+
+    def leftovers(self) -> list[str]:
+        """What killed runs have left in it, and on this disk."""
+        left = end_state.leftovers(self.place, self.metadata_uri)
+        return left + ([str(path) for path in self.runs.glob("*")] if self.metadata else [])
+
+
 class Soak:
     """The runs, in processes forked from one that has loaded TFX."""
 
-    def __init__(self, directory: pathlib.Path, fork_server: ForkServer, deadline: float, last_step: str = "Report"):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        fork_server: ForkServer,
+        deadline: float,
+        bucket: str | None = None,
+        last_step: str = "Report",
+    ):
         """Prepares a soak.
 
         Args:
-          directory: where the roots lie.
+          directory: where the roots lie, or what roots in a bucket have on this disk.
           fork_server: starts the processes.
           deadline: time of `time.monotonic()` after which nothing is killed.
+          bucket: URI below which the roots lie, if they are in a bucket.
           last_step: the pipeline's last step.
         """
         self._directory, self._fork_server = directory, fork_server
-        self._deadline, self._last_step = deadline, last_step
+        self._deadline, self._bucket, self._last_step = deadline, bucket, last_step
 
-    def start(self, root: pathlib.Path) -> ForkedProcess:
+    def root(self, name: str) -> Root:
+        """A root of this soak."""
+        if self._bucket:
+            return Root(f"{self._bucket}/{name}", self._directory / f"{name}.sqlite")
+        return Root(str(self._directory / name))
+
+    def start(self, root: Root) -> ForkedProcess:
         """Starts a run."""
         environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-        arguments = ["local_runner.py", "run", "--config", "pipeline/configs/debug.yaml", "--root", str(root)]
+        arguments = ["local_runner.py", "run", "--config", "pipeline/configs/debug.yaml", *root.arguments]
         return self._fork_server.start(arguments, ROOT, environment | {"PYTHONPATH": str(ROOT)})
 
-    def progress(self, process: ForkedProcess, root: pathlib.Path, earlier: set[str]) -> Iterator[tuple[str, float]]:
+    def progress(self, process: ForkedProcess, root: Root, earlier: set[str]) -> Iterator[tuple[str, float]]:
         """Yields the phase of a run and the CPU seconds that it has spent in it, again and again until it ends."""
         phases, entered, num_read = Phases(self._last_step), 0.0, 0
         while (seconds := cpu_seconds(process.pid)) is not None:
-            added = read_log(root, earlier, num_read)
+            added = read_log(root.runs, earlier, num_read)
             num_read += len(added)
             for phase in phases.read(added):  # several, if they are short
                 entered = seconds
@@ -123,7 +181,7 @@ class Soak:
 
     def undisturbed(self) -> tuple[dict[str, float], end_state.EndState]:
         """Runs without a kill, unless a soak has done so in this directory; CPU seconds per phase, and the results."""
-        root, saved = self._directory / "undisturbed", self._directory / "seconds.json"
+        root, saved = self.root("undisturbed"), self._directory / "seconds.json"
         if not saved.exists():
             seconds = {}
             process = self.start(root)
@@ -133,7 +191,7 @@ class Soak:
             if ended.returncode:
                 raise RuntimeError(f"the undisturbed run failed:\n{ended.stdout}{ended.stderr}")
             saved.write_text(json.dumps(seconds))
-        return json.loads(saved.read_text()), end_state.read(str(root))
+        return json.loads(saved.read_text()), root.end_state()
 
     def kill_runs(
         self, name: str, moments: Sequence[Moment], seconds: Mapping[str, float], expected: end_state.EndState
@@ -146,8 +204,8 @@ class Soak:
           seconds: CPU seconds per phase of `undisturbed`.
           expected: the results of `undisturbed`.
         """
-        root, kills = self._directory / name, list[Kill]()
-        shutil.rmtree(root, ignore_errors=True)
+        root, kills = self.root(name), list[Kill]()
+        root.remove()
         for moment in moments:
             if time.monotonic() > self._deadline:
                 break
@@ -162,16 +220,16 @@ class Soak:
         if ended.returncode:
             print(f"{name}: the last run failed:\n{ended.stdout}{ended.stderr}", flush=True)
             return [dataclasses.replace(kill, resumed=False, differences=["status"]) for kill in kills]
-        differences, left = end_state.read(str(root)).differences(expected), end_state.leftovers(str(root))
+        differences, left = root.end_state().differences(expected), root.leftovers()
         print(f"{name}: {len(kills)} kills; differences: {differences}; left over: {left}", flush=True)
         return [dataclasses.replace(kill, differences=differences, leftovers=left) for kill in kills]
 
     def _run(
-        self, root: pathlib.Path, moment: Moment | None, seconds: Mapping[str, float]
+        self, root: Root, moment: Moment | None, seconds: Mapping[str, float]
     ) -> tuple[str | None, subprocess.CompletedProcess]:
         """Starts a run and kills it, or lets it end; returns in which phase it was killed, if it was."""
         order, killed_in = list(seconds), None
-        earlier = run_ids(root)
+        earlier = run_ids(root.runs)
         process = self.start(root)
         for phase, spent in self.progress(process, root, earlier):
             if moment is None:
@@ -185,16 +243,15 @@ class Soak:
         return (killed_in if ended.returncode == -signal.SIGKILL else None), ended
 
 
-def run_ids(root: pathlib.Path) -> set[str]:
-    """The runs of a root."""
-    directory = pathlib.Path(Paths(str(root)).run("any").directory).parent
-    return {path.name for path in directory.iterdir()} if directory.exists() else set()
+def run_ids(runs: pathlib.Path) -> set[str]:
+    """The runs that have a directory in one."""
+    return {path.name for path in runs.iterdir()} if runs.exists() else set()
 
 
-def read_log(root: pathlib.Path, earlier: set[str], num_read: int) -> bytes:
+def read_log(runs: pathlib.Path, earlier: set[str], num_read: int) -> bytes:
     """What was added to the log of the run that is not among the earlier ones, after `num_read` bytes."""
-    for run_id in run_ids(root) - earlier:
-        with contextlib.suppress(FileNotFoundError), open(Paths(str(root)).run(run_id).log, "rb") as log:
+    for run_id in run_ids(runs) - earlier:
+        with contextlib.suppress(FileNotFoundError), open(RunPaths(str(runs / run_id)).log, "rb") as log:
             log.seek(num_read)
             return log.read().lstrip(b"\0")  # zeros: the file with which the run looks for space
     return b""
@@ -231,14 +288,16 @@ def main() -> int:
         "--minutes", type=float, default=float("inf"), help="after that, kill no more (default: no limit)"
     )
     parser.add_argument("--directory", help="keep the roots here, and reuse the undisturbed one")
+    parser.add_argument("--bucket", help="URI below which the roots lie; those of an earlier soak are overwritten")
     args = parser.parse_args()
     deadline = time.monotonic() + 60 * args.minutes
     kills: list[Kill] = []
     with tempfile.TemporaryDirectory() as temporary:
         directory = pathlib.Path(args.directory or temporary).absolute()
         directory.mkdir(parents=True, exist_ok=True)
+        os.environ[node_cache.DIRECTORY] = str(directory / "cache")
         fork_server = ForkServer()
-        soak = Soak(directory, fork_server, deadline)
+        soak = Soak(directory, fork_server, deadline, args.bucket and args.bucket.rstrip("/"))
         seconds, expected = soak.undisturbed()
         print("CPU seconds undisturbed:", {phase: round(spent, 1) for phase, spent in seconds.items()}, flush=True)
         for number, moments in enumerate(plan(list(seconds), args.kills, args.kills_per_root, args.seed), start=1):

@@ -50,10 +50,10 @@ def test_the_log_of_the_new_run_is_read_from_where_the_last_call_ended(tmp_path)
         log = pathlib.Path(Paths(str(tmp_path)).run(run_id).log)
         log.parent.mkdir(parents=True)
         log.write_bytes(content)
-    assert [read_log(tmp_path, {"earlier"}, num_read) for num_read in (0, 3, 4)] == [b"0123", b"3", b""]
+    assert [read_log(tmp_path / "runs", {"earlier"}, num_read) for num_read in (0, 3, 4)] == [b"0123", b"3", b""]
     log.write_bytes(bytes(100))  # as when the run looks whether there is space
-    assert read_log(tmp_path, {"earlier"}, 0) == b""
-    assert read_log(tmp_path, {"earlier", "new"}, 0) == b""
+    assert read_log(tmp_path / "runs", {"earlier"}, 0) == b""
+    assert read_log(tmp_path / "runs", {"earlier", "new"}, 0) == b""
 
 
 def test_cpu_time_of_a_process():
