@@ -189,10 +189,16 @@ def list_tree(uri: str) -> dict[str, Entry]:
 def remove(uri: str) -> None:
     """Deletes an object and everything below it as a prefix; no error if there is nothing."""
 
+    def find(fs: fsspec.AbstractFileSystem, path: str) -> list[str]:
+        return [name for name in fs.find(path) if name == path or name.startswith(path.rstrip("/") + "/")]
+
     def delete(fs: fsspec.AbstractFileSystem, path: str) -> None:
-        names = [name for name in fs.find(path) if name == path or name.startswith(path.rstrip("/") + "/")]
-        if names:
+        names = find(fs, path)
+        if len(names) > 1:
             fs.rm(names)
+            names = sorted(set(names) & set(find(fs, path)))  # S3's says nothing where it may not delete some
+        for name in names:
+            fs.rm_file(name)
 
     try:
         _call(uri, delete)

@@ -79,6 +79,10 @@ class TensorFlowFileSystem(fsspec.AbstractFileSystem):
             for name in path:
                 tf.io.gfile.remove(name)
 
+    def rm_file(self, path: str) -> None:
+        """Deletes an object."""
+        self.rm([path])
+
 
 @contextlib.contextmanager
 def _pythons_errors() -> Iterator[None]:

@@ -76,6 +76,8 @@ def test_removing_a_prefix_spares_its_neighbours(place):
     storage.remove(f"{place}/run")
     storage.remove(f"{place}/none")
     assert storage.list_files(place) == ["runner"]
+    storage.remove(f"{place}/runner")
+    assert storage.list_files(place) == []
 
 
 @pytest.mark.parametrize("read", [storage.read_bytes, storage.sha256])
