@@ -10,13 +10,15 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.utils import path_utils
 
 from components.pusher import push as pusher
-from components.shared import records, storage
+from components.shared import records, storage, tfx_filesystem
 from components.shared.contents import FILES, damaged_file, describe
 from components.shared.mlmd.executions import inputs_and_outputs, record_execution
 from components.shared.mlmd.pushes import DESTINATION, VERSION, Push, model_with_files_of, models_of, pushes_of
 from components.shared.mlmd.runs import other_pipelines, pipeline_named
 from pipeline.errors import UserError, hint_at_pipelines
 from pipeline.paths import display_path
+
+tfx_filesystem.register()  # TFX looks for a model's files
 
 EXECUTION_TYPE = "captions.Rollback"
 # custom properties of the execution
