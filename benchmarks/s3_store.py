@@ -51,14 +51,18 @@ def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def moto_server() -> Iterator[dict[str, str]]:
-    """Starts moto's server, which keeps everything in memory; yields the environment that leads clients to it."""
+def moto_server(**variables: str) -> Iterator[dict[str, str]]:
+    """Starts moto's server, which keeps everything in memory; yields the environment that leads clients to it.
+
+    Args:
+      **variables: environment variables of the server, moto's options.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with open(os.devnull, "wb") as null:
-        process = subprocess.Popen(command, stdout=null, stderr=null)
+        process = subprocess.Popen(command, stdout=null, stderr=null, env={**os.environ, **variables})
     try:
         _wait(port, process)
         yield {

@@ -20,6 +20,7 @@ NOT_EXECUTED = {  # reason -> commands
         "source .venv/bin/activate",
         "pip install -e '.[keras-hub]'",
         "pip install . --constraint constraints/tfx-1.16-py310.txt",
+        "pip install '.[s3]' --constraint constraints/tfx-1.16-py310.txt",
     ],
     "needs a data set; tests/components/caption_ingest/test_data_sets.py reads such a table": [
         "(printf 'image\\tcaption\\n'; for n in 1 2 3 4 5; do zcat raw/train.$n.de.gz | "
@@ -57,6 +58,14 @@ NOT_EXECUTED = {  # reason -> commands
         "make test-spark",
         "caption-pipeline run --config my.yaml --config pipeline/configs/overlays/spark.yaml",
         "caption-pipeline run --config pipeline/configs/sample.yaml --config pipeline/configs/overlays/spark.yaml",
+    ],
+    "needs a bucket, and Amazon's program; tests/e2e/test_bucket.py runs the program's own": [
+        "aws s3api put-bucket-lifecycle-configuration --bucket BUCKET --lifecycle-configuration file://lifecycle.json",
+        "aws s3 sync DIRECTORY s3://BUCKET/data",
+        "caption-pipeline inspect s3://BUCKET/data",
+        "caption-pipeline run --config mine.yaml",
+        "caption-pipeline caption --model s3://BUCKET/captions/serving one.jpg",
+        "caption-pipeline run --config mine.yaml --set metadata=mysql://HOST/captions",
     ],
     "needs TensorFlow Serving": [
         "tensorflow_model_server --model_base_path=$PWD/runs/sample/serving --model_name=captions",
