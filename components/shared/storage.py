@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -39,7 +38,9 @@ def atomic_write(path: str, durable: bool = True) -> Iterator[str]:
       the path to write to.
     """
     if not is_local(path):
-        with tempfile.TemporaryDirectory() as scratch:
+        from components.shared import node_cache  # which imports this module
+
+        with node_cache.scratch() as scratch:  # where the next process removes what a killed one leaves
             partial = os.path.join(scratch, os.path.basename(path))
             yield partial
             object_store.upload(partial, path)

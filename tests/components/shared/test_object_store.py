@@ -7,7 +7,7 @@ import fsspec
 import pytest
 import tenacity
 
-from components.shared import contents, object_store, storage
+from components.shared import contents, node_cache, object_store, storage
 from components.shared.object_store import StorageAccessError, StorageError, StorageUnavailableError
 from components.shared.tensorflow_filesystem import TensorFlowFileSystem
 
@@ -18,6 +18,7 @@ def place(request, monkeypatch, tmp_path) -> str:
     if request.param == "s3":
         return request.getfixturevalue("bucket")
     monkeypatch.setattr(object_store, "_filesystem", lambda uri: (TensorFlowFileSystem(), uri))
+    monkeypatch.setenv("CAPTION_PIPELINE_CACHE", str(tmp_path / "node_cache"))
     return f"file://{tmp_path}/bucket"
 
 
@@ -41,6 +42,13 @@ def test_an_object_appears_when_it_is_complete(place):
         pathlib.Path(partial).write_bytes(b"weights")
         assert not storage.exists(f"{place}/model")
     assert storage.read_bytes(f"{place}/model") == b"weights"
+
+
+def test_what_is_uploaded_lies_where_it_is_cleaned_up_until_then(place):
+    with storage.atomic_write(f"{place}/model") as partial:
+        assert partial.startswith(node_cache.directory())
+        pathlib.Path(partial).write_bytes(b"weights")
+    assert not pathlib.Path(partial).parent.exists()
 
 
 def test_a_failed_write_leaves_the_old_object(place):

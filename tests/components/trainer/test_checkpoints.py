@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import os
 import time
@@ -6,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from components.shared import storage
 from components.trainer.checkpoints import (
     RETENTION_DAYS,
     STATE,
@@ -167,3 +169,74 @@ def test_two_equal_trainings_at_once_have_a_directory_each(tmp_path):
         assert third.directory == second.directory and third.restore(new) == {"epoch": 2}
     with checkpoints_of("other", str(tmp_path)) as other:
         assert other.restore(new) is None
+
+
+def save_epoch(checkpoints: CheckpointManager, epoch: int) -> None:
+    checkpoints.save_weights(str(epoch), variables(epoch))
+    checkpoints.save(variables(epoch), {"epoch": epoch}, [str(epoch)])
+
+
+def restored(checkpoints: CheckpointManager) -> dict | None:
+    """What is restored; the values and weights belong to the same epoch."""
+    new = variables(0)
+    state = checkpoints.restore(new)
+    if state is not None:
+        assert values_of(new) == [state["epoch"]]
+        checkpoints.load_weights([str(state["epoch"])], new)
+        assert values_of(new) == [state["epoch"]]
+    return state
+
+
+def test_a_training_is_resumed_from_a_bucket(bucket):
+    with checkpoints_of("key", f"{bucket}/checkpoints") as killed:
+        assert restored(killed) is None
+        save_epoch(killed, 1)
+        save_epoch(killed, 2)
+        assert restored(killed) == {"epoch": 2}
+    assert storage.list_names(killed.directory) == ["begun", STATE, "weights-2.npz"]
+    with (
+        checkpoints_of("key", f"{bucket}/checkpoints") as resumed,
+        checkpoints_of("other", f"{bucket}/checkpoints") as other,
+    ):
+        assert restored(resumed) == {"epoch": 2} and restored(other) is None
+        save_epoch(resumed, 3)
+        assert restored(resumed) == {"epoch": 3}
+
+
+@pytest.mark.parametrize("file", [STATE, "weights-1.npz"])
+def test_a_damaged_checkpoint_in_a_bucket_is_not_resumed(bucket, caplog, file):
+    with checkpoints_of("key", bucket) as killed:
+        save_epoch(killed, 1)
+    path = f"{killed.directory}/{file}"
+    storage.write_bytes(path, storage.read_bytes(path)[:-30])
+    with checkpoints_of("key", bucket) as resumed:
+        assert restored(resumed) is None
+        assert f"{path} is damaged or gone: this training starts anew" in caplog.text
+
+
+def test_two_equal_trainings_at_once_in_a_bucket_do_not_disturb_each_other(bucket):
+    with checkpoints_of("key", bucket) as first:
+        save_epoch(first, 1)
+        with checkpoints_of("key", bucket) as second:
+            assert restored(second) == {"epoch": 1}
+            save_epoch(first, 2)
+            save_epoch(second, 3)
+            assert (restored(first), restored(second)) == ({"epoch": 2}, {"epoch": 3})
+
+
+def test_a_training_whose_weights_are_recorded_leaves_nothing_of_its_own_in_a_bucket(bucket, monkeypatch):
+    stat = storage.stat
+
+    def slow_stat(path):  # a store counts in seconds
+        entry = stat(path)
+        return dataclasses.replace(entry, mtime=entry.mtime + 1) if entry and path.endswith("/begun") else entry
+
+    monkeypatch.setattr(storage, "stat", slow_stat)
+    managers = []
+    for key in ("key", "key", "other"):
+        with checkpoints_of(key, bucket) as checkpoints:
+            save_epoch(checkpoints, 1)
+            managers.append(os.path.basename(checkpoints.directory))
+    remove(f"{bucket}/{managers[1]}")
+    assert storage.list_names(bucket) == [managers[2]]
+    remove(f"{bucket}/{managers[1]}")
