@@ -75,9 +75,11 @@ class Cluster:
         self.write_config()
         self.server = Server(kfp.Client(host=os.environ["KFP_HOST"]), self.name)
 
-    def write_config(self, secret: str | None = None, **settings: object) -> None:
+    def write_config(self, secret: str | None = None, top: dict[str, object] | None = None, **settings: object) -> None:
+        """Writes the config: some settings of Kubeflow, and others at the top."""
         database = {"host": self.host, "port": int(self.port), "name": self.database, "secret": secret or self.name}
-        config = {**DEBUG, "name": self.name, "kubeflow": {"image": self.image, "database": database, **settings}}
+        kubeflow = {"image": self.image, "database": database, **settings}
+        config = {**DEBUG, **(top or {}), "name": self.name, "kubeflow": kubeflow}
         self.config.write_text(yaml.safe_dump(config))
 
     def create_secret(self, name: str, password: str) -> None:
@@ -162,10 +164,11 @@ def claim() -> dict[str, object]:
     }
 
 
-def temporary_cluster(directory: pathlib.Path, image: str) -> Iterator[Cluster]:
-    """A pipeline with 60 images; its database is deleted afterwards."""
+def temporary_cluster(directory: pathlib.Path, image: str, num_images: int = 60) -> Iterator[Cluster]:
+    """A pipeline with images on the volume, if any; its database is deleted afterwards."""
     cluster = Cluster(directory, image)
-    cluster.write_data(60)
+    if num_images:
+        cluster.write_data(num_images)
     yield cluster
     for schedule in cluster.server.schedules():
         cluster.server.client.delete_recurring_run(schedule.recurring_run_id)
