@@ -19,6 +19,7 @@ from components.report import page, thumbnails
 from components.report.attention import from_weights
 from components.report.executor import MAX_IMAGES, THUMBNAIL_BYTES
 from components.shared.evaluations import BASELINE, CANDIDATE
+from components.shared.images import reading
 
 NUM_IMAGES, NUM_REFERENCES, NUM_WORDS, VOCABULARY_SIZE = 1000, 5, 11, 2000
 GRID = (8, 8)
@@ -71,8 +72,9 @@ def _report(test_set: TestSet, captions: dict[str, list[str]]) -> Iterator[Resul
 
         def write() -> None:
             small = {}
-            for row, image_id in enumerate(test_set.image_ids):
-                small[image_id] = thumbnails.thumbnail(paths[row % len(paths)], THUMBNAIL_BYTES // MAX_IMAGES) or b""
+            files = reading.read_many([paths[row % len(paths)] for row in range(len(test_set.image_ids))])
+            for image_id, file in zip(test_set.image_ids, files, strict=True):
+                small[image_id] = thumbnails.thumbnail(file, THUMBNAIL_BYTES // MAX_IMAGES) or b""
             counts = {"images": {"test": NUM_IMAGES}, "captions": NUM_IMAGES * NUM_REFERENCES}
             report = page.ReportData(result, evaluation.images(), small, maps, GRID, [], counts, [], [])
             written.append(page.render(report))

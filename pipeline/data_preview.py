@@ -25,6 +25,7 @@ from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, re
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared.images import containers, headers, limits, reading
 from components.shared.images.limits import ImageError
+from components.shared.object_store import StorageError
 from components.shared.records import EVAL, SPLITS, TEST
 from pipeline.errors import UserError
 
@@ -58,7 +59,7 @@ class Preview:
     """What the ingest would read.
 
     Attributes:
-      data_dir: the directory.
+      data_dir: the directory, or the URI of a prefix in a bucket.
       files: the files with captions and lists.
       num_images: split -> number of images.
       stated_splits: the splits that the dataset itself defines; none where they are hashed.
@@ -104,7 +105,7 @@ def preview(settings: CaptionIngestSettings) -> Preview:
     """
     data = read(settings)
     opened = sorted(spread(data.images, MAX_OPENED), key=lambda image: containers.reading_order(image.file.uri))
-    bad_headers = [reject for image in opened if (reject := _check_header(data, image)) is not None]
+    bad_headers = _check_headers(data, opened)
     return Preview(
         data_dir=data.data_dir,
         files=_files(data),
@@ -159,12 +160,32 @@ def spread(images: Sequence[CaptionedImage], number: int) -> Sequence[CaptionedI
     return images[:: max(1, -(-len(images) // number))]
 
 
-def _check_header(data: DataSet, image: CaptionedImage) -> Reject | None:
-    """The reject of an image whose file can't be read, or is no image of an accepted kind and size."""
-    if image.file.size > limits.MAX_BYTES:
-        return reject_image(image, Reason.TOO_LARGE, f"{image.file.size} bytes; the maximum is {limits.MAX_BYTES}")
+def _check_headers(data: DataSet, images: Sequence[CaptionedImage]) -> list[Reject]:
+    """The rejects of images whose files can't be read, or are no images of an accepted kind and size.
+
+    Raises:
+      DataError: the bucket can't be read.
+    """
+    too_large = f"bytes; the maximum is {limits.MAX_BYTES}"
+    rejected = [
+        reject_image(image, Reason.TOO_LARGE, f"{image.file.size} {too_large}")
+        for image in images
+        if image.file.size > limits.MAX_BYTES
+    ]
+    small = [image for image in images if image.file.size <= limits.MAX_BYTES]
+    contents = reading.read_many([os.path.join(data.data_dir, image.file.uri) for image in small])
     try:
-        headers.check_header(reading.read_bytes(os.path.join(data.data_dir, image.file.uri)))
+        checked = [_check_header(image, content) for image, content in zip(small, contents, strict=True)]
+    except StorageError as error:
+        raise DataError(str(error)) from None
+    return rejected + [reject for reject in checked if reject is not None]
+
+
+def _check_header(image: CaptionedImage, content: bytes | OSError) -> Reject | None:
+    try:
+        if isinstance(content, OSError):
+            raise content
+        headers.check_header(content)
     except OSError as error:
         return reject_image(image, Reason.UNREADABLE_IMAGE, f"{image.file.uri}: {error.strerror or error}")
     except ImageError as error:
@@ -178,7 +199,7 @@ def _files(data: DataSet) -> list[File]:
         for file in data.layout.captions
     ]
     lists = [
-        File(os.path.relpath(source.path, data.data_dir), f"images of {split}", "list of names")
+        File(os.path.relpath(source.location, data.data_dir), f"images of {split}", "list of names")
         for split, source in data.layout.lists.items()
     ]
     return captions + lists

@@ -12,8 +12,10 @@ from components.caption_ingest.inspection_cache import BATCH, BATCH_BYTES, inspe
 from components.caption_ingest.rejects import Reject
 from components.caption_ingest.settings import CaptionIngestSettings, SplitFractions
 from components.caption_ingest.splits import hash_split
+from components.shared import storage
 from components.shared.batching import batched_by_size
 from components.shared.images.containers import reading_order
+from components.shared.object_store import StorageError
 from components.shared.records import SPLITS, TRAIN
 from components.shared.words import split_words
 from components.tokenizer.settings import TokenizerSettings
@@ -34,7 +36,7 @@ class Survey:
     """What a data directory holds.
 
     Attributes:
-      data_dir: the directory, absolute.
+      data_dir: the directory, absolute, or the URI of a prefix in a bucket.
       format: name of the format of the captions.
       caption_files: their files, below the directory.
       num_images: split -> number of images with captions.
@@ -82,13 +84,16 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         empty.
 
     Raises:
-      DataError: it has no captions, or no images for each split; the message says why and what to do.
+      DataError: it has no captions, or no images for each split, or can't be read; the message says why and what to do.
     """
-    data_dir = os.path.abspath(data_dir)
+    data_dir = storage.absolute(data_dir)
     settings = dataclasses.replace(settings or CaptionIngestSettings(), dir=data_dir)
     data = read(settings)
     checked = spread(data.images, MAX_CHECKED)
-    inspections = _inspect(checked, data_dir)
+    try:
+        inspections = _inspect(checked, data_dir)
+    except StorageError as error:
+        raise DataError(str(error)) from None
     images, faulty, fractions, warnings = _as_ingested(data, checked, inspections, settings.split_fractions)
     num_images = {split: sum(image.split == split for image in images) for split in SPLITS}
     if not all(num_images.values()):

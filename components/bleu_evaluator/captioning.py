@@ -97,7 +97,8 @@ def _from_files(signature, images: Mapping[str, IngestedImage]) -> dict[str, str
 
 def _encoded_batches(images: Mapping[str, IngestedImage]) -> Iterator[tuple[list[str], tf.Tensor]]:
     """Yields (image IDs, encoded images: string [B]), with as many images as `MAX_HELD_BYTES` allows."""
-    files = ((image_id, inspection.to_tf_decodable(read_verified(image))) for image_id, image in images.items())
+    contents = map(inspection.to_tf_decodable, read_verified(list(images.values())))
+    files = zip(images, contents, strict=True)
     max_bytes = MAX_HELD_BYTES // (NUM_CONCURRENT + 2)
     for batch in batched_by_size(files, lambda file: len(file[1]), BATCH_SIZE, max_bytes):
         yield [image_id for image_id, _ in batch], tf.constant([data for _, data in batch])

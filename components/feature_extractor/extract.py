@@ -20,7 +20,7 @@ from components.shared.code_identity import CodeChangedError
 from components.shared.features import Backbone, MissingFeaturesError
 from components.shared.images import inspection
 from components.shared.images.containers import reading_order
-from components.shared.images.ingested import IngestedImage, read_all_verified
+from components.shared.images.ingested import IngestedImage, read_verified
 from components.shared.progress import Progress, polled
 
 MIN_SHARD_IMAGES, MAX_SHARD_IMAGES = 4, 512
@@ -87,7 +87,7 @@ class ExtractShards(beam.DoFn):
         """Yields float16 [positions, channels] per image."""
         for start in range(0, len(images), self._batch_size):
             batch = images[start : start + self._batch_size]
-            encoded = [inspection.to_tf_decodable(data) for data in read_all_verified(batch)]
+            encoded = [inspection.to_tf_decodable(data) for data in read_verified(batch)]
             features = self._backbone(tf.constant(encoded)).numpy()
             _check_finite(batch, features)
             yield from features

@@ -14,6 +14,7 @@ from tfx.utils import path_utils
 from components.report import attention, curves, page, thumbnails
 from components.shared import evaluations, record_files, records, storage
 from components.shared.features import Manifest
+from components.shared.images import reading
 from components.shared.mlmd.results import has_results
 from components.shared.progress import LOGGER, Progress
 from components.shared.step import Artifacts, StepExecutor
@@ -80,14 +81,18 @@ def sample_images(images: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 
 
 def _thumbnails(root: str, images: Sequence[Mapping[str, Any]]) -> tuple[dict[str, bytes], list[str]]:
-    """(image ID -> JPEG, the images that are there and cannot be read)."""
+    """(image ID -> JPEG, the images that are there and cannot be read).
+
+    Raises:
+      StorageError: the bucket of the images cannot be read.
+    """
     jpegs: dict[str, bytes] = {}
     unread: list[str] = []
     progress = Progress("thumbnails", len(images))
-    for image in images:
-        path = os.path.join(root, image["image_uri"])
+    paths = [os.path.join(root, image["image_uri"]) for image in images]
+    for image, path, image_file in zip(images, paths, reading.read_many(paths), strict=True):
         try:
-            jpeg = thumbnails.thumbnail(path, THUMBNAIL_BYTES // len(images))
+            jpeg = thumbnails.thumbnail(image_file, THUMBNAIL_BYTES // len(images))
         except (OSError, tf.errors.OpError) as error:
             LOGGER.warning("no thumbnail of %s: %s", path, error)
             unread.append(image["image_id"])

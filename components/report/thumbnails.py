@@ -5,7 +5,7 @@ import io
 import tensorflow as tf
 from PIL import Image
 
-from components.shared.images import decoding, inspection, limits, reading
+from components.shared.images import decoding, inspection, limits
 from components.shared.read_errors import is_transient
 
 MAX_SIDE = 256  # pixels of the longer side
@@ -13,11 +13,11 @@ MIN_SIDE = 96  # where no quality is small enough
 QUALITIES = (72, 55, 40, 25)  # JPEG qualities; the first one within the bound is taken
 
 
-def thumbnail(path: str, max_bytes: int) -> bytes | None:
+def thumbnail(image_file: bytes | OSError, max_bytes: int) -> bytes | None:
     """Makes a small JPEG of an image as the model sees it.
 
     Args:
-      path: the image's file.
+      image_file: the bytes of the image's file, or why they can't be read, see `reading.read_many`.
       max_bytes: the maximum size; an image that does not get so small is scaled down once more, whatever its size.
 
     Returns:
@@ -27,7 +27,9 @@ def thumbnail(path: str, max_bytes: int) -> bytes | None:
       OSError, tf.errors.OpError: it is there and cannot be read, perhaps only for a moment, see `is_transient`.
     """
     try:
-        pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(reading.read_bytes(path)))).numpy()
+        if isinstance(image_file, OSError):
+            raise image_file
+        pixels = decoding.decode(tf.constant(inspection.to_tf_decodable(image_file))).numpy()
     except (OSError, tf.errors.OpError, limits.ImageError) as error:
         if is_transient(error):
             raise

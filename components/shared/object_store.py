@@ -70,10 +70,7 @@ def read_many(uris: Sequence[str], num_bytes: int | None = None) -> Iterator[byt
     """
     for start in range(0, len(uris), MAX_CONCURRENT):
         group = uris[start : start + MAX_CONCURRENT]
-        fs, paths = _filesystem(group[0])[0], [_filesystem(uri)[1] for uri in group]
-        options = {"max_concurrency": 1, "batch_size": MAX_CONCURRENT} if _scheme(group[0]) in _ONE_REQUEST else {}
-        results = fs.cat_ranges(paths, 0 if num_bytes else None, num_bytes, **options)
-        for uri, result in zip(group, results, strict=True):
+        for uri, result in zip(group, _read_group(group, num_bytes), strict=True):
             if not isinstance(result, bytes):  # what may pass is tried again, and the others get their message
                 try:
                     result = read_bytes(uri, num_bytes)
@@ -148,6 +145,16 @@ def stat(uri: str) -> Entry | None:
         return _entry(_call(uri, lambda fs, path: fs.info(path)))
     except FileNotFoundError:
         return None
+
+
+def _read_group(uris: Sequence[str], num_bytes: int | None) -> Sequence[Any]:
+    """Reads objects at the same time; something else than bytes stands for those that could not be read."""
+    fs, _ = _filesystem(uris[0])
+    if _scheme(uris[0]) in EXTRAS:
+        from components.shared import signed_reads
+
+        return signed_reads.read(fs, uris, num_bytes, MAX_CONCURRENT)
+    return fs.cat_ranges(list(uris), 0 if num_bytes else None, num_bytes)
 
 
 def is_version(uri: str, data: bytes | None, version: str) -> bool:
@@ -295,13 +302,18 @@ def _filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
         return TensorFlowFileSystem(), uri
     try:
-        return fsspec.core.url_to_fs(uri, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
+        fs, path = fsspec.core.url_to_fs(uri, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
     except ImportError as error:
         extra = EXTRAS.get(scheme)
         command = f"pip install 'caption-pipeline[{extra}]'" if extra else _first_line(error)
         raise ValueError(f"{uri}: {scheme}:// needs a package that is not installed: {command}") from error
     except ValueError as error:
         raise ValueError(f"{uri}: {scheme}:// is not a known file system") from error
+    if scheme in EXTRAS and fs.session is None:  # it is new
+        from components.shared import s3_session
+
+        fs.session = s3_session.new_session(fs.kwargs)
+    return fs, path
 
 
 def _scheme(uri: str) -> str:

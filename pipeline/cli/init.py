@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
         "and writes a config with settings that suit them, each with its reason. Prints the command to run next.",
         epilog="example: caption-pipeline init images/flickr8k --output flickr8k.yaml",
     )
-    parser.add_argument("directory", metavar="DIR", type=directory, help="directory with images and captions")
+    parser.add_argument("directory", metavar="DIR", type=directory, help="directory (or URI) with images and captions")
     parser.add_argument("--output", metavar="FILE", help="config to write (default: <name of the directory>.yaml)")
     parser.add_argument("--no-probe", action="store_true", help="do not measure how fast this machine is")
     parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")

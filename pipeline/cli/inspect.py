@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 from typing import Any
 
 from pipeline.cli.arguments import directory, load_config, settings_parser
@@ -20,15 +19,16 @@ def add_parser(subparsers: Any) -> None:
         "Nothing is written. The status is 1 if a run would stop at this data.",
         epilog="example: caption-pipeline inspect DIRECTORY --set data.max_reject_fraction=0.05",
     )
-    parser.add_argument("directory", metavar="DIR", type=directory, help="directory with images and captions")
+    parser.add_argument("directory", metavar="DIR", type=directory, help="directory (or URI) with images and captions")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Shows what a directory holds."""
+    from components.shared import storage
     from pipeline import console, data_preview
 
-    settings = dataclasses.replace(load_config(args).data, dir=os.path.abspath(args.directory))
+    settings = dataclasses.replace(load_config(args).data, dir=storage.absolute(args.directory))
     try:
         found = data_preview.preview(settings)
     except data_preview.DataError as error:

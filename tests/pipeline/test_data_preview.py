@@ -1,8 +1,11 @@
+import dataclasses
+import pathlib
+
 import pytest
 
 from components.caption_ingest.settings import CaptionIngestSettings
-from components.shared import scenes
-from pipeline import data_preview
+from components.shared import scenes, storage
+from pipeline import data_preview, data_survey
 from pipeline.data_preview import DataError, File, preview
 from tests.containers import hf_image, write_parquet
 from tests.factories import write_data_set
@@ -18,6 +21,11 @@ def data_dir(tmp_path):
     for number, name in enumerate(NAMES):
         (tmp_path / name).write_bytes(scenes.jpeg(0, number))
     return tmp_path
+
+
+def upload(directory: pathlib.Path, uri: str) -> None:
+    for path in directory.iterdir():
+        storage.write_bytes(f"{uri}/{path.name}", path.read_bytes())
 
 
 def look(directory, **settings) -> data_preview.Preview:
@@ -120,3 +128,18 @@ def test_a_directory_that_is_refused_as_a_whole_is_an_error(tmp_path, files, mes
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=message):
         look(tmp_path if files is not None else tmp_path / "none")
+
+
+def test_a_bucket_is_shown_as_a_disk(data_dir, bucket):
+    (data_dir / "r1.jpg").write_bytes(b"no image")
+    upload(data_dir, bucket)
+    assert dataclasses.replace(look(bucket), data_dir="") == dataclasses.replace(look(data_dir), data_dir="")
+
+
+def test_a_bucket_that_can_not_be_read_is_refused_in_one_line(data_dir, bucket, relayed):
+    upload(data_dir, bucket)
+    relayed.fault = lambda method, path: 403 if path.endswith(".jpg") else None
+    with pytest.raises(DataError, match=rf"^{bucket}/r\d.jpg: access denied .*$"):
+        look(bucket)
+    with pytest.raises(DataError, match=rf"^{bucket}/r\d.jpg: access denied .*$"):
+        data_survey.survey(bucket)

@@ -1,9 +1,10 @@
+import dataclasses
 import pathlib
 
 import pytest
 
 from components.caption_ingest.settings import SplitFractions
-from components.shared import scenes
+from components.shared import scenes, storage
 from pipeline import data_survey
 from pipeline.data_survey import DataError, survey
 from tests.factories import write_data_set
@@ -27,6 +28,14 @@ def test_a_directory_is_described(tmp_path):
     assert (set(found.caption_lengths), found.word_counts.most_common(1)[0][0]) == ({3, 4}, "a")
     assert found.num_unique_captions == len(found.caption_lengths)
     assert not found.rejects and not found.warnings and not found.refusal
+
+
+def test_a_bucket_is_described_as_a_disk(tmp_path, bucket):
+    for path in write_images(tmp_path, 10).iterdir():
+        storage.write_bytes(f"{bucket}/{path.name}", path.read_bytes())
+    on_disk, in_bucket = survey(str(tmp_path)), survey(bucket)
+    assert in_bucket.example_files == tuple(file.replace(str(tmp_path), bucket) for file in on_disk.example_files)
+    assert dataclasses.replace(in_bucket, data_dir=str(tmp_path), example_files=on_disk.example_files) == on_disk
 
 
 def test_official_splits_are_kept(tmp_path):

@@ -8,16 +8,20 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
 import pyarrow.parquet as pq
 
-from components.shared import storage
+from components.shared import node_cache, storage
 from components.shared.images import parquet_files, tar_files
 from components.shared.images.container_files import DamagedContainerError, open_file
+from components.shared.storage_entry import Entry
 
 MAX_HELD = 500_000  # members of all containers whose index a process keeps
+ENTRY_SECONDS = 10  # a container in a bucket is not asked for again for each of its members
+MAX_COPIED = 10 * 2**30  # bytes of archives that a process copies from a bucket to its disk; others it reads at random
 _HEAD = 512  # bytes by which a container is detected
 
 Version = tuple[int, str]  # size, and version as `storage.stat` has it
@@ -64,9 +68,15 @@ class TarContainer:
       num_entries: number of them.
     """
 
-    def __init__(self, path: str):
-        self._path = path
-        with open_file(path) as file:
+    def __init__(self, path: str, local_path: str):
+        """Reads the index.
+
+        Args:
+          path: the archive, for messages.
+          local_path: the archive, or a copy of it on the disk: its headers lie between the images.
+        """
+        self._path, self._local_path = path, local_path
+        with open_file(local_path) as file:
             self.entries = list(tar_files.walk(file))
         self.num_entries = len(self.entries)
         self._by_name = {entry.name: entry for entry in self.entries if not entry.fault}
@@ -85,7 +95,7 @@ class TarContainer:
         entry = self._by_name.get(member)
         if entry is None:
             raise no_such_image(self._path, member)
-        with open_file(self._path) as file:
+        with open_file(self._local_path) as file:
             file.seek(entry.offset)
             data = file.read(entry.size)
         if len(data) < entry.size:
@@ -170,6 +180,8 @@ class ParquetContainer:
 _open: dict[str, tuple[Version, Container]] = {}  # path -> its version and its index; the last one used at the end
 _lock = threading.RLock()
 _directories: set[str] = set()  # what is known to be one
+_copied: dict[str, int] = {}  # archive in a bucket -> size of its copy
+_entries: dict[str, tuple[float, Entry]] = {}  # path in a bucket -> when it was asked for, and the answer
 
 
 def open_container(path: str) -> Container | None:
@@ -178,14 +190,12 @@ def open_container(path: str) -> Container | None:
     Raises:
       OSError: it is missing, damaged, or can't be read.
     """
-    entry = storage.stat(path)
-    if entry is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    entry = entry_of(path)
     key = entry.size, entry.version
     with _lock:
         known = _open.pop(path, None)
         if known is None or known[0] != key:
-            container = _read_index(path)
+            container = _read_index(path, entry)
             if container is None:
                 return None
             known = key, container
@@ -196,13 +206,39 @@ def open_container(path: str) -> Container | None:
         return known[1]
 
 
-def _read_index(path: str) -> Container | None:
+def entry_of(path: str) -> Entry:
+    """The entry of a container; of one in a bucket, as it was up to `ENTRY_SECONDS` ago.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    now = time.monotonic()
+    known = _entries.get(path)
+    if known is not None and now - known[0] < ENTRY_SECONDS:
+        return known[1]
+    entry = storage.stat(path)
+    if entry is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if not storage.is_local(path):
+        _entries[path] = now, entry
+    return entry
+
+
+def _read_index(path: str, entry: Entry) -> Container | None:
     with open_file(path) as file:
         head = file.read(_HEAD)
     with _naming(path):
         if head.startswith(parquet_files.MAGIC):
             return ParquetContainer(path)
-        return TarContainer(path) if tar_files.is_tar(head) else None
+        return TarContainer(path, _near(path, entry)) if tar_files.is_tar(head) else None
+
+
+def _near(path: str, entry: Entry) -> str:
+    """The path of an archive, or of its copy on the disk: its headers lie between the images, a request for each."""
+    if storage.is_local(path) or sum(_copied.values()) + entry.size > MAX_COPIED:
+        return path
+    _copied[path] = entry.size
+    return node_cache.file(path, entry)
 
 
 @contextlib.contextmanager

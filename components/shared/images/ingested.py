@@ -23,19 +23,17 @@ class UnreadableImageError(RuntimeError):
     """The file is there but cannot be read, perhaps only for a moment."""
 
 
-def read_verified(image: IngestedImage) -> bytes:
-    """Reads an image's bytes.
+def read_verified(images: Sequence[IngestedImage]) -> Iterator[bytes]:
+    """Reads images, of a bucket several at a time.
+
+    Yields:
+      the bytes of each image, in their order.
 
     Raises:
-      ImageChangedError: the file has changed or is gone since it was ingested.
+      ImageChangedError: a file has changed or is gone since it was ingested.
       UnreadableImageError: it cannot be read.
       StorageError: the bucket cannot be read.
     """
-    return next(read_all_verified([image]))
-
-
-def read_all_verified(images: Sequence[IngestedImage]) -> Iterator[bytes]:
-    """Yields the bytes of images, which are read several at a time from a bucket; see `read_verified`."""
     for image, data in zip(images, reading.read_many([image.path for image in images]), strict=True):
         if isinstance(data, OSError) and not isinstance(data, FileNotFoundError):
             raise UnreadableImageError(f"{image.path} cannot be read ({data}); run again") from data

@@ -85,12 +85,5 @@ def size_and_version(path: str) -> tuple[int, int | str]:
     size = container.size(place[1]) if container else None
     if size is None:
         raise containers.no_such_image(*place)
-    return size, _version(place[0])
-
-
-def _version(path: str) -> int | str:
-    """The version of a file or object."""
-    if storage.is_local(path):
-        return os.stat(path).st_mtime_ns
-    entry = storage.stat(path)
-    return "" if entry is None else entry.version
+    is_local = storage.is_local(place[0])
+    return size, os.stat(place[0]).st_mtime_ns if is_local else containers.entry_of(place[0]).version

@@ -1,6 +1,7 @@
 import hashlib
 import itertools
 import threading
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -41,10 +42,10 @@ def test_encoded_images_are_held_within_a_number_of_bytes(tmp_path, monkeypatch)
         with lock:
             held.append(held[-1] + num_bytes)
 
-    def read(image: IngestedImage) -> bytes:
-        data = read_verified(image)
-        add(len(data))
-        return data
+    def read(images: list[IngestedImage]) -> Iterator[bytes]:
+        for data in read_verified(images):
+            add(len(data))
+            yield data
 
     def signature(image_bytes):  # a model whose captions are the first bytes of the files
         captions = tf.strings.substr(image_bytes, 0, 2)

@@ -14,6 +14,8 @@ from components.caption_ingest.dataset import DataSet
 from components.caption_ingest.rejects import Reason
 from components.caption_ingest.settings import CaptionIngestSettings
 from components.shared import node_cache, object_store, storage
+from components.shared.images import containers as containers_module
+from components.shared.images import reading
 from components.shared.storage_entry import Entry
 from tests import containers
 from tests.containers import hf_image, write_tar
@@ -127,6 +129,36 @@ def test_an_image_of_the_same_size_and_other_bytes_has_another_fingerprint(data_
     assert read(bucket).fingerprint() != before
     storage.write_bytes(f"{bucket}/images/a.jpg", b"a.jpg")
     assert read(bucket).fingerprint() == before
+
+
+def test_an_archive_is_read_once(tmp_path, bucket, image, read, relayed):
+    write_shards(tmp_path, encode(image))
+    upload(tmp_path, bucket)
+    relayed.read()
+    data = read(bucket)
+    relayed.read()
+    paths = [f"{bucket}/{image.file.uri}" for image in data.images]
+    assert [*reading.read_many(paths)] == [encode(image)] * 9
+    assert all(
+        reading.is_unchanged(path, b"", image.file.size, image.file.version)
+        for path, image in zip(paths, data.images, strict=True)
+    )
+    assert relayed.read() == []
+    storage.write_bytes(f"{bucket}/val-000.tar", storage.read_bytes(f"{bucket}/test-000.tar"))
+    containers_module._entries.clear()  # some seconds later
+    val = next(image.file for image in data.images if image.split == "eval")
+    with pytest.raises(FileNotFoundError):
+        reading.is_unchanged(f"{bucket}/{val.uri}", b"", val.size, val.version)
+
+
+def test_an_archive_that_is_not_copied_is_read_at_random(tmp_path, bucket, image, read, monkeypatch):
+    write_shards(tmp_path, encode(image))
+    upload(tmp_path, bucket)
+    monkeypatch.setattr(containers_module, "MAX_COPIED", 0)
+    data = read(bucket)
+    assert content(data) == content(read(tmp_path))
+    assert [*reading.read_many([f"{bucket}/{data.images[0].file.uri}"])] == [encode(image)]
+    assert not list(pathlib.Path(node_cache.directory()).glob("entries/*/*.tar"))
 
 
 def test_listings_are_paged(data_dir, bucket, relayed, read):

@@ -2,12 +2,13 @@ import hashlib
 import http.server
 import pathlib
 import threading
+import time
 
 import fsspec
 import pytest
 import tenacity
 
-from components.shared import contents, node_cache, object_store, storage
+from components.shared import contents, node_cache, object_store, s3_session, storage
 from components.shared.object_store import StorageAccessError, StorageError, StorageUnavailableError
 from components.shared.tensorflow_filesystem import TensorFlowFileSystem
 
@@ -226,3 +227,17 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(fsspec.core, "url_to_fs", fail)
     with pytest.raises(ValueError, match=r"a package that is not installed: pip install 'caption-pipeline\[s3\]'"):
         storage.read_bytes("s3://bucket/a")
+
+
+def test_times_are_parsed_without_the_slow_parser(bucket, monkeypatch):
+    storage.write_text(f"{bucket}/a/file", "text")
+    monkeypatch.setattr("botocore.utils.parse_timestamp", lambda value: pytest.fail(f"{value} is parsed slowly"))
+    [listed] = object_store.list_tree(bucket).values()
+    assert abs(listed.mtime - time.time()) < 60
+    assert storage.read_text(f"{bucket}/a/file") == "text"
+    assert storage.stat(f"{bucket}/a/file").mtime == pytest.approx(listed.mtime, abs=1)
+
+
+@pytest.mark.parametrize("value", [1796112431, "1796112431", "2026-12-01T08:07:11+00:00", "20261201T080711Z"])
+def test_unusual_times_are_parsed_as_the_client_does_it(value):
+    assert s3_session.parse_time(value).timestamp() == 1796112431

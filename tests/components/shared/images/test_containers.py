@@ -73,7 +73,7 @@ def test_a_container_that_is_replaced_is_indexed_anew(tar):
 
 def test_a_container_is_indexed_once(tar, monkeypatch):
     indexed, real = [], containers.TarContainer
-    monkeypatch.setattr(containers, "TarContainer", lambda path: indexed.append(path) or real(path))
+    monkeypatch.setattr(containers, "TarContainer", lambda path, near: indexed.append(path) or real(path, near))
     for number in range(5):
         reading.read_bytes(f"{tar}/images/{number}.jpg")
     assert indexed == [str(tar)]

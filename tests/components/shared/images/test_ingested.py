@@ -12,7 +12,7 @@ def image(tmp_path) -> IngestedImage:
 
 
 def test_an_unchanged_image_is_read(image):
-    assert read_verified(image) == b"ingested"
+    assert next(read_verified([image])) == b"ingested"
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone"])
@@ -22,11 +22,11 @@ def test_an_image_that_has_changed_since_the_ingest_is_an_error(tmp_path, image,
     else:
         (tmp_path / "0.jpg").write_bytes(b"other")
     with pytest.raises(ImageChangedError, match=r"0.jpg has changed since it was ingested"):
-        read_verified(image)
+        next(read_verified([image]))
 
 
 def test_an_image_that_is_there_but_can_not_be_read_has_not_changed(tmp_path, image):
     (tmp_path / "0.jpg").unlink()
     (tmp_path / "0.jpg").mkdir()
     with pytest.raises(UnreadableImageError, match=r"0.jpg cannot be read \(.+\); run again"):
-        read_verified(image)
+        next(read_verified([image]))
