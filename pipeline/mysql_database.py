@@ -106,12 +106,19 @@ def _cause(connection: metadata_store_pb2.ConnectionConfig, error: Exception) ->
     Raises:
       DatabaseError: the server denies access.
     """
-    if _NO_CONNECTION in str(error) or "Access denied" in str(error):
-        try:
-            _ask(connection).close()
-        except pymysql.MySQLError as cause:
-            return cause if _is_transient(cause) else error
-    return error
+    if _NO_CONNECTION not in str(error) and "Access denied" not in str(error):
+        return error
+    try:
+        _ask(connection).close()
+    except pymysql.MySQLError as cause:
+        return cause if _is_transient(cause) else error
+    if "Access denied" in str(error):
+        return error
+    # or else it was started between the two attempts
+    return RuntimeError(
+        f"{_NO_CONNECTION}, though the server answers: it may require TLS or caching_sha2_password, which ML "
+        "Metadata's client lacks"
+    )
 
 
 def _ask(connection: metadata_store_pb2.ConnectionConfig) -> pymysql.Connection:
@@ -133,6 +140,8 @@ def _ask(connection: metadata_store_pb2.ConnectionConfig) -> pymysql.Connection:
                 "which a step of a cluster has from the keys `user` and `password` of the Secret"
             ) from None
         raise
+    except RuntimeError as error:  # a package for the server's kind of authentication is missing
+        raise pymysql.OperationalError(0, str(error)) from None
 
 
 def _explain(connection: metadata_store_pb2.ConnectionConfig, error: Exception, timeout: float) -> NoReturn:

@@ -128,6 +128,16 @@ def test_compile_writes_the_pipeline_and_names_the_parameters(tmp_path, capsys):
     assert next(yaml.safe_load_all(path.read_text()))["pipelineInfo"]["name"] == "sample"
 
 
+def test_the_service_account_is_that_of_a_run_and_named_to_who_uploads_the_pipeline(kfp_client, tmp_path, capsys):
+    settings = ["--set", "kubeflow.service_account=captions-steps"]
+    assert kubeflow("compile", "--output", str(tmp_path / "p.yaml"), *settings) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Choose the service account captions-steps when you start a run of it"
+    assert kubeflow("run", *settings) == 0
+    [call] = kfp_client.create_run_from_pipeline_package.mock_calls
+    assert call.kwargs["service_account"] == "captions-steps"
+
+
 def test_the_file_is_named_after_the_pipeline(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert kubeflow("compile", "--set", "name=mine") == 0

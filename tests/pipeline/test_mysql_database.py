@@ -222,6 +222,22 @@ def test_an_unreachable_server_is_retried_and_the_warning_says_why(connection_er
     assert warnings == ["ML Metadata: Can't connect to MySQL server on 'db'; retrying"] * 3
 
 
+def test_a_server_that_takes_other_clients_only_is_reported_as_such(connection_errors, pauses, server, monkeypatch):
+    monkeypatch.setattr(mysql_database, "START_TIMEOUT", 0.0)
+    connection_errors.append(RuntimeError(NO_CONNECTION))
+    message = r"^mysql://db:3307/mlmd fails since 0 s \(.*, though the server answers: it may require TLS or caching"
+    with pytest.raises(DatabaseError, match=message):
+        mysql_database.prepare(SERVER)
+    server.assert_called_once()
+
+
+def test_a_kind_of_authentication_that_needs_a_package_is_one_line(pauses, server):
+    server.side_effect = RuntimeError("'cryptography' package is required for caching_sha2_password")
+    with pytest.raises(DatabaseError, match=r"cannot be used \('cryptography' package is required .*\): mend"):
+        mysql_database.exists(SERVER)
+    assert pauses == []
+
+
 def test_at_the_start_nobody_waits_for_long(connection_errors, pauses, server, monkeypatch):
     monkeypatch.setattr(mysql_database, "START_TIMEOUT", 0.0)
     connection_errors += [RuntimeError(NO_CONNECTION)] * 2
