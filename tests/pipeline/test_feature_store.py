@@ -12,7 +12,7 @@ from tfx.orchestration import metadata
 from components.feature_extractor import export
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.feature_extractor.store import FeatureStore
-from components.shared import records
+from components.shared import records, storage
 from components.shared.backbone_description import BackboneDescription
 from components.shared.features import Manifest
 from pipeline import feature_store
@@ -45,6 +45,31 @@ def store(tmp_path):
 
 def usages_of(store, usage=None):
     return list(feature_store.usage_of(store, usage or Usage(), DAY))
+
+
+def test_unused_features_in_a_bucket_are_deleted(bucket, monkeypatch):
+    store_dir, feature = f"{bucket}/features", np.zeros((1, 4, 3), np.float16)
+    store = FeatureStore(f"{store_dir}/print-a")
+    storage.write_text(f"{store.directory}/backbone-0a/saved_model.pb", "graph")
+    BackboneDescription("MobileNet", "random", 32, "backbone-0a", (2, 2), 3).write(store.directory)
+    for sha256 in ("used", "unused"):
+        store.add([sha256], feature)
+    storage.write_text(f"{store.directory}/shard-1.tfrecord", "of a killed run")
+    first, name = store.generation(), store.index()["used"]
+    usage = Usage(frozenset({("print-a", name)}))
+    assert not dict(feature_store.deletions(usages_of(store_dir, usage)))  # all is young
+    tomorrow = time.time() + 2 * DAY
+    monkeypatch.setattr(feature_store.time, "time", lambda: tomorrow)
+    [found] = usages_of(store_dir, usage)
+    unused = store.index()["unused"]
+    assert [shard.file for shard in found.used] == [name] and found.backbone == "MobileNet 32 px, random"
+    assert dict(feature_store.deletions([found])).keys() == {
+        f"{store.directory}/{unused}", f"{store.directory}/shard-1.tfrecord",
+    }  # fmt: skip
+    feature_store.prune([found])
+    assert store.index() == {"used": name} and store.generation() != first and store.backbone() is not None
+    feature_store.prune(usages_of(store_dir))  # nothing is in use any more
+    assert storage.list_names(store_dir) == []
 
 
 def test_shards_that_are_in_use_or_young_are_used(store):

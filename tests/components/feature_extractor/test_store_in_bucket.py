@@ -14,6 +14,7 @@ from components.feature_extractor.store import CommitWatcher, FeatureStore
 from components.shared import node_cache, object_store, storage
 from components.shared.features import CorruptShardError, Manifest, MissingFeaturesError
 from components.shared.shard_format import index_of
+from components.shared.tensorflow_filesystem import TensorFlowFileSystem
 from tests.object_store import recorded_requests
 
 FEATURES = np.arange(3 * 4 * 3, dtype=np.float16).reshape(3, 4, 3)
@@ -58,6 +59,19 @@ def flip_a_bit(data: bytes) -> bytes:
 def test_features_are_read_as_they_were_written(manifest, tmp_path):
     manifest.save(str(tmp_path))
     np.testing.assert_array_equal(read(Manifest.load(str(tmp_path))), FEATURES)
+
+
+def test_features_are_read_through_tensorflows_file_system(tmp_path, monkeypatch):
+    """As in Google Cloud Storage without gcsfs, which can't be had here."""
+    monkeypatch.setattr(object_store, "_filesystem", lambda uri: (TensorFlowFileSystem(), uri))
+    monkeypatch.setenv("CAPTION_PIPELINE_CACHE", str(tmp_path / "node_cache"))
+    features = FeatureStore(f"file://{tmp_path}/store")
+    features.add(IMAGES, FEATURES)
+    [shard] = set(features.index().values())
+    manifest = Manifest("fingerprint", features.directory, (2, 2), 3, {shard: {name: name for name in IMAGES}})
+    np.testing.assert_array_equal(read(manifest), FEATURES)
+    features.remove([shard])
+    assert features.index() == {} and list(features.entries()) == ["generation"]
 
 
 def test_where_nothing_changed_one_listing_is_the_only_request(features, manifest, requests):

@@ -108,6 +108,14 @@ def test_files_are_copied_to_a_bucket_and_back(place, tmp_path):
     assert (tmp_path / "back").read_bytes() == b"weights"
 
 
+def test_objects_are_copied_to_the_nodes_disk(place):
+    for name in ("model/saved_model.pb", "model/variables/index"):
+        storage.write_text(f"{place}/{name}", name)
+    copy = node_cache.tree(f"{place}/model")
+    assert storage.list_files(copy) == ["saved_model.pb", "variables/index"]
+    assert storage.read_text(node_cache.file(f"{place}/model/variables/index")) == "model/variables/index"
+
+
 def test_damage_is_found_in_a_bucket(bucket):
     storage.write_bytes(f"{bucket}/model/saved_model.pb", b"graph" * 2000)
     description = contents.describe(f"{bucket}/model")
