@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--dry-run and --yes are only valid with features gc")
     if args.action == "gc" and not (args.yes or args.dry_run or sys.stdin.isatty()):
         raise ConfirmationError("features gc deletes files: confirm with --yes, or preview with --dry-run")
+    for root in args.also_root:
+        if "://" in root:
+            raise UserError(f"--also-root {root}: name the ML Metadata of a root in a bucket with --also-metadata")
     config = load_config(args)
     from pipeline.config import check_metadata
 

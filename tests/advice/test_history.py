@@ -194,6 +194,13 @@ def test_a_database_that_can_not_be_used_is_left_for_another_root_or_moved_away(
     assert not opens(pathlib.Path(advice[0]))
 
 
+def test_another_root_in_a_bucket_is_named_by_its_metadata(root, error):
+    settings = ["--root", str(root)]
+    answer = error("features", *settings, "--also-root", "s3://bucket/mine")
+    filled_in("--also-root …: name the ML Metadata of a root in a bucket with --also-metadata", answer)
+    assert main(["features", *settings, "--also-metadata", Paths(str(root)).metadata_uri]) == 0
+
+
 def test_features_gc_is_confirmed_or_previewed(root, error):
     command, settings = ["features", "--root", str(root)], ["--set", f"name={PIPELINE}"]
     filled_in("--dry-run and --yes are only valid with features gc", error(*command, "--dry-run", *settings))
