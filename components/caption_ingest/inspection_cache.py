@@ -58,17 +58,24 @@ class InspectionCache:
 
         Returns:
           the keys of what has been added.
+
+        Raises:
+          StorageError: the bucket that the cache is in can't be read.
         """
         added: dict[Key, Inspection] = {}
-        for file_name in storage.list_names(self._directory):
-            if file_name in self._loaded or file_name.startswith(".") or not file_name.endswith(".json"):
+        names = [
+            name
+            for name in storage.list_names(self._directory)
+            if name not in self._loaded and not name.startswith(".") and name.endswith(".json")
+        ]
+        paths = [os.path.join(self._directory, name) for name in names]
+        for file_name, path, content in zip(names, paths, storage.read_many(paths), strict=True):
+            if isinstance(content, OSError):
+                logging.warning("skipping the inspections in %s: %s", path, content)
                 continue
-            path = os.path.join(self._directory, file_name)
             try:
-                rows = storage.read_json(path)
+                rows = json.loads(content)
                 added |= {(uri, size, version): Inspection(*values) for uri, size, version, *values in rows}
-            except OSError as error:
-                logging.warning("skipping the inspections in %s: %s", path, error)
             except (ValueError, TypeError) as error:  # empty, cut or zeros, as a crash of the machine leaves it
                 logging.warning("the inspections in %s are damaged and deleted: %s", path, error)
                 storage.remove(path)

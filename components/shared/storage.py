@@ -115,6 +115,29 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
+def read_many(paths: Sequence[str]) -> Iterator[bytes | OSError]:
+    """Reads whole files, of a bucket several at a time.
+
+    Args:
+      paths: all on a disk, or all in one bucket.
+
+    Yields:
+      the bytes of each file, in their order, or the error of one that is missing or, on a disk, can't be read.
+
+    Raises:
+      StorageError: the bucket can't be read, though the file may be there.
+    """
+    if paths and not is_local(paths[0]):
+        yield from object_store.read_many(paths)
+        return
+    for path in paths:
+        try:
+            data: bytes | OSError = read_bytes(path)
+        except OSError as error:
+            data = error
+        yield data
+
+
 def read_text(path: str) -> str:
     """Reads a whole text file (UTF-8)."""
     return read_bytes(path).decode()

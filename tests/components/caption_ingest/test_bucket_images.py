@@ -142,3 +142,12 @@ def test_a_bucket_that_fails_for_good_is_an_error_and_no_reject(data_uri, run, r
     relayed.fault = lambda method, path: status if path.endswith(".png") else None
     with pytest.raises(error, match=f"{data_uri}/images/[0-9]*.png: "):
         run(data_uri)
+
+
+def test_inspections_in_a_bucket_that_can_not_be_read_are_an_error(bucket, data_uri, run, relayed, monkeypatch):
+    cache = f"{bucket}/root/store/images/1"
+    run(data_uri, cache)
+    monkeypatch.setattr(object_store, "RETRY_SECONDS", 0)
+    relayed.fault = lambda method, path: 503 if path.startswith("root/") and path.endswith(".json") else None
+    with pytest.raises(StorageUnavailableError, match=f"{cache}/.*.json: the object store fails"):
+        run(data_uri, cache)

@@ -249,3 +249,19 @@ def test_times_are_parsed_without_the_slow_parser(bucket, monkeypatch):
 @pytest.mark.parametrize("value", [1796112431, "1796112431", "2026-12-01T08:07:11+00:00", "20261201T080711Z"])
 def test_unusual_times_are_parsed_as_the_client_does_it(value):
     assert s3_session.parse_time(value).timestamp() == 1796112431
+
+
+def test_many_files_are_read_in_order(place, tmp_path):
+    for root in (place, str(tmp_path)):
+        paths = [f"{root}/{name}" for name in "abc"]
+        for path in (paths[0], paths[2]):
+            storage.write_text(path, path)
+        first, missing, last = storage.read_many(paths)
+        assert (first.decode(), last.decode()) == (paths[0], paths[2])
+        assert isinstance(missing, FileNotFoundError)
+    assert [*storage.read_many([])] == []
+
+
+def test_a_uri_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [storage.absolute(path) for path in ("a", "s3://b/a")] == [f"{tmp_path}/a", "s3://b/a"]
