@@ -34,7 +34,9 @@ def find_damage(directory: str, description: str) -> str | None:
     """
     described = json.loads(description)
     found = _describe_files(directory, described)
-    if not any(found.values()) and not storage.exists(directory):
+    # some stores keep the names of directories in which there is nothing any more
+    is_there = storage.exists if storage.is_local(directory) else storage.list_files
+    if not any(found.values()) and not is_there(directory):
         return None
     return next((os.path.join(directory, name) for name, file in described.items() if found.get(name) != file), None)
 
