@@ -1,4 +1,4 @@
-"""A relay to the S3 server of the tests: it notes requests, refuses some, and divides listings into short pages."""
+"""A relay to the S3 server of the tests: it notes requests, and refuses some."""
 
 import contextlib
 import http.client
@@ -14,7 +14,6 @@ class Relay(http.server.ThreadingHTTPServer):
     Attributes:
       url: its own endpoint.
       requests: (method, path without the bucket) of each request; a listing has the path "".
-      max_keys: how many objects a page of a listing has; None for the server's number.
       fault: returns the status that a request is refused with; None passes it on.
     """
 
@@ -26,7 +25,6 @@ class Relay(http.server.ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.address = urllib.parse.urlsplit(endpoint).netloc
         self.requests: list[tuple[str, str]] = []
-        self.max_keys: int | None = None
         self.fault: Callable[[str, str], int | None] = lambda method, path: None
 
     def read(self) -> list[str]:
@@ -49,10 +47,7 @@ class _Relaying(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         connection = http.client.HTTPConnection(self.server.address)
-        url = self.path
-        if self.server.max_keys and "list-type=2" in url:
-            url += f"&max-keys={self.server.max_keys}"
-        connection.request(self.command, url, body, dict(self.headers))
+        connection.request(self.command, self.path, body, dict(self.headers))
         response = connection.getresponse()
         content = response.read()
         connection.close()

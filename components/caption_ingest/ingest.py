@@ -2,6 +2,7 @@
 
 The stages of both halves, in order, each in the module that decides about it, and what stands behind it:
 
+    data_directory    the directory on a disk that is searched: of a bucket, its names and texts (`outline`)
     layout            which files hold captions and official splits (`sidecar_search`, `second_copies`, `encodings`;
                       `unread_files`: why there are none)
     formats           lines of caption files -> captions

@@ -165,7 +165,8 @@ def test_listings_are_paged(data_dir, bucket, relayed, read):
     upload(data_dir, bucket)
     expected = read(bucket)
     relayed.read()
-    relayed.max_keys = 5
+    events = object_store._filesystem(bucket)[0].s3.meta.events
+    events.register("before-parameter-build.s3.ListObjectsV2", lambda params, **_: params.update(MaxKeys=5))
     assert read(bucket) == expected
     assert relayed.read() == [LISTING] * 2
 
