@@ -13,6 +13,7 @@ what they leave.
 
 import contextlib
 import os
+import re
 import shutil
 import threading
 import uuid
@@ -22,6 +23,7 @@ from components.shared import locks
 from components.shared.progress import LOGGER
 
 _ENTRIES, _LEASES, _PARTIAL, _WRITERS, _LOCK = "entries", "leases", "partial", "writers", "lock"
+_NAME = re.compile(r"\w+-\d+")  # of `entry_name`
 
 
 class DiskFullError(OSError):
@@ -77,7 +79,7 @@ class DiskCache:
         with self._locked():
             new = entries.keys() - self._asked_for
             with open(self._lease, "a") as file:
-                file.writelines(f"{name}\n" for name in new)
+                file.writelines(f"\n{name}" for name in new)  # after whatever a full disk has cut
             self._asked_for |= new
             missing = [name for name, is_complete in entries.items() if not is_complete()]
             for name in entries.keys() - set(missing):
@@ -96,7 +98,8 @@ class DiskCache:
         """
         with self.scratch() as scratch, self._locked():
             in_use = self._in_use()
-            present = {entry.name: entry.stat().st_mtime_ns for entry in os.scandir(self._path(_ENTRIES))}
+            entries = [entry for entry in os.scandir(self._path(_ENTRIES)) if _NAME.fullmatch(entry.name)]
+            present = {entry.name: entry.stat().st_mtime_ns for entry in entries}
             excess = sum(map(_size, in_use | present.keys())) - max_bytes
             excess = max(excess, num_bytes - shutil.disk_usage(self.directory).free)
             for name in sorted(present.keys() - in_use, key=lambda name: present[name]):
@@ -179,7 +182,7 @@ class DiskCache:
         names: set[str] = set()
         for lease in os.listdir(self._path(_LEASES)):
             with open(self._path(_LEASES, lease)) as file:
-                names.update(line.rstrip("\n") for line in file)
+                names.update(filter(_NAME.fullmatch, map(str.strip, file)))
         return names
 
     def _remove_leftovers(self) -> None:

@@ -165,6 +165,17 @@ def test_a_full_disk_is_emptied_of_what_nobody_uses_then_told(cache, monkeypatch
     assert error.value.free_bytes == 5 and entries(cache) == []
 
 
+def test_a_lease_that_a_full_disk_has_cut_protects_what_is_asked_for_later(cache):
+    cache.ask_for({})
+    [lease] = (pathlib.Path(cache.directory) / "leases").iterdir()
+    lease.write_text("hal")
+    (pathlib.Path(cache.directory) / "entries" / "lost+found").mkdir()
+    name = write(cache, "a")
+    cache.ask_for({name: exists(cache, name)})
+    cache.make_room(0, max_bytes=0)
+    assert entries(cache) == [name, "lost+found"]
+
+
 def test_a_directory_that_is_deleted_meanwhile_is_begun_anew(cache):
     write(cache, "a")
     disk_cache.shutil.rmtree(cache.directory)
