@@ -76,7 +76,7 @@ def test_another_beam_is_rejected(home, programs, monkeypatch):
 
 
 def test_stale_pid_files_are_removed_and_stop_no_process(home):
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    other = subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True)
     exited = subprocess.Popen([sys.executable, "-c", ""])
     exited.wait()
     for name, number in {"master": "", "worker-0": exited.pid, "worker-1": other.pid, "job-server": "0"}.items():
@@ -84,7 +84,7 @@ def test_stale_pid_files_are_removed_and_stop_no_process(home):
     cluster.down()
     assert not list((home / "run").iterdir())
     assert other.poll() is None
-    other.communicate(b"\n")
+    other.communicate()
 
 
 def test_a_stale_pid_file_does_not_prevent_a_start(home, programs, monkeypatch):
