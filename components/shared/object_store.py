@@ -13,6 +13,7 @@ import http.client
 import importlib.util
 import io
 import posixpath
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar
 
@@ -27,6 +28,7 @@ MAX_PAUSE_SECONDS = 15
 MAX_CONCURRENT = 16  # objects that a call reads at a time
 EXTRAS = {"s3": "s3", "s3a": "s3"}  # scheme -> extra of this package
 _TRANSIENT_ERRNO = {errno.EBUSY, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EPIPE}
+_TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 _Result = TypeVar("_Result")
 # S3's clients try again by themselves, without a word: here it is done in one place
 _OPTIONS: Mapping[str, dict[str, Any]] = {"s3": {"config_kwargs": {"retries": {"total_max_attempts": 1}}}}
@@ -224,7 +226,7 @@ def _call(uri: str, operation: Callable[[fsspec.AbstractFileSystem, str], _Resul
     fs, path = _filesystem(uri)
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_transient),
-        stop=tenacity.stop_after_delay(RETRY_SECONDS),
+        stop=_RetrySeconds(RETRY_SECONDS),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=MAX_PAUSE_SECONDS),
         before_sleep=functools.partial(_log_retry, uri),
         reraise=True,
@@ -250,6 +252,20 @@ def _call(uri: str, operation: Callable[[fsspec.AbstractFileSystem, str], _Resul
         ) from error
 
 
+class _RetrySeconds(tenacity.stop.stop_base):
+    """Stops some seconds after the first failure: the transfer of a large object takes longer until it fails."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._first_failure: float | None = None
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        now = time.monotonic()
+        if self._first_failure is None:
+            self._first_failure = now
+        return now - self._first_failure >= self._seconds
+
+
 def _no_such_object(uri: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, "No such object or bucket", uri)
 
@@ -271,7 +287,15 @@ def _is_transient(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO:
         return True
+    if _http_status(error) in _TRANSIENT_STATUS:
+        return True
     return isinstance(error, _network_errors()) and "SSL" not in type(error).__name__
+
+
+def _http_status(error: BaseException) -> int | None:
+    """The status of a server's answer, which is all that a proxy before the store says; None if there is none."""
+    response = getattr(error.__cause__, "response", None)  # of S3's client; s3fs knows what the store's own codes mean
+    return response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
 
 
 @functools.cache

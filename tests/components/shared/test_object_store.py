@@ -134,6 +134,7 @@ class Sick(http.server.BaseHTTPRequestHandler):
         body = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode() if code else b"object"
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Last-Modified", self.date_time_string())
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
@@ -162,6 +163,33 @@ def test_throttling_is_waited_for_and_told(sick, caplog):
     sick.statuses = [(503, "SlowDown")] * 12
     assert storage.read_bytes("s3://bucket/object") == b"object"
     assert "s3://bucket/object: " in caplog.text and "trying again in" in caplog.text
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_proxy_that_does_not_reach_the_store_is_waited_for(sick, status, caplog):
+    sick.statuses = [(status, "")] * 3
+    assert storage.read_bytes("s3://bucket/object") == b"object"
+    assert caplog.text.count("s3://bucket/object: ") == 3
+    sick.statuses = [(status, "")] * 3
+    assert storage.stat("s3://bucket/object").size == 6
+
+
+def test_a_transfer_that_fails_late_is_tried_again(bucket, monkeypatch, impatient, tmp_path, caplog):
+    storage.write_bytes(f"{bucket}/file", b"data")
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    filesystem, _ = object_store._filesystem(bucket)
+    get_file, failures = filesystem.get_file, [ConnectionResetError("reset by peer")]
+
+    def fail_late(*args):
+        clock[0] += 10 * object_store.RETRY_SECONDS
+        if failures:
+            raise failures.pop()
+        return get_file(*args)
+
+    monkeypatch.setattr(filesystem, "get_file", fail_late)
+    object_store.download(f"{bucket}/file", str(tmp_path / "file"))
+    assert (tmp_path / "file").read_bytes() == b"data" and caplog.text.count("trying again in") == 1
 
 
 def test_a_file_that_is_read_in_parts_is_tried_again_at_each(bucket, monkeypatch, impatient, caplog):
