@@ -29,6 +29,9 @@ class ConfigError(UserError):
     """The settings can't be used; the message says which and why."""
 
 
+_BUCKET_SCHEMES = {"s3", "s3a", "gs"}
+
+
 @dataclass(frozen=True, config=STRICT)
 class SampleSettings:
     """The built-in dataset, generated when `data.dir` is not set."""
@@ -230,6 +233,7 @@ def check_paths(config: Config) -> None:
       ConfigError: naming the setting.
     """
     check_metadata(config)
+    check_uris(config)
     from components.shared import storage  # takes longer to load than all settings
 
     written = {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}
@@ -269,6 +273,31 @@ def check_patterns(config: Config) -> None:
     for name, path in {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}.items():
         if set(path) & set("*?[]"):
             raise ConfigError(f"{name}: {path} must not contain *, ?, [ or ]")
+
+
+def check_uris(config: Config) -> None:
+    """Refuses URIs that stores and their clients take for different places, and data that a run writes among.
+
+    Raises:
+      ConfigError: naming the setting.
+    """
+    stated = {
+        "data.dir": config.data.dir,
+        "root": config.root,
+        "feature_extractor.store_dir": config.feature_extractor.store_dir,
+    }
+    for name, path in stated.items():
+        scheme, _, place = (path or "").partition(":/")
+        if scheme in _BUCKET_SCHEMES and (
+            not place.startswith("/") or {"", ".", ".."}.intersection(place[1:].rstrip("/").split("/"))
+        ):
+            raise ConfigError(f"{name}: {path} must be {scheme}://BUCKET/PREFIX, without //, . or .. in it")
+    for name, path in {"root": config.root_dir, "feature_extractor.store_dir": config.feature_store_dir}.items():
+        if config.data.dir and "://" in config.data_dir and f"{path}/".startswith(f"{config.data_dir}/"):
+            raise ConfigError(
+                f"data.dir: {config.data_dir} has {path} in it, and what a run writes there would be read as data: set "
+                f"data.dir to a prefix of the images and captions alone, or {name} to one beside it"
+            )
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import posixpath
 
 from pipeline import metadata_uri
-from pipeline.config import Config, ConfigError, check_patterns
+from pipeline.config import Config, ConfigError, check_patterns, check_uris
 from pipeline.metadata_uri import MysqlDatabase, SqliteFile
 
 BUCKETS = ("s3://", "gs://")  # the object stores that the image can use
@@ -33,6 +33,7 @@ def on_cluster(config: Config) -> Config:
     if os.sep in weights or os.path.exists(weights):  # else the name of weights that the backbone's source has
         _check_input("feature_extractor.weights", weights if "://" in weights else os.path.abspath(weights), config)
     check_patterns(config)
+    check_uris(config)
     return config
 
 

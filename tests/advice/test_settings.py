@@ -11,7 +11,7 @@ from components.shared.models import registry
 from components.shared.models.registry import ModelEntry
 from pipeline import database, local_run, setting_help
 from pipeline.cli.main import build_parser, find_commands, main
-from pipeline.config import check_engines, check_metadata, check_paths
+from pipeline.config import check_engines, check_metadata, check_paths, check_uris
 from pipeline.config_files import RENAMED, RENAMED_VALUES, load
 from tests.messages import filled_in, refusal
 
@@ -215,6 +215,27 @@ def test_a_directory_is_renamed_without_the_characters_of_patterns(tmp_path):
         check_paths(load(None, [f"root={tmp_path}/run[1]?"]))
     characters = message.partition("contain ")[2].replace(",", "").replace("or", "").split()
     check_paths(load(None, [f"root={''.join(each for each in advice[1] if each not in characters)}"]))
+
+
+@pytest.mark.parametrize("root", ["s3:/bucket/captions", "s3://", "s3://bucket//captions", "s3://bucket/a/../captions"])
+def test_a_uri_is_written_as_it_is_told(root):
+    with refusal("…: … must be …://BUCKET/PREFIX, without //, . or .. in it") as advice:
+        check_uris(load(None, [f"root={root}"]))
+    assert advice == ["root", root, "s3"]
+    check_uris(load(None, [f"root={advice[2]}://bucket/captions/"]))
+
+
+@pytest.mark.parametrize("data", ["s3://bucket", "s3://bucket/captions/"])
+def test_what_a_run_writes_lies_beside_the_data(data):
+    message = (
+        "data.dir: … has … in it, and what a run writes there would be read as data: set data.dir to a prefix of the "
+        "images and captions alone, or … to one beside it"
+    )
+    with refusal(message) as advice:
+        check_uris(load(None, ["root=s3://bucket/captions", f"data.dir={data}"]))
+    assert advice == [data.rstrip("/"), "s3://bucket/captions", "root"]
+    for beside in ("s3://bucket/captions-data", "s3://bucket/captions/data"):
+        check_uris(load(None, ["root=s3://bucket/captions", f"data.dir={beside}"]))
 
 
 def test_another_root_can_be_written_to(tmp_path, monkeypatch, capsys):
