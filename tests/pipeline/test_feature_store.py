@@ -69,7 +69,7 @@ def test_unused_features_in_a_bucket_are_deleted(bucket, monkeypatch):
     feature_store.prune([found])
     assert store.index() == {"used": name} and store.generation() != first and store.backbone() is not None
     feature_store.prune(usages_of(store_dir))  # nothing is in use any more
-    assert storage.list_names(store_dir) == []
+    assert storage.list_files(store_dir) == []
 
 
 def test_shards_that_are_in_use_or_young_are_used(store):
