@@ -291,7 +291,14 @@ def _fetch(cache: DiskCache, copy: _Copy, done: dict[str, int]) -> None:
         uri, local = copy.uri if name == _ITSELF else posixpath.join(copy.uri, name), copy.below(folder, name)
         os.makedirs(os.path.dirname(local), exist_ok=True)
         done[local] = 0
-        object_store.download(uri, local)
+        try:
+            object_store.download(uri, local)
+        except FileNotFoundError as error:
+            if not os.path.isdir(folder):  # it is not the object that is missing
+                raise NodeCacheError(
+                    f"{cache.directory} was deleted in use: run again, and delete it only when no run is in progress"
+                ) from error
+            raise
         if os.path.getsize(local) != entry.size:
             raise NodeCacheError(f"{uri} has changed while it was downloaded; run again")
         done[local] = entry.size

@@ -20,6 +20,7 @@ UNTRIED = {
         "…: can't be written: set … to a directory on this machine's disk",
         "…: … is not a number of GiB: set it to one, such as …",
         "… has changed while it was downloaded; run again",
+        "… was deleted in use: run again, and delete it only when no run is in progress",
         "… damaged copies of shards deleted from the node's cache (…, …): run again",
         "…: no file can have the name of the object …: rename or delete it",
         "root: … belongs to another ML Metadata than the one that `metadata` names: set metadata to that one, or use "

@@ -1,6 +1,7 @@
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -176,6 +177,27 @@ def test_an_object_that_changes_during_the_download_is_no_copy(bucket):
     entry = storage.stat(f"{bucket}/file")
     storage.write_text(f"{bucket}/file", "other content")
     with pytest.raises(NodeCacheError, match=f"{bucket}/file has changed while it was downloaded; run again"):
+        node_cache.file(f"{bucket}/file", entry)
+
+
+def test_an_object_is_not_missing_where_the_cache_was_deleted_meanwhile(bucket, monkeypatch):
+    storage.write_text(f"{bucket}/model/file", "content")
+    download = object_store.download
+
+    def delete_first(uri, file):
+        shutil.rmtree(node_cache.directory())
+        download(uri, file)
+
+    monkeypatch.setattr(object_store, "download", delete_first)
+    with pytest.raises(NodeCacheError, match="was deleted in use: run again, and delete it only when no run is in"):
+        node_cache.tree(f"{bucket}/model")
+
+
+def test_an_object_that_is_deleted_after_it_was_listed_is_missing(bucket):
+    storage.write_text(f"{bucket}/file", "content")
+    entry = storage.stat(f"{bucket}/file")
+    storage.remove(f"{bucket}/file")
+    with pytest.raises(FileNotFoundError, match="No such object or bucket"):
         node_cache.file(f"{bucket}/file", entry)
 
 
