@@ -33,6 +33,9 @@ class InspectionCache:
     """The inspections of all runs so far, in an append-only directory of JSON files.
 
     An image is identified by its path, size and version: the modification time in nanoseconds, or an ETag.
+
+    Attributes:
+      directory: the directory, or a prefix in a bucket.
     """
 
     def __init__(self, directory: str, data_dir: str):
@@ -42,7 +45,7 @@ class InspectionCache:
           directory: directory of the cache, a different one for each version of the inspecting code.
           data_dir: the directory that the files' uris are relative to.
         """
-        self._directory, self._data_dir = directory, storage.absolute(data_dir)
+        self.directory, self._data_dir = directory, storage.absolute(data_dir)
         self._inspections: dict[Key, Inspection] = {}
         self._loaded: set[str] = set()  # names of files, which never change
 
@@ -65,10 +68,10 @@ class InspectionCache:
         added: dict[Key, Inspection] = {}
         names = [
             name
-            for name in storage.list_names(self._directory)
+            for name in storage.list_names(self.directory)
             if name not in self._loaded and not name.startswith(".") and name.endswith(".json")
         ]
-        paths = [os.path.join(self._directory, name) for name in names]
+        paths = [os.path.join(self.directory, name) for name in names]
         for file_name, path, content in zip(names, paths, storage.read_many(paths), strict=True):
             if isinstance(content, OSError):
                 logging.warning("skipping the inspections in %s: %s", path, content)
@@ -94,7 +97,7 @@ class InspectionCache:
         text = json.dumps(rows, ensure_ascii=False)
         # named by content: rows that a retried bundle writes again are one file
         name = hashlib.sha256(text.encode()).hexdigest()[:24]
-        storage.write_text(os.path.join(self._directory, f"{name}.json"), text)
+        storage.write_text(os.path.join(self.directory, f"{name}.json"), text)
 
     def key(self, file: ImageFile) -> Key:
         """Returns what identifies a file in the cache."""
@@ -192,7 +195,7 @@ def inspect_uncached(
     rows = [(file.uri, file.size, file.version) for file in sorted(files, key=lambda file: reading_order(file.uri))]
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     # in this process: a worker knows nothing of what the others have done
-    with polled(Progress("images decoded", len(files)), count_inspected), make_pipeline() as pipeline:
+    with polled(Progress("images decoded", len(files)), count_inspected, cache.directory), make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Chunks" >> beam.Create(chunks, reshuffle=True)

@@ -147,8 +147,8 @@ def extract_missing(
     chunks = [missing[start : start + size] for start in range(0, len(missing), size)]
     random.shuffle(chunks)  # concurrent runs then share the work: each finds what the other has done
     committed, missing_sha256 = CommitWatcher(store, index_files), {image.sha256 for image in missing}
-    progress = polled(Progress("images", len(missing)), lambda: len(missing_sha256 & committed()))
-    with progress, make_pipeline() as pipeline:
+    progress = Progress("images", len(missing))
+    with polled(progress, lambda: len(missing_sha256 & committed()), store.directory), make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Shards" >> beam.Create(chunks, reshuffle=True)

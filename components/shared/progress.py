@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 LOGGER = logging.getLogger("captions.progress")
 POLL_SECONDS = 1.0  # between two counts of what others have done
+BUCKET_POLL_SECONDS = 10.0  # the same where each costs a listing
 
 
 class Progress:
@@ -43,19 +44,21 @@ class Progress:
 
 
 @contextlib.contextmanager
-def polled(progress: Progress, count: Callable[[], int]) -> Iterator[None]:
+def polled(progress: Progress, count: Callable[[], int], place: str = "") -> Iterator[None]:
     """Reports what other processes do while the block runs, from this one.
 
     Args:
       progress: what to report to.
       count: counts what is done since the block began; it is called in a thread, and at the end once more.
+      place: the path or URI that it looks at.
     """
+    seconds = BUCKET_POLL_SECONDS if "://" in place else POLL_SECONDS
     is_over = threading.Event()
 
     def watch() -> None:
         num_reported, is_last = 0, False
         while not is_last:
-            is_last = is_over.wait(POLL_SECONDS)
+            is_last = is_over.wait(seconds)
             num_done = count()
             if num_done > num_reported:
                 progress.update(num_done - num_reported)

@@ -1,4 +1,5 @@
 import logging
+import threading
 
 import pytest
 
@@ -70,3 +71,22 @@ def test_each_progress_is_throttled_on_its_own_and_its_end_always_passes(caplog,
         "epoch 1",
         "resuming at step 1",
     ]
+
+
+def test_a_bucket_is_counted_less_often(monkeypatch):
+    monkeypatch.setattr(progress, "BUCKET_POLL_SECONDS", 0.001)
+    monkeypatch.setattr(progress, "POLL_SECONDS", 1000.0)
+    counts, has_counted = [], threading.Event()
+
+    def count() -> int:
+        counts.append(1)
+        has_counted.set()
+        return 0
+
+    with progress.polled(Progress("images", 9), count, "/store"):
+        pass
+    assert len(counts) == 1  # at the end alone
+    has_counted.clear()
+    with progress.polled(Progress("images", 9), count, "s3://bucket/store"):
+        assert has_counted.wait(10)
+    assert len(counts) > 2
