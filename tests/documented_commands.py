@@ -63,6 +63,7 @@ NOT_EXECUTED = {  # reason -> commands
         "aws s3api put-bucket-lifecycle-configuration --bucket BUCKET --lifecycle-configuration file://lifecycle.json",
         "aws s3 sync DIRECTORY s3://BUCKET/data",
         "caption-pipeline inspect s3://BUCKET/data",
+        "caption-pipeline lineage s3://BUCKET/mine/serving --config my.yaml",
         "caption-pipeline run --config mine.yaml",
         "caption-pipeline caption --model s3://BUCKET/captions/serving one.jpg",
         "caption-pipeline run --config mine.yaml --set metadata=mysql://HOST/captions",
