@@ -65,7 +65,9 @@ def read(root: str, metadata_uri: str | None = None) -> EndState:
     results = {name: summary[name] for name in RESULTS}
     if summary["decision"] == "unchanged":  # the baseline is the model itself, which was blessed by a killed run
         results["baseline"] = None
-    versions = [name for name in storage.list_names(paths.serving) if name.isdecimal()]
+    # some object stores go on listing a name whose objects are deleted
+    names = [name for name in storage.list_names(paths.serving) if name.isdecimal()]
+    versions = [name for name in names if storage.list_files(os.path.join(paths.serving, name))]
     model_dir = node_cache.tree(os.path.join(paths.serving, push.newest_version(paths.serving) or ""))
     with open_metadata(metadata_uri or paths.metadata_uri) as handle:
         return EndState(

@@ -78,7 +78,8 @@ class StagedExecution:
 def staged(execution_info: ExecutionInfo) -> Iterator[StagedExecution]:
     """Stages an execution while the block runs."""
     with contextlib.ExitStack() as stack:
-        artifacts = [a for of_key in execution_info.output_dict.values() for a in of_key]
+        of_keys = (*execution_info.input_dict.values(), *execution_info.output_dict.values())
+        artifacts = [artifact for of_key in of_keys for artifact in of_key]
         is_remote = any(not storage.is_local(artifact.uri) for artifact in artifacts)
         scratch = stack.enter_context(node_cache.scratch()) if is_remote else ""
         yield StagedExecution(execution_info, scratch)

@@ -14,15 +14,6 @@ from tests.components.pusher.test_driver import fingerprint
 
 
 @pytest.fixture
-def model(tmp_path):
-    directory = tmp_path / "model"
-    (directory / "variables").mkdir(parents=True)
-    (directory / "saved_model.pb").write_bytes(b"graph")
-    (directory / "variables" / "variables.index").write_bytes(b"index")
-    return directory
-
-
-@pytest.fixture
 def serving(bucket) -> str:
     return f"{bucket}/serving"
 

@@ -10,15 +10,6 @@ from components.shared.locks import exclusive
 
 
 @pytest.fixture
-def model(tmp_path):
-    directory = tmp_path / "model"
-    (directory / "variables").mkdir(parents=True)
-    (directory / "saved_model.pb").write_bytes(b"graph")
-    (directory / "variables" / "variables.index").write_bytes(b"index")
-    return directory
-
-
-@pytest.fixture
 def serving(tmp_path):
     return tmp_path / "serving"
 
