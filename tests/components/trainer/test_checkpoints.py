@@ -238,5 +238,6 @@ def test_a_training_whose_weights_are_recorded_leaves_nothing_of_its_own_in_a_bu
             save_epoch(checkpoints, 1)
             managers.append(os.path.basename(checkpoints.directory))
     remove(f"{bucket}/{managers[1]}")
-    assert storage.list_names(bucket) == [managers[2]]
+    # files, since SeaweedFS goes on listing the name of a prefix that is empty
+    assert {file.partition("/")[0] for file in storage.list_files(bucket)} == {managers[2]}
     remove(f"{bucket}/{managers[1]}")
