@@ -20,6 +20,7 @@ from components.report.attention import from_weights
 from components.report.executor import MAX_IMAGES, THUMBNAIL_BYTES
 from components.shared.evaluations import BASELINE, CANDIDATE
 from components.shared.images import reading
+from components.shared.words import Tokenization
 
 NUM_IMAGES, NUM_REFERENCES, NUM_WORDS, VOCABULARY_SIZE = 1000, 5, 11, 2000
 GRID = (8, 8)
@@ -43,7 +44,7 @@ def metrics() -> Iterator[Result]:
 
 
 def _evaluate(test_set: TestSet, captions: dict[str, list[str]], settings: BleuEvaluatorSettings) -> Evaluation:
-    evaluation = Evaluation(test_set, tokenized(captions[BASELINE], keep_digits=True), settings, keep_digits=True)
+    evaluation = Evaluation(test_set, tokenized(captions[BASELINE], Tokenization()), settings, Tokenization())
     for name, predictions in captions.items():
         evaluation.add(name, dict(zip(test_set.image_ids, predictions, strict=True)))
     evaluation.improvements(CANDIDATE, BASELINE)

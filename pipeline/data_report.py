@@ -102,10 +102,7 @@ def describe(
       num_images: split -> number of its images.
       tokenizer: the tokenizer's settings.
     """
-    cleaned = {
-        split: [" ".join(split_words(text, tokenizer.keep_digits)) for text in texts]
-        for split, texts in captions.items()
-    }
+    cleaned = {split: [" ".join(split_words(text, tokenizer)) for text in texts] for split, texts in captions.items()}
     train = Words.of(cleaned[records.TRAIN])
     lengths = Table("split", "images", "captions", "words: min", "median", "mean", "95 %", "max", box=None)
     for split, texts in cleaned.items():

@@ -100,8 +100,8 @@ def survey(data_dir: str, settings: CaptionIngestSettings | None = None) -> Surv
         empty = " and ".join(split for split, number in num_images.items() if not number)
         raise DataError(f"{data_dir}: no usable image for {empty}{_reasons(data, faulty, len(images))}")
     train = [image for image in images if image.split == TRAIN]
-    keep_digits = TokenizerSettings().keep_digits
-    words = [split_words(caption, keep_digits) for image in train for caption in image.captions]
+    tokenization = TokenizerSettings()
+    words = [split_words(caption, tokenization) for image in train for caption in image.captions]
     return Survey(
         data_dir=data_dir,
         format=data.layout.format.name,

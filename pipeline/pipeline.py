@@ -148,7 +148,7 @@ def create_pipeline(
         model=candidate,
         baseline_model=baseline.outputs["model"],
         comparison_models=_union([exporter.outputs["model"] for exporter in exporters[1:]]),
-        keep_digits=config.tokenizer.keep_digits,
+        tokenization=config.tokenizer,
         min_bleu_4=parameter("evaluator.min_bleu_4", config.evaluator.min_bleu_4),
         min_bleu_4_improvement=parameter("evaluator.min_bleu_4_improvement", config.evaluator.min_bleu_4_improvement),
     )

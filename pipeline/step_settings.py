@@ -24,7 +24,7 @@ NON_SETTINGS = {
     "lineage", "evaluation_uri", "baseline_test_set", "baseline_files", "uncompared_models", "rolled_back",
     "previous_statistics", "cache_dir", "store_dir", "checkpoint_dir", "label", "commit", "fingerprint",
     "push_destination", "schema_file", "exclude_splits", "preprocessing_fn", "disable_statistics", "force_tf_compat_v1",
-    "to_compare", "memory_dir", "run_fn", "train_args", "eval_args", "model_name", "keep_digits",
+    "to_compare", "memory_dir", "run_fn", "train_args", "eval_args", "model_name", "keep_digits", "tokenization",
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from components.feature_extractor.backbones import registry as sources
 from components.feature_extractor.settings import FeatureExtractorSettings
 from components.shared.models import registry
 from components.shared.models.registry import ModelEntry
+from components.shared.words import Tokenization
 from pipeline.cli import main
 from pipeline.config_files import load
 from tests.components.shared.models import conformance
@@ -48,7 +49,7 @@ def test_a_caption_format(monkeypatch, tmp_path):
 def test_a_metric(monkeypatch):
     recipe = module_of("A metric", monkeypatch)
     monkeypatch.setitem(METRICS, recipe.METRIC.name, recipe.METRIC)
-    measurement = measure(["a red dog", "a cat"], [["a dog runs"], ["a cat"]], keep_digits=True)
+    measurement = measure(["a red dog", "a cat"], [["a dog runs"], ["a cat"]], Tokenization())
     assert measurement.scalars()["unknown_words"] == pytest.approx(1 / 6)
     assert BleuEvaluatorSettings(max_regression={"unknown_words": 0.1}).max_regression == {"unknown_words": 0.1}
 

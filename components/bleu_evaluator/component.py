@@ -8,10 +8,11 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from components.bleu_evaluator import driver, executor
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
-from components.shared import step
+from components.shared import records, step
 from components.shared.artifact_types import Features, Predictions
 from components.shared.code_identity import code_identity
 from components.shared.settings import to_property
+from components.shared.words import Tokenization
 
 RUNTIME: dict[str, type] = {"min_bleu_4": float, "min_bleu_4_improvement": float}
 
@@ -19,7 +20,7 @@ RUNTIME: dict[str, type] = {"min_bleu_4": float, "min_bleu_4_improvement": float
 class BleuEvaluatorSpec(ComponentSpec):
     """Inputs, outputs and parameters of `BleuEvaluator`."""
 
-    PARAMETERS = step.parameters(**RUNTIME, **{executor.KEEP_DIGITS: int})
+    PARAMETERS = step.parameters(**RUNTIME, **{records.TOKENIZATION: str})
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "features": ChannelParameter(type=Features),
@@ -51,7 +52,7 @@ class BleuEvaluator(base_component.BaseComponent):
         examples: BaseChannel,
         features: BaseChannel,
         model: BaseChannel,
-        keep_digits: bool,
+        tokenization: Tokenization,
         baseline_model: BaseChannel | None = None,
         comparison_models: BaseChannel | None = None,
         **runtime: Any,
@@ -63,7 +64,7 @@ class BleuEvaluator(base_component.BaseComponent):
           examples: the examples of CaptionIngest, with the references of the test split.
           features: the features of FeatureExtractor.
           model: the candidate's SavedModel.
-          keep_digits: whether digits are part of words, the setting of that name of the tokenizer.
+          tokenization: what counts as a word: the tokenizer's settings.
           baseline_model: the last blessed model, from a Resolver; none on a first run.
           comparison_models: further models, labeled by the custom property `model_label`; for information only.
           **runtime: `min_bleu_4` and `min_bleu_4_improvement`: values or runtime parameters.
@@ -76,7 +77,7 @@ class BleuEvaluator(base_component.BaseComponent):
             model=model,
             baseline_model=baseline_model,
             comparison_models=comparison_models,
-            keep_digits=int(keep_digits),
+            tokenization=to_property(tokenization, Tokenization),
             predictions=channel_utils.as_channel([Predictions()]),
             evaluation=channel_utils.as_channel([standard_artifacts.ModelEvaluation()]),
             blessing=channel_utils.as_channel([standard_artifacts.ModelBlessing()]),

@@ -9,6 +9,7 @@ from components.bleu_evaluator.measurement import Measurement
 from components.bleu_evaluator.metrics import METEOR, METRICS, Metric, MetricUnavailable
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.bleu_evaluator.test_set import TestSet
+from components.shared.words import Tokenization
 
 
 class Evaluation:
@@ -19,7 +20,7 @@ class Evaluation:
         test_set: TestSet,
         train_captions: frozenset[str],
         settings: BleuEvaluatorSettings,
-        keep_digits: bool,
+        tokenization: Tokenization,
     ):
         """Checks what the settings ask for, before anything is captioned.
 
@@ -27,12 +28,12 @@ class Evaluation:
           test_set: the images with their references.
           train_captions: the captions of the train split, see `measurement.tokenized`.
           settings: the metrics, slices and resamples.
-          keep_digits: whether digits are part of words, as in training.
+          tokenization: what counts as a word, as in training.
 
         Raises:
           ValueError: a slice by a field that does not exist, or a rule about a metric that cannot be computed.
         """
-        self.test_set, self.settings, self._keep_digits = test_set, settings, keep_digits
+        self.test_set, self.settings, self._tokenization = test_set, settings, tokenization
         self.notes: list[str] = []
         self.unread: list[str] = []  # models whose files could not be read, perhaps only for a moment
         self._train_captions = train_captions
@@ -40,7 +41,7 @@ class Evaluation:
         self._resources: dict[str, Any] = {}
         self._metrics = self._set_up_metrics()
         self._slices = {
-            field: slices.slice_by(field, test_set.examples, test_set.references, keep_digits)
+            field: slices.slice_by(field, test_set.examples, test_set.references, tokenization)
             for field in settings.slices
         }
         self._measurements: dict[str, Measurement] = {}
@@ -60,7 +61,7 @@ class Evaluation:
         measured = measurement.measure(
             predictions,
             self.test_set.references,
-            self._keep_digits,
+            self._tokenization,
             self._train_captions,
             self._metrics,
             self._resources,

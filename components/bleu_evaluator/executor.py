@@ -17,10 +17,11 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import record_files, records
 from components.shared.evaluations import BASELINE, CANDIDATE
 from components.shared.features import Manifest
+from components.shared.settings import from_property
 from components.shared.step import Artifacts, StepExecutor, check_unchanged, recorded_uri
 from components.shared.storage import write_text
+from components.shared.words import Tokenization
 
-KEEP_DIGITS = "keep_digits"  # execution property: 1 if digits are part of words, the tokenizer's setting; else 0
 # execution properties that the driver sets
 BASELINE_FILES = "baseline_files"  # hash of the baseline's files
 BASELINE_TEST_SET = "baseline_test_set"  # the test set on which the baseline was evaluated
@@ -55,8 +56,8 @@ class Executor(StepExecutor):
                 comparisons=_label(inputs.all("comparison_models")),
                 rolled_back=exec_properties.get(records.ROLLED_BACK, ""),
             )
-            keep_digits = bool(exec_properties[KEEP_DIGITS])
-            result |= _evaluate(models, settings, inputs, outputs, keep_digits)
+            tokenization = from_property(Tokenization, exec_properties[records.TOKENIZATION])
+            result |= _evaluate(models, settings, inputs, outputs, tokenization)
             if rival:
                 observed = exec_properties.get(BASELINE_FILES)
                 check_unchanged(f"the last blessed model {recorded_uri(rival)}", observed, hash_of_files(rival.uri))
@@ -76,7 +77,7 @@ def _evaluate(
     settings: BleuEvaluatorSettings,
     inputs: Artifacts,
     outputs: Artifacts,
-    keep_digits: bool,
+    tokenization: Tokenization,
 ) -> dict[str, Any]:
     """Evaluates the models on the test split; see `run_evaluation.evaluate`."""
     examples = inputs["examples"]
@@ -85,8 +86,8 @@ def _evaluate(
     data_root = examples.get_string_custom_property(records.DATA_ROOT)
     images = test_set.read(record_files.split_files(examples, records.TEST), data_root, merge_copies)
     manifest = Manifest.load(inputs["features"].uri)
-    train_captions = test_set.train_captions(record_files.split_files(examples, records.TRAIN), keep_digits)
-    evaluation = Evaluation(images, train_captions, settings, keep_digits)
+    train_captions = test_set.train_captions(record_files.split_files(examples, records.TRAIN), tokenization)
+    evaluation = Evaluation(images, train_captions, settings, tokenization)
     if images.num_copies:
         evaluation.notes.append(f"{images.num_copies} test images duplicate others; each group counts once")
 

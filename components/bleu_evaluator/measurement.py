@@ -17,7 +17,7 @@ from components.bleu_evaluator.metrics import (
     MetricUnavailable,
     NumDistinct,
 )
-from components.shared.words import split_words
+from components.shared.words import Tokenization, split_words
 
 PerImage = Callable[[Corpus], Any]
 
@@ -100,7 +100,7 @@ class Measurement:
 def measure(
     predictions: Sequence[str],
     references: Sequence[Sequence[str]],
-    keep_digits: bool,
+    tokenization: Tokenization,
     train_captions: Collection[str] = (),
     metrics: Collection[Metric] | None = None,
     resources: Mapping[str, Any] | None = None,
@@ -110,7 +110,7 @@ def measure(
     Args:
       predictions: a caption per image, [n].
       references: the raw reference captions of each image, [n], at least one each.
-      keep_digits: whether digits are part of words, as in training.
+      tokenization: what counts as a word, as in training.
       train_captions: those of `tokenized`.
       metrics: what to compute; None computes all metrics that need no setup.
       resources: metric -> what its `setup` has returned.
@@ -120,7 +120,7 @@ def measure(
     """
     if metrics is None:
         metrics = [metric for metric in METRICS.values() if metric.setup is None]
-    tokenize = functools.partial(_tokenized, keep_digits=keep_digits)
+    tokenize = functools.partial(_tokenized, tokenization=tokenization)
     words = [[text for text in map(tokenize, sentences) if text] for sentences in references]
     if not predictions or not all(words):
         raise ValueError("there are no test images, or a test image has no references")
@@ -137,13 +137,13 @@ def measure(
     return Measurement(len(predictions), available, values, unavailable)
 
 
-def tokenized(sentences: Collection[str], keep_digits: bool) -> frozenset[str]:
-    """Sentences in the form in which captions are compared; for `keep_digits` see `measure`."""
-    return frozenset(_tokenized(sentence, keep_digits) for sentence in sentences)
+def tokenized(sentences: Collection[str], tokenization: Tokenization) -> frozenset[str]:
+    """Sentences in the form in which captions are compared; for `tokenization` see `measure`."""
+    return frozenset(_tokenized(sentence, tokenization) for sentence in sentences)
 
 
-def _tokenized(sentence: str, keep_digits: bool) -> str:
-    return " ".join(split_words(sentence, keep_digits))
+def _tokenized(sentence: str, tokenization: Tokenization) -> str:
+    return " ".join(split_words(sentence, tokenization))
 
 
 def _per_image_values(metric: Metric, corpus: Corpus) -> Any:

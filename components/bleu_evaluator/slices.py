@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from components.shared.words import split_words
+from components.shared.words import Tokenization, split_words
 
 CAPTION_LENGTH = "caption_length"  # mean number of words of an image's references, rounded
 MAX_DISTINCT = 6  # distinct numbers with a slice each; more are binned into quantiles
@@ -16,7 +16,7 @@ Record = Mapping[str, Sequence[int | float | str]]  # a field of the example -> 
 
 
 def slice_by(
-    field: str, examples: Sequence[Record], references: Sequence[Sequence[str]], keep_digits: bool
+    field: str, examples: Sequence[Record], references: Sequence[Sequence[str]], tokenization: Tokenization
 ) -> dict[str, np.ndarray]:
     """Slices the images by a field.
 
@@ -26,7 +26,7 @@ def slice_by(
       field: a field of the examples, or "caption_length".
       examples: the fields of each image.
       references: the references of each image.
-      keep_digits: whether digits are part of words, as in training.
+      tokenization: what counts as a word, as in training.
 
     Returns:
       name of a slice -> rows of its images; images that lack the field, or have no number in it, are in none.
@@ -35,7 +35,8 @@ def slice_by(
       ValueError: no example has the field.
     """
     if field == CAPTION_LENGTH:
-        values: list = [round(np.mean([len(split_words(text, keep_digits)) for text in texts])) for texts in references]
+        lengths = [[len(split_words(text, tokenization)) for text in texts] for texts in references]
+        values: list = [round(np.mean(of_image)) for of_image in lengths]
     else:
         values = [_value(example.get(field, ())) for example in examples]
     rows = [row for row, value in enumerate(values) if value is not None]

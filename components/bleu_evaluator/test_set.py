@@ -13,6 +13,7 @@ from components.bleu_evaluator.slices import Record
 from components.shared import record_files, records
 from components.shared.datasets import without_autotuning
 from components.shared.images.ingested import IngestedImage
+from components.shared.words import Tokenization
 
 MAX_REFERENCES = 100  # of an image and its copies together, as many as the ingest takes for one image
 
@@ -89,11 +90,11 @@ def _merge_copies(all_fields: Iterable[Record]) -> list[Record]:
     return merged
 
 
-def train_captions(files: Sequence[str], keep_digits: bool) -> frozenset[str]:
+def train_captions(files: Sequence[str], tokenization: Tokenization) -> frozenset[str]:
     """Reads the captions of the train split from its GZIP TFRecords, see `measurement.tokenized`."""
     spec = {records.CAPTIONS: record_files.EXAMPLE_SPEC[records.CAPTIONS]}
     batches = record_files.read_examples(files, spec)
-    return tokenized({text.decode() for batch in batches for text in _texts(batch)}, keep_digits)
+    return tokenized({text.decode() for batch in batches for text in _texts(batch)}, tokenization)
 
 
 def _texts(batch: dict) -> list[bytes]:

@@ -53,6 +53,7 @@ MODEL_LABEL = "model_label"  # of weights, models and training logs: "transforme
 COMPARISON_MODELS = "comparison_models"  # JSON list; of `evaluation`: IDs of the comparison models it covers
 ROLLED_BACK = "rolled_back"  # of a model: when it was rolled back; it is never blessed again
 INCOMPLETE = "incomplete"  # of any: which files could not be read when it was made; it is never used again
+TOKENIZATION = "tokenization"  # exec property: JSON of `words.Tokenization`, of the tokenizer's settings
 FINGERPRINT = "fingerprint"  # exec property: what the driver read from outside (data, weights, a file)
 
 # files of `evaluation`

@@ -63,6 +63,15 @@ def from_properties(kind: type[S], exec_properties: Mapping[str, Any]) -> S:
     return pydantic.TypeAdapter(kind).validate_python(values)
 
 
+def from_property(kind: type[S], value: str) -> S:
+    """Reads what `to_property` has written.
+
+    Raises:
+      pydantic.ValidationError: a value is out of its bounds.
+    """
+    return pydantic.TypeAdapter(kind).validate_json(value)
+
+
 def _default(field: dataclasses.Field) -> Any:
     """A field's default; pydantic keeps those declared with `Field(default=…)` in an object of its own."""
     default = field.default

@@ -3,20 +3,19 @@
 import tensorflow as tf
 
 from components.shared import words
+from components.shared.rewriting import rewrite
 
 
-def clean(sentences: tf.Tensor, keep_digits: bool) -> tf.Tensor:
+def clean(sentences: tf.Tensor, tokenization: words.Tokenization) -> tf.Tensor:
     """Lowercases sentences and keeps their words only, as `words.split_words` does; one-letter words stay.
 
     "A man's 2 dogs!" -> "a man s 2 dogs", or "a man s dogs" without digits
 
     Args:
       sentences: sentences in the form of `words.compose`, string [N], UTF-8.
-      keep_digits: whether digits are part of words.
+      tokenization: what counts as a word.
 
     Returns:
       string [N], words between single spaces; empty where a sentence has no word.
     """
-    lowered = tf.strings.lower(sentences, encoding="utf-8")
-    letters = tf.strings.regex_replace(lowered, words.non_words(keep_digits), " ")
-    return tf.strings.strip(letters)
+    return rewrite(tf.strings.lower(sentences, encoding="utf-8"), words.split_rules(tokenization))

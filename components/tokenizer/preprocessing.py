@@ -27,7 +27,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     config = {key: value for key, value in custom_config.items() if key != CODE}  # TFX's cache key has the code
     settings = pydantic.TypeAdapter(TokenizerSettings).validate_python(config)
     captions = tf.RaggedTensor.from_sparse(inputs[records.CAPTIONS])
-    cleaned = clean(captions.values, settings.keep_digits)  # (N,)
+    cleaned = clean(captions.values, settings)  # (N,)
     words = tf.strings.split(cleaned)  # (N, (words))
     vocabulary = tft.vocabulary(
         words.values,

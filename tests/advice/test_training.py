@@ -12,6 +12,7 @@ from components.bleu_evaluator.measurement import measure
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.bleu_evaluator.slices import slice_by
 from components.shared.models import weights
+from components.shared.words import Tokenization
 from components.trainer.checkpoints import CheckpointManager
 from components.trainer.optimization import make_optimizer
 from components.trainer.settings import OptimizerSettings
@@ -95,10 +96,10 @@ def test_the_files_of_a_model_are_written_by_the_next_run(tmp_path):
 def test_a_known_field_slices_the_test_split():
     examples, references = [{"width": [40]}, {"width": [50]}], [["a dog"], ["a cat"]]
     with refusal("evaluator.slices: no image has a field …; known fields: …") as advice:
-        slice_by("hight", examples, references, keep_digits=True)
+        slice_by("hight", examples, references, Tokenization())
     for field in advice[1].split(", "):
         [chosen] = load(None, [f"evaluator.slices=[{field}]"]).evaluator.slices
-        assert slice_by(chosen, examples, references, keep_digits=True)
+        assert slice_by(chosen, examples, references, Tokenization())
 
 
 def test_a_rule_about_a_computed_metric_is_applied():
@@ -111,5 +112,5 @@ def test_a_rule_about_a_computed_metric_is_applied():
 
 def test_test_images_with_references_are_measured():
     with refusal("there are no test images, or a test image has no references"):
-        measure(["a dog"], [[]], keep_digits=True)
-    assert measure(["a dog"], [["a dog"]], keep_digits=True).scalars()["bleu_1"] == pytest.approx(1.0)
+        measure(["a dog"], [[]], Tokenization())
+    assert measure(["a dog"], [["a dog"]], Tokenization()).scalars()["bleu_1"] == pytest.approx(1.0)

@@ -9,12 +9,13 @@ import pytest
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.artifact import Artifact
 
-from components.bleu_evaluator.executor import KEEP_DIGITS, Executor
+from components.bleu_evaluator.executor import Executor
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import artifact_types, records
 from components.shared.features import Manifest
 from components.shared.settings import to_property
 from components.shared.shard_format import write_shard
+from components.shared.words import Tokenization
 from tests.components.bleu_evaluator.factories import (
     CAPTIONS,
     FINGERPRINT,
@@ -70,7 +71,7 @@ def evaluate(data_inputs, tmp_path):
         properties = {
             "settings": to_property(parsed, BleuEvaluatorSettings, runtime),
             **runtime,
-            KEEP_DIGITS: 1,
+            records.TOKENIZATION: to_property(Tokenization(), Tokenization),
             **(observed or {}),
         }
         Executor().Do(inputs, outputs, properties)

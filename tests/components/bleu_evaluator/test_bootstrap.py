@@ -7,10 +7,11 @@ from components.bleu_evaluator import measurement
 from components.bleu_evaluator.bootstrap import BootstrapSampler, compare, resample, summarize
 from components.bleu_evaluator.measurement import Measurement
 from components.bleu_evaluator.metrics import METRICS, Metric
+from components.shared.words import Tokenization
 
 REFERENCES = [[f"a {size} dog runs in the {place}"] for size in ("big", "small", "red") for place in "abcdefgh"]
 CORRECT = [texts[0] for texts in REFERENCES]
-measure = functools.partial(measurement.measure, keep_digits=True)
+measure = functools.partial(measurement.measure, tokenization=Tokenization())
 
 
 def sampler(num_samples: int, seed: int = 0) -> BootstrapSampler:

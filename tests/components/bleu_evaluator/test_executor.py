@@ -14,7 +14,7 @@ from tfx.types.artifact import Artifact
 
 from components.bleu_evaluator.decision import WAY_OUT
 from components.bleu_evaluator.driver import Driver, hash_of_files
-from components.bleu_evaluator.executor import BASELINE_FILES, BASELINE_TEST_SET, KEEP_DIGITS, UNCOMPARED_MODELS
+from components.bleu_evaluator.executor import BASELINE_FILES, BASELINE_TEST_SET, UNCOMPARED_MODELS
 from components.bleu_evaluator.metrics import METRICS, Metric
 from components.report import page
 from components.shared import evaluations, records
@@ -38,7 +38,7 @@ def test_digits_are_scored_as_they_are_trained(evaluate, model):
     # "2" in place of "the" in a caption: no word where digits are dropped
     captions = CAPTIONS | {"a.jpg": "a 2 dog runs in the snow"}
     kept, _, _ = evaluate(model(5, captions))
-    dropped, _, _ = evaluate(model(6, captions), observed={KEEP_DIGITS: 0})
+    dropped, _, _ = evaluate(model(6, captions), observed={records.TOKENIZATION: json.dumps({"keep_digits": False})})
     assert kept["metrics"]["bleu_1"] < 0.99 < dropped["metrics"]["bleu_1"]
 
 

@@ -12,9 +12,10 @@ from components.bleu_evaluator import measurement, meteor
 from components.bleu_evaluator.measurement import tokenized
 from components.bleu_evaluator.metrics import METRICS, MetricUnavailable
 from components.shared import bleu
+from components.shared.words import Tokenization
 
 WORDS = ["a", "the", "dog", "cat", "runs", "sleeps", "in", "on", "snow", "mat", "big", "small", "red", "and", "two"]
-measure = functools.partial(measurement.measure, keep_digits=True)
+measure = functools.partial(measurement.measure, tokenization=Tokenization())
 
 
 def score(predictions: list[str], references: list[list[str]]) -> dict[str, float]:
@@ -109,10 +110,11 @@ def test_raw_references_are_tokenized_like_predictions():
 
 
 def test_digits_are_dropped_in_references_where_the_model_does_not_learn_them():
-    without = measure(["a year old boy runs"], [["A 3 year old boy runs"]], keep_digits=False)
+    tokenization = Tokenization(keep_digits=False)
+    without = measure(["a year old boy runs"], [["A 3 year old boy runs"]], tokenization=tokenization)
     assert without.scalars()["bleu_4"] == pytest.approx(1.0)
     assert score(["a 3 year old boy runs"], [["A 3 year old boy runs"]])["bleu_4"] == pytest.approx(1.0)
-    assert tokenized(["a 3 year old"], keep_digits=False) == {"a year old"}
+    assert tokenized(["a 3 year old"], tokenization) == {"a year old"}
 
 
 def test_what_is_left_of_an_emoji_is_no_word():
@@ -129,7 +131,7 @@ def test_an_image_without_references_is_an_error():
 
 def test_metrics_that_describe_captions():
     predictions = ["a dog", "a dog", "a cat sleeps", "a big bird"]
-    measured = measure(predictions, [["a dog"]] * 4, train_captions=tokenized(["A dog!", "a cow"], keep_digits=True))
+    measured = measure(predictions, [["a dog"]] * 4, train_captions=tokenized(["A dog!", "a cow"], Tokenization()))
     assert (measured.scalars()["mean_length"], measured.scalars()["train_overlap"]) == (2.5, 0.5)
     counted = measured.count_metrics()
     assert counted["unique_words"][0] == 6 and counted["distinct_captions"][0] == 0.75

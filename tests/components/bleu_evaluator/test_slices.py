@@ -1,6 +1,7 @@
 import pytest
 
 from components.bleu_evaluator.slices import slice_by
+from components.shared.words import Tokenization
 
 REFERENCES = [["a dog", "a big dog runs"], ["a cat !"], ["a cat sleeps on it"], ["two"]]
 RECORDS = [
@@ -12,7 +13,7 @@ RECORDS = [
 
 
 def slices(field: str, records=RECORDS) -> dict[str, list[int]]:
-    slices = slice_by(field, records, REFERENCES * (len(records) // 4), keep_digits=True)
+    slices = slice_by(field, records, REFERENCES * (len(records) // 4), Tokenization())
     return {name: rows.tolist() for name, rows in slices.items()}
 
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from components.bleu_evaluator.measurement import measure
+from components.shared.words import Tokenization
 from components.trainer import devices, training
 from components.trainer.checkpoints import CheckpointManager
 from components.trainer.data import TrainingData
@@ -61,7 +62,7 @@ def test_a_checkpoint_is_chosen_by_the_evaluators_bleu_4(data):
     decoder._decode = lambda features: tf.constant([row + [3] + [0] * (4 - len(row)) for row in ids])
     references = [[f"{word} sits there now"] for word in ("dog", "cat", "bird")]
     assert decoder.bleu_4() == pytest.approx(
-        measure(predictions, references, keep_digits=True).scalars()["bleu_4"], rel=1e-9
+        measure(predictions, references, Tokenization()).scalars()["bleu_4"], rel=1e-9
     )
 
 
