@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
 import numpy as np
 
 from benchmarks.measuring import HEIGHT, WIDTH, Result, noisy_jpegs, seconds
-from components.bleu_evaluator import meteor
+from components.bleu_evaluator import meteor, ptb
 from components.bleu_evaluator.evaluation import Evaluation
 from components.bleu_evaluator.measurement import tokenized
 from components.bleu_evaluator.metrics import MetricUnavailable
@@ -24,7 +25,7 @@ from components.shared.words import Tokenization
 
 NUM_IMAGES, NUM_REFERENCES, NUM_WORDS, VOCABULARY_SIZE = 1000, 5, 11, 2000
 GRID = (8, 8)
-SETTINGS = BleuEvaluatorSettings(max_p_value=0.05, meteor=False)
+SETTINGS = BleuEvaluatorSettings(max_p_value=0.05, meteor=False, ptb=False)
 
 
 def metrics() -> Iterator[Result]:
@@ -36,6 +37,12 @@ def metrics() -> Iterator[Result]:
         f"resamples, slices by {', '.join(SETTINGS.slices)}"
     )
     yield Result("evaluate.metrics_1000", took, "s", f"{detail}; without METEOR")
+    if shutil.which("java"):
+        sentences = [sentence for sentences in test_set.references for sentence in sentences]
+        took = seconds(lambda: ptb.Process(sentences).sentences())
+        yield Result("evaluate.ptb_5000", took, "s", f"{len(sentences)} sentences split by COCO's PTB tokenizer")
+        took = seconds(lambda: _evaluate(test_set, captions, dataclasses.replace(SETTINGS, ptb=True)))
+        yield Result("evaluate.metrics_ptb_1000", took, "s", f"{detail}; by both tokenizers, without METEOR")
     with contextlib.suppress(MetricUnavailable):
         meteor.Program()
         took = seconds(lambda: _evaluate(test_set, captions, dataclasses.replace(SETTINGS, meteor=True)))

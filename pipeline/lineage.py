@@ -38,7 +38,7 @@ class Lineage:
       model_uri: its directory.
       steps: the executions, see `ancestry`; the last one made the model.
       evaluation: the latest evaluation of the model, {decision, uri, id, metrics: {name: {value, low, high}},
-        metrics_info (see `components.shared.evaluations`)}; None if it was never evaluated.
+        metrics_info and primary_metric (see `components.shared.evaluations`)}; None if it was never evaluated.
       counts: the size of the data, {"images": {split: n}, "captions": n}.
       rollback: the last rollback of the model, or to it, in a line; empty if there was none.
     """
@@ -73,6 +73,7 @@ def find(store: MetadataStore, model_dir: str) -> Lineage:
         metrics = result.get("models", {}).get(evaluations.CANDIDATE, {})
         evaluation = {"id": latest.id, "uri": latest.uri, "decision": decision, "metrics": metrics}
         evaluation["metrics_info"] = result.get("metrics_info", {})
+        evaluation["primary_metric"] = evaluations.primary_metric(result)
         evaluation["failures"] = [rule["text"] for rule in result.get("rules", []) if not rule["passed"]]
     return Lineage(model.id, model.uri, steps, evaluation, _counts(store, steps), rollback.describe_last(store, model))
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any
 
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.feature_extractor.settings import FeatureExtractorSettings
 from pipeline import console
 from pipeline.config import Config, ConfigError, to_dict
@@ -92,6 +93,8 @@ def _run(
             print(f"Generated {num_drawn} sample images in {display_path(config.data_dir)}", file=terminal)
     copy = database.prepare(pipeline.metadata_connection_config)
     ir = runner.compile_pipeline(pipeline, run_id, from_node, to_node)
+    if "BleuEvaluator" in {step.id for step in runner.steps_of(ir)}:
+        check_rules(config.evaluator)
     if copy:
         print(f"Upgraded ML Metadata; the old database is kept in {display_path(copy)}", file=terminal)
 
@@ -149,6 +152,20 @@ def check_backbone(settings: FeatureExtractorSettings, store_dir: str) -> None:
         if settings.weights != RANDOM and store_of(settings, store_dir).backbone() is None:
             source.build(settings)
     except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_rules(settings: BleuEvaluatorSettings) -> None:
+    """Refuses rules on metrics that cannot be computed here, before a model is trained for them.
+
+    Raises:
+      ConfigError: Java, or something else that they need, is missing.
+    """
+    from components.bleu_evaluator import requirements
+
+    try:
+        requirements.check(settings)
+    except ValueError as error:
         raise ConfigError(str(error)) from None
 
 

@@ -21,8 +21,8 @@ from pipeline.step_states import Step
 
 MAX_EXAMPLES = 3  # of rejects
 EVALUATION_KEYS = (
-    "metrics", "intervals", "metrics_info", "baseline", "comparison_models", "decision", "reasons", "rules", "notes",
-    "candidate_model",
+    "metrics", "intervals", "metrics_info", "primary_metric", "baseline", "comparison_models", "decision", "reasons",
+    "rules", "notes", "candidate_model",
 )  # fmt: skip
 
 
@@ -30,10 +30,11 @@ def build(handle: metadata.Metadata, pipeline_name: str, run_id: str, steps: Seq
     """Collects the results of a run from ML Metadata; what the run did not reach is null.
 
     Returns:
-      {run_id, nodes, data, metrics, intervals, metrics_info, baseline, comparison_models, decision, reasons, rules,
-      notes, candidate_model, num_parameters, pushed_model, report, example_image}, JSON-serializable. Intervals are at
-      95 %: metric -> [low, high]; the baseline and each comparison model have their own. metrics_info describes
-      the metrics, see `components.shared.evaluations`; example_image is the file of a test image.
+      {run_id, nodes, data, metrics, intervals, metrics_info, primary_metric, baseline, comparison_models, decision,
+      reasons, rules, notes, candidate_model, num_parameters, pushed_model, report, example_image}, JSON-serializable.
+      Intervals are at 95 %: metric -> [low, high]; the baseline and each comparison model have their own. metrics_info
+      describes the metrics, and primary_metric is the one that decides, see `components.shared.evaluations`;
+      example_image is the file of a test image.
     """
     outputs = run_outputs(handle, pipeline_name, run_id, [step.id for step in steps])
     pushed = outputs.get("Pusher", {}).get("pushed_model")
@@ -131,6 +132,7 @@ def summarize_evaluation(handle: metadata.Metadata, evaluation: Artifact | None)
     return {
         **_model(models.get(evaluations.CANDIDATE)),
         "metrics_info": evaluated.get("metrics_info", {}),
+        "primary_metric": evaluations.primary_metric(evaluated),
         "baseline": {"model": result["baseline"], **baseline} if result["baseline"] else None,
         "comparison_models": {label: _model(models[label]) for label in sorted(comparison_models)},
         "decision": result["decision"],
@@ -166,7 +168,12 @@ def table(summary: dict[str, Any]) -> Table:
         for reason in [*summary["reasons"], *(f"note: {note}" for note in summary["notes"] or [])]:
             add("", reason)
     if metrics := summary["metrics"]:
-        add("BLEU-1..4", "  ".join(f"{value:.3f}" for name, value in metrics.items() if name.startswith("bleu_")))
+        info = summary["metrics_info"]
+        for title, is_variant in (("BLEU-1..4", False), ("BLEU-1..4 (PTB)", True)):
+            names = [name for name in metrics if name.startswith("bleu_")]
+            values = [metrics[name] for name in names if (evaluations.VARIANT_OF in info[name]) == is_variant]
+            if values:
+                add(title, "  ".join(f"{value:.3f}" for value in values))
         add("95 % intervals", _with_intervals(summary, labels))
     if summary["decision"]:
         baseline = summary["baseline"]

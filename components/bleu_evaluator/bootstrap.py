@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from components.bleu_evaluator.measurement import Measurement
-from components.bleu_evaluator.metrics import METRICS, NumDistinct
+from components.bleu_evaluator.metrics import NumDistinct
 from components.shared.evaluations import TIE
 
 PERCENTILES = (2.5, 97.5)  # of a 95 % interval
@@ -80,11 +80,12 @@ def compare(candidate: Measurement, other: Measurement, sampler: BootstrapSample
       candidate is better; of a metric without a direction it is the difference, without p. p is the fraction of the
       resampled test sets without an improvement: the one-sided p-value of the paired bootstrap.
     """
+    metrics = {metric.name: metric for metric in candidate.metrics}
     ours, theirs = candidate.scalars(), other.scalars()
     our_samples, their_samples = resample(candidate, sampler), resample(other, sampler)
     improvements = {}
     for name in (name for name in ours if name in theirs):
-        higher_is_better = METRICS[name].higher_is_better
+        higher_is_better = metrics[name].higher_is_better
         sign = -1 if higher_is_better is False else 1
         samples = sign * (our_samples[name] - their_samples[name])
         improvements[name] = _interval(sign * (ours[name] - theirs[name]), *np.percentile(samples, PERCENTILES))

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from components.bleu_evaluator.metrics import METRICS
+from components.bleu_evaluator.metrics import METRICS, deciding_metric
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared.evaluations import MAX_DECIMALS, PRIMARY_METRIC, TIE, decimals_of
 
@@ -52,22 +52,23 @@ def decide(
     Raises:
       ValueError: a rule is about a metric that was not computed.
     """
-    verdicts = [_at_least("min_bleu_4", candidate[PRIMARY.name], settings.min_bleu_4, PRIMARY.label)]
+    primary = deciding_metric(PRIMARY.name, settings.tokenizer)
+    verdicts = [_at_least("min_bleu_4", candidate[primary.name], settings.min_bleu_4, primary.label)]
     if improvements is None:
         return verdicts
-    improvement = improvements[PRIMARY.name]
+    improvement = improvements[primary.name]
     threshold = settings.min_bleu_4_improvement
     verdicts.append(
         _at_least("min_bleu_4_improvement", improvement["value"], threshold, "improvement over baseline", sign="+")
     )
     for name, allowed in settings.max_regression.items():
-        if name not in improvements:
+        metric = deciding_metric(name, settings.tokenizer)
+        if metric.name not in improvements:
             computed = ", ".join(improvements)
-            raise ValueError(f"evaluator.max_regression: {name} was not computed; computed metrics: {computed}")
-        regression = -improvements[name]["value"]
-        text = f"{METRICS[name].label} regression against baseline"
-        decimals = METRICS[name].decimals
-        verdicts.append(_at_most(f"max_regression.{name}", regression, allowed, text, decimals, sign="+"))
+            raise ValueError(f"evaluator.max_regression: {metric.name} was not computed; computed metrics: {computed}")
+        regression = -improvements[metric.name]["value"]
+        text = f"{metric.label} regression against baseline"
+        verdicts.append(_at_most(f"max_regression.{name}", regression, allowed, text, metric.decimals, sign="+"))
     if settings.max_p_value < 1:
         verdicts.append(_at_most("max_p_value", improvement["p"], settings.max_p_value, "p-value of improvement"))
     return verdicts
@@ -84,7 +85,7 @@ def way_out(verdicts: Iterable[Verdict]) -> list[str]:
     return [WAY_OUT] if failed and set(failed) <= set(BASELINE_RULES) else []
 
 
-def undecided(candidate: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
+def undecided(candidate: Mapping[str, float], baseline: Mapping[str, float], tokenizer: str) -> list[str]:
     """What to know where the primary metric can't tell the candidate from the baseline: one line or none.
 
     BLEU-4 is 0 without a sequence of four words in common with a reference, as with a handful of test images.
@@ -92,11 +93,13 @@ def undecided(candidate: Mapping[str, float], baseline: Mapping[str, float]) -> 
     Args:
       candidate: the candidate's metrics.
       baseline: those of the last blessed model.
+      tokenizer: the setting of that name.
     """
-    if max(candidate[PRIMARY.name], baseline[PRIMARY.name]) > TIE:
+    primary = deciding_metric(PRIMARY.name, tokenizer)
+    if max(candidate[primary.name], baseline[primary.name]) > TIE:
         return []
     return [
-        f"{PRIMARY.label} is 0 for the candidate and for the baseline, and decides nothing: use more test images, or "
+        f"{primary.label} is 0 for the candidate and for the baseline, and decides nothing: use more test images, or "
         "set evaluator.max_regression for other metrics"
     ]
 

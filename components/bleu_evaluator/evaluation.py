@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from components.bleu_evaluator import bootstrap, measurement, slices
+from components.bleu_evaluator import bootstrap, measurement, ptb, slices
 from components.bleu_evaluator.bootstrap import BootstrapSampler
 from components.bleu_evaluator.measurement import Measurement
-from components.bleu_evaluator.metrics import METEOR, METRICS, Metric, MetricUnavailable
+from components.bleu_evaluator.metrics import METEOR, PTB, Corpus, Metric, MetricUnavailable, all_metrics
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.bleu_evaluator.test_set import TestSet
+from components.shared.evaluations import VARIANT_OF
 from components.shared.words import Tokenization
 
 
@@ -31,7 +32,8 @@ class Evaluation:
           tokenization: what counts as a word, as in training.
 
         Raises:
-          ValueError: a slice by a field that does not exist, or a rule about a metric that cannot be computed.
+          ValueError: a slice by a field that does not exist, or a rule about a metric that cannot be computed, or about
+            words that cannot be had.
         """
         self.test_set, self.settings, self._tokenization = test_set, settings, tokenization
         self.notes: list[str] = []
@@ -39,6 +41,7 @@ class Evaluation:
         self._train_captions = train_captions
         self._sampler = BootstrapSampler(settings.num_bootstrap_samples, settings.seed)
         self._resources: dict[str, Any] = {}
+        self._ptb = self._start_ptb() if settings.ptb or settings.tokenizer == PTB else None
         self._metrics = self._set_up_metrics()
         self._slices = {
             field: slices.slice_by(field, test_set.examples, test_set.references, tokenization)
@@ -58,6 +61,7 @@ class Evaluation:
           ValueError: a metric that a rule needs cannot be computed, or an image has no reference with a word in it.
         """
         predictions = [captions[image_id] for image_id in self.test_set.image_ids]
+        ptb_corpus = self._ptb_corpus(predictions)
         measured = measurement.measure(
             predictions,
             self.test_set.references,
@@ -65,9 +69,11 @@ class Evaluation:
             self._train_captions,
             self._metrics,
             self._resources,
+            ptb_corpus,
         )
-        for metric_name, error in measured.unavailable.items():
-            self._note_unavailable(metric_name, error)
+        for metric in self._metrics:
+            if metric.name in measured.unavailable:
+                self._note_unavailable(metric, measured.unavailable[metric.name])
         self._metrics = list(measured.metrics)
         self._measurements[name] = measured
         self._captions[name] = captions
@@ -81,16 +87,17 @@ class Evaluation:
         return {name: bootstrap.summarize(measured, self._sampler) for name, measured in self._measurements.items()}
 
     def metrics_info(self) -> dict[str, dict[str, Any]]:
-        """Describes the metrics for readers of the evaluation: metric -> {label, higher_is_better, decimals}."""
+        """Describes the metrics for readers of the evaluation, see `components.shared.evaluations`."""
         computed = {metric.name for measured in self._measurements.values() for metric in measured.metrics}
         return {
-            name: {
+            metric.name: {
                 "label": metric.label,
                 "higher_is_better": metric.higher_is_better,
                 "decimals": metric.decimals,
             }
-            for name, metric in METRICS.items()
-            if name in computed
+            | ({VARIANT_OF: metric.variant_of} if metric.variant_of else {})
+            for metric in all_metrics()
+            if metric.name in computed
         }
 
     def slices(self) -> list[dict[str, Any]]:
@@ -122,21 +129,52 @@ class Evaluation:
 
     def _set_up_metrics(self) -> list[Metric]:
         """The metrics to compute, with what some of them start beforehand."""
-        metrics = []
-        for metric in METRICS.values():
+        metrics: dict[str, Metric] = {}
+        for metric in all_metrics():
             if metric.name == METEOR and not self.settings.meteor and METEOR not in self.settings.max_regression:
+                continue
+            if metric.words == PTB and self._ptb is None:
+                continue
+            if metric.variant_of and metric.variant_of not in metrics:
                 continue
             if metric.setup:
                 try:
                     self._resources[metric.name] = metric.setup()
                 except MetricUnavailable as error:
-                    self._note_unavailable(metric.name, error)
+                    self._note_unavailable(metric, error)
                     continue
-            metrics.append(metric)
-        return metrics
+            metrics[metric.name] = metric
+        return list(metrics.values())
 
-    def _note_unavailable(self, name: str, error: MetricUnavailable) -> None:
+    def _start_ptb(self) -> ptb.References | None:
+        try:
+            return ptb.References(self.test_set.references)
+        except MetricUnavailable as error:
+            self._note_without_ptb(error)
+            return None
+
+    def _ptb_corpus(self, predictions: list[str]) -> Corpus | None:
+        """The words of COCO's server; where they cannot be had, its metrics are dropped from here on."""
+        if self._ptb is None:
+            return None
+        try:
+            return self._ptb.corpus(predictions)
+        except MetricUnavailable as error:
+            self._note_without_ptb(error)
+            self._ptb = None
+            self._metrics = [metric for metric in self._metrics if metric.words != PTB]
+            return None
+
+    def _note_without_ptb(self, error: MetricUnavailable) -> None:
+        """Notes that there are no words of COCO's server, or refuses to go on where the rules use them."""
+        if self.settings.tokenizer == PTB:
+            raise ValueError(f"evaluator.tokenizer: {error}") from None
+        self.notes.append(str(error))
+
+    def _note_unavailable(self, metric: Metric, error: MetricUnavailable) -> None:
         """Notes that a metric cannot be computed, or refuses to go on where a rule needs it."""
+        name = metric.variant_of or metric.name
         if name in self.settings.max_regression:
             raise ValueError(f"evaluator.max_regression.{name}: {error}") from None
-        self.notes.append(str(error))
+        if str(error) not in self.notes:
+            self.notes.append(str(error))

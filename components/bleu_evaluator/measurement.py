@@ -3,23 +3,24 @@
 import collections
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from components.bleu_evaluator.metrics import (
     METRICS,
+    PTB,
+    SIMPLE,
     Corpus,
     CorpusCounts,
+    Key,
     Mean,
     Metric,
     MetricUnavailable,
     NumDistinct,
 )
 from components.shared.words import Tokenization, split_words
-
-PerImage = Callable[[Corpus], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,20 +30,20 @@ class Measurement:
     Attributes:
       num_images: the number of images, n.
       metrics: the metrics that could be computed.
-      values: for each metric's `per_image` its result: float64 [n, k], or n sets of items.
+      values: for each metric's `key` the result of `per_image`: float64 [n, k], or n sets of items.
       unavailable: metric -> why it could not be computed.
     """
 
     num_images: int
     metrics: Sequence[Metric]
-    values: Mapping[PerImage, Any]
+    values: Mapping[Key, Any]
     unavailable: Mapping[str, MetricUnavailable] = dataclasses.field(default_factory=dict)
 
     def take(self, rows: np.ndarray) -> "Measurement":
         """The part with the images at some rows, int [m]."""
         parts = {
-            per_image: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
-            for per_image, values in self.values.items()
+            key: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+            for key, values in self.values.items()
         }
         return Measurement(len(rows), self.metrics, parts, self.unavailable)
 
@@ -61,9 +62,9 @@ class Measurement:
         resampled = {}
         for metric in self.metrics:
             if isinstance(metric.aggregation, Mean):
-                resampled[metric.name] = sums[metric.per_image][:, 0] / num_drawn
+                resampled[metric.name] = sums[metric.key][:, 0] / num_drawn
             elif isinstance(metric.aggregation, CorpusCounts):
-                resampled[metric.name] = np.asarray(metric.aggregation.function(sums[metric.per_image]))
+                resampled[metric.name] = np.asarray(metric.aggregation.function(sums[metric.key]))
         return resampled
 
     def scalars(self) -> dict[str, float]:
@@ -79,7 +80,7 @@ class Measurement:
         count_metrics = {}
         for metric in self.metrics:
             if isinstance(metric.aggregation, NumDistinct):
-                items = self.values[metric.per_image]
+                items = self.values[metric.key]
                 frequencies = collections.Counter(item for image_items in items for item in image_items)
                 num_only_here = np.array([sum(frequencies[item] == 1 for item in image_items) for image_items in items])
                 value, without_one = float(len(frequencies)), len(frequencies) - num_only_here.astype(np.float64)
@@ -91,7 +92,7 @@ class Measurement:
     def image_scores(self) -> dict[str, np.ndarray]:
         """The scores of single images: metric -> float64 [n], for the metrics that have such."""
         return {
-            metric.name: np.asarray(metric.image_scores(self.values[metric.per_image]))
+            metric.name: np.asarray(metric.image_scores(self.values[metric.key]))
             for metric in self.metrics
             if metric.image_scores
         }
@@ -104,8 +105,9 @@ def measure(
     train_captions: Collection[str] = (),
     metrics: Collection[Metric] | None = None,
     resources: Mapping[str, Any] | None = None,
+    ptb: Corpus | None = None,
 ) -> Measurement:
-    """Compares captions with references, all in the words of `words.split_words`.
+    """Compares captions with references, in the words of `words.split_words`, and in those of COCO's server.
 
     Args:
       predictions: a caption per image, [n].
@@ -114,6 +116,7 @@ def measure(
       train_captions: those of `tokenized`.
       metrics: what to compute; None computes all metrics that need no setup.
       resources: metric -> what its `setup` has returned.
+      ptb: the same captions and references in the words of COCO's server; needed by metrics with that tokenizer.
 
     Raises:
       ValueError: there are no images, or one has no reference with a word in it.
@@ -124,16 +127,18 @@ def measure(
     words = [[text for text in map(tokenize, sentences) if text] for sentences in references]
     if not predictions or not all(words):
         raise ValueError("there are no test images, or a test image has no references")
-    corpus = Corpus(tuple(map(tokenize, predictions)), words, train_captions, resources or {})
-    values: dict[PerImage, Any] = {}
+    corpora = {SIMPLE: Corpus(tuple(map(tokenize, predictions)), words, train_captions, resources or {})}
+    if ptb is not None:
+        corpora[PTB] = dataclasses.replace(ptb, resources=resources or {})
+    values: dict[Key, Any] = {}
     unavailable: dict[str, MetricUnavailable] = {}
     for metric in metrics:
-        if metric.per_image not in values:
+        if metric.key not in values:
             try:
-                values[metric.per_image] = _per_image_values(metric, corpus)
+                values[metric.key] = _values(metric, corpora, values)
             except MetricUnavailable as error:
                 unavailable[metric.name] = error
-    available = [metric for metric in metrics if metric.per_image in values]
+    available = [metric for metric in metrics if metric.key in values]
     return Measurement(len(predictions), available, values, unavailable)
 
 
@@ -144,6 +149,31 @@ def tokenized(sentences: Collection[str], tokenization: Tokenization) -> frozens
 
 def _tokenized(sentence: str, tokenization: Tokenization) -> str:
     return " ".join(split_words(sentence, tokenization))
+
+
+def _values(metric: Metric, corpora: Mapping[str, Corpus], known: Mapping[Key, Any]) -> Any:
+    """A metric's per-image statistics; of a variant, those of the metric itself for images with the same words.
+
+    Most images of a plain dataset have the same words by both tokenizers, and METEOR takes long.
+    """
+    corpus, other = corpora[metric.words], corpora[SIMPLE]
+    same = known.get((SIMPLE, metric.per_image)) if metric.variant_of else None
+    if same is None:
+        return _per_image_values(metric, corpus)
+    pairs = zip(corpus.captions, corpus.references, other.captions, other.references, strict=True)
+    differ = [row for row, (a, b, c, d) in enumerate(pairs) if (a, list(b)) != (c, list(d))]
+    if not differ:
+        return same
+    if metric.is_corpus_wide:
+        return _per_image_values(metric, corpus)
+    part = dataclasses.replace(
+        corpus,
+        captions=[corpus.captions[row] for row in differ],
+        references=[corpus.references[row] for row in differ],
+    )
+    values = same.copy()
+    values[differ] = _per_image_values(metric, part)
+    return values
 
 
 def _per_image_values(metric: Metric, corpus: Corpus) -> Any:

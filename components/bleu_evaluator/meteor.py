@@ -14,6 +14,16 @@ WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 FIELDS, CHUNKS = 23, 20
 
 
+def check() -> None:
+    """Checks that the program can run here.
+
+    Raises:
+      MetricUnavailable: Java is not installed.
+    """
+    if shutil.which("java") is None:
+        raise MetricUnavailable("METEOR is not computed: Java is not installed")
+
+
 class Program:
     """The program in a process of its own, which takes a few seconds to start and up to 2 GB of memory."""
 
@@ -23,8 +33,7 @@ class Program:
         Raises:
           MetricUnavailable: Java is not installed.
         """
-        if shutil.which("java") is None:
-            raise MetricUnavailable("METEOR is not computed: Java is not installed")
+        check()
         self._process = Meteor()
 
     def statistics(self, captions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:

@@ -5,10 +5,14 @@ Settings are checked against this table, so nothing heavy is imported before a m
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 METEOR = "meteor"  # the setting of this name says whether it is computed
+# whose words a metric counts: those of `words.split_words`, or those of COCO's server, see `ptb`
+SIMPLE, PTB = "simple", "ptb"
+Key = tuple[str, Callable]  # what metrics with equal per-image statistics have in common
 
 
 class MetricUnavailable(RuntimeError):
@@ -17,7 +21,7 @@ class MetricUnavailable(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What metrics compare; all words are those of `words.split_words`, between single spaces.
+    """What metrics compare; all words are those of one tokenizer, between single spaces.
 
     Attributes:
       captions: the model's caption of each image, [n].
@@ -75,6 +79,10 @@ class Metric:
       decimals: number of decimals in tables.
       setup: starts what takes a while to be ready, before anything is captioned; `per_image` finds it in
         `Corpus.resources`. It raises `MetricUnavailable` where the metric cannot be computed.
+      words: whose words the corpus has, SIMPLE or PTB.
+      has_ptb_variant: whether the metric is also computed on the words of COCO's server, see `ptb_variant`.
+      is_corpus_wide: whether the statistics of an image depend on the other images.
+      variant_of: of a variant, the name of the metric itself.
     """
 
     name: str
@@ -85,6 +93,43 @@ class Metric:
     image_scores: Callable[[Any], Any] | None = None
     decimals: int = 3
     setup: Callable[[], Any] | None = None
+    words: str = SIMPLE
+    has_ptb_variant: bool = False
+    is_corpus_wide: bool = False
+    variant_of: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Equal for metrics that share their per-image statistics."""
+        return self.words, self.per_image
+
+
+def ptb_variant(metric: Metric) -> Metric:
+    """The same metric on the words of COCO's server; its resource is that of the metric itself."""
+    name, label = f"{metric.name}_{PTB}", f"{metric.label} (PTB)"
+    return dataclasses.replace(
+        metric, name=name, label=label, setup=None, words=PTB, has_ptb_variant=False, variant_of=metric.name
+    )
+
+
+def all_metrics() -> list[Metric]:
+    """The metrics in the order of tables, each with its variant beside it."""
+    return [
+        variant
+        for metric in METRICS.values()
+        for variant in ([metric, ptb_variant(metric)] if metric.has_ptb_variant else [metric])
+    ]
+
+
+def deciding_metric(name: str, tokenizer: str) -> Metric:
+    """The metric, or its variant, that a rule about a metric uses.
+
+    Args:
+      name: the metric as the rule names it.
+      tokenizer: the setting of that name.
+    """
+    metric = METRICS[name]
+    return ptb_variant(metric) if tokenizer == PTB and metric.has_ptb_variant else metric
 
 
 def comparable_metrics() -> list[str]:
@@ -174,16 +219,20 @@ def _whole_caption(corpus: Corpus) -> Any:
     return [frozenset([caption]) for caption in corpus.captions]
 
 
+_Quality = functools.partial(Metric, higher_is_better=True, has_ptb_variant=True)
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("bleu_1", "BLEU-1", True, _bleu_counts, _bleu(1)),
-        Metric("bleu_2", "BLEU-2", True, _bleu_counts, _bleu(2)),
-        Metric("bleu_3", "BLEU-3", True, _bleu_counts, _bleu(3)),
-        Metric("bleu_4", "BLEU-4", True, _bleu_counts, _bleu(4), image_scores=_smoothed_bleu_4),
-        Metric("cider", "CIDEr", True, _cider, image_scores=_first),
-        Metric("rouge_l", "ROUGE-L", True, _rouge_l, image_scores=_first),
-        Metric(METEOR, "METEOR", True, _meteor_statistics, CorpusCounts(_meteor), setup=_start_meteor),
+        _Quality("bleu_1", "BLEU-1", per_image=_bleu_counts, aggregation=_bleu(1)),
+        _Quality("bleu_2", "BLEU-2", per_image=_bleu_counts, aggregation=_bleu(2)),
+        _Quality("bleu_3", "BLEU-3", per_image=_bleu_counts, aggregation=_bleu(3)),
+        _Quality("bleu_4", "BLEU-4", per_image=_bleu_counts, aggregation=_bleu(4), image_scores=_smoothed_bleu_4),
+        _Quality("cider", "CIDEr", per_image=_cider, image_scores=_first, is_corpus_wide=True),
+        _Quality("rouge_l", "ROUGE-L", per_image=_rouge_l, image_scores=_first),
+        _Quality(
+            METEOR, "METEOR", per_image=_meteor_statistics, aggregation=CorpusCounts(_meteor), setup=_start_meteor
+        ),
         Metric("mean_length", "mean caption length", None, _num_words),
         Metric("train_overlap", "train overlap", None, _is_train_caption),
         Metric("unique_words", "unique words", None, _words, NumDistinct(), decimals=0),

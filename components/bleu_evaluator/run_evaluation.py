@@ -20,8 +20,9 @@ from components.bleu_evaluator.decision import (
     way_out,
 )
 from components.bleu_evaluator.evaluation import Evaluation
+from components.bleu_evaluator.metrics import deciding_metric
 from components.shared import records
-from components.shared.evaluations import BASELINE, CANDIDATE
+from components.shared.evaluations import BASELINE, CANDIDATE, PRIMARY_METRIC
 from components.shared.read_errors import is_transient
 from components.shared.storage import write_text
 
@@ -102,7 +103,7 @@ def _result(others: list[Verdict], evaluation: Evaluation, improvements: dict[st
     metrics = evaluation.metrics()
     candidate = _values(metrics[CANDIDATE])
     if BASELINE in improvements:
-        evaluation.notes += undecided(candidate, _values(metrics[BASELINE]))
+        evaluation.notes += undecided(candidate, _values(metrics[BASELINE]), evaluation.settings.tokenizer)
     verdicts = decide(candidate, improvements.get(BASELINE), evaluation.settings) + others
     return {
         "decision": records.BLESSED if is_blessed(verdicts) else records.REJECTED,
@@ -115,6 +116,7 @@ def _result(others: list[Verdict], evaluation: Evaluation, improvements: dict[st
         "metrics": candidate,
         "baseline_metrics": _values(metrics[BASELINE]) if BASELINE in improvements else None,
         "metrics_info": evaluation.metrics_info(),
+        "primary_metric": deciding_metric(PRIMARY_METRIC, evaluation.settings.tokenizer).name,
         "models": {name: values for name, values in metrics.items() if name in (CANDIDATE, *improvements)},
         "improvements": improvements,
         "slices": evaluation.slices(),

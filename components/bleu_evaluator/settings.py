@@ -32,6 +32,10 @@ class BleuEvaluatorSettings:
     """Seed of the resamples."""
     meteor: bool = True
     """Whether METEOR is computed, where Java is installed."""
+    ptb: bool = True
+    """Whether the metrics are also computed on the words of COCO's PTB tokenizer, where Java is installed."""
+    tokenizer: Literal["simple", "ptb"] = "simple"
+    """Whose words the rules use: `simple`, those that the model learns, or `ptb`, those of COCO's server."""
 
     @field_validator("max_regression")
     @classmethod

@@ -14,7 +14,14 @@ import markupsafe
 
 from components.report.attention import AttentionMaps
 from components.report.curves import BOTTOM, HEIGHT, LEFT, MARGIN, WIDTH, Chart
-from components.shared.evaluations import BASELINE, CANDIDATE, PRIMARY_METRIC, format_difference, quality_metrics
+from components.shared.evaluations import (
+    BASELINE,
+    CANDIDATE,
+    VARIANT_OF,
+    format_difference,
+    primary_metric,
+    quality_metrics,
+)
 
 _FOLDER = pathlib.Path(__file__).parent
 # read with the code, whose identity contains them
@@ -80,7 +87,8 @@ def render(report: ReportData) -> str:
         models={name: _title(name, evaluation) for name in evaluation["models"]},
         metrics=evaluation["metrics_info"],
         quality_metrics=quality_metrics(evaluation),
-        primary=PRIMARY_METRIC,
+        has_ptb=any(VARIANT_OF in info for info in evaluation["metrics_info"].values()),
+        primary=primary_metric(evaluation),
         num_maps=len(report.maps),
         charts=report.charts,
         layout={"width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": BOTTOM, "margin": MARGIN},
@@ -116,7 +124,7 @@ def _gallery(report: ReportData) -> dict[str, Any]:
     decimals = {name: info[name]["decimals"] for name in scores}
     return {
         "grid": list(report.grid),
-        "primary": PRIMARY_METRIC,
+        "primary": primary_metric(report.evaluation),
         "scores": scores,
         "decimals": decimals,
         "images": rows,

@@ -12,7 +12,10 @@ from components.shared.records import DECISION, EVALUATION_FILE, IMAGES_FILE, RE
 
 CANDIDATE, BASELINE = "candidate", "baseline"  # models in an evaluation; comparison models go by their labels
 TIE = 1e-6  # metrics that differ by no more are equal: less is smoothing and rounding
-PRIMARY_METRIC = "bleu_4"  # the metric that decides, and by which images are sorted
+PRIMARY_METRIC = (
+    "bleu_4"  # the metric that decides, and by which images are sorted; or its variant by the PTB tokenizer
+)
+VARIANT_OF = "variant_of"
 MAX_DECIMALS = 6  # of a difference that is small and no tie
 MIN_TEST_IMAGES = 50  # fewer say little: the interval of BLEU-4 is a tenth of the scale wide, and more
 
@@ -48,7 +51,8 @@ def read_evaluation(uri: str) -> dict[str, Any]:
 
     Returns:
       the content of its file; empty where the file does not exist any more, or is damaged. `metrics_info` describes its
-      metrics: metric -> {label, higher_is_better, decimals}, in the order of tables.
+      metrics: metric -> {label, higher_is_better, decimals}, in the order of tables; one on the words of COCO's server
+      has `variant_of`, the name of the metric that it is a variant of.
     """
     path = os.path.join(uri, EVALUATION_FILE)
     if not storage.exists(path):
@@ -76,10 +80,19 @@ def read_images(uri: str) -> list[dict[str, Any]]:
     return storage.read_json(path)
 
 
+def primary_metric(evaluation: Mapping[str, Any]) -> str:
+    """The metric that has decided, and by which images are sorted."""
+    return evaluation.get("primary_metric") or PRIMARY_METRIC
+
+
 def quality_metrics(evaluation: Mapping[str, Any]) -> dict[str, str]:
-    """The metrics that say how good captions are: metric -> label; the others only describe them."""
+    """The metrics that say how good captions are, by the tokenizer that decides: metric -> label."""
     info = evaluation.get("metrics_info") or {}
-    return {name: about["label"] for name, about in info.items() if about["higher_is_better"] is not None}
+    variants: dict[str, str] = {}
+    if VARIANT_OF in info.get(primary_metric(evaluation), {}):
+        variants = {about[VARIANT_OF]: name for name, about in info.items() if VARIANT_OF in about}
+    names = [name for name, about in info.items() if about["higher_is_better"] is not None and VARIANT_OF not in about]
+    return {name: info[name]["label"] for name in (variants.get(name, name) for name in names)}
 
 
 def format_metric(metric: Mapping[str, float], decimals: int = 3) -> str:

@@ -54,6 +54,9 @@ UNTRIED = {
         "Python 3.9 or later is needed to begin with, and … is older",
         "a package could not be installed; uv's message is above",
         "evaluator.max_regression.…: …",
+        "evaluator.tokenizer: …",
+        "metrics by COCO's PTB tokenizer are not computed: Java is not installed",
+        "metrics by COCO's PTB tokenizer are not computed: it has exited with status … after … of … sentences (…)",
         "no Python … was found and none could be downloaded. Install one so that `python…` is on the PATH (a package "
         "of your system, conda, `pyenv install …`), or run `uv python install …` where there is internet.",
         "the extra `kubeflow` is not installed (no module …): …",

@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.caption_ingest.rejects import Reason, Reject, TooManyRejects, check_fraction
 from components.feature_extractor.backbones import registry
 from components.feature_extractor.executor import store_of
@@ -80,6 +81,20 @@ def test_weights_that_cannot_be_downloaded_are_refused_at_the_start(monkeypatch,
     (store / "backbone-1" / "saved_model.pb").touch()
     BackboneDescription("Toy", "of-the-toy", 8, "backbone-1", (1, 1), 1).write(str(store))
     local_run.check_backbone(settings, str(tmp_path))  # the feature store has the network already
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tokenizer": "ptb"}, r"evaluator\.tokenizer: metrics by COCO's PTB .* not computed: Java is not installed"),
+        ({"max_regression": {"meteor": 0.1}}, r"evaluator\.max_regression\.meteor: METEOR .*: Java is not installed"),
+    ],
+)
+def test_rules_on_metrics_that_need_java_are_refused_at_the_start(settings, message, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    local_run.check_rules(BleuEvaluatorSettings())
+    with pytest.raises(ConfigError, match=message):
+        local_run.check_rules(BleuEvaluatorSettings(**settings))
 
 
 def test_a_full_disk_is_refused_at_the_start(tmp_path, monkeypatch, capsys):

@@ -71,6 +71,23 @@ def test_the_table_has_data_metrics_and_decision():
     assert rows["report"] == "/report/3/report.html"
 
 
+def test_the_table_has_both_tokenizers_and_the_intervals_of_the_one_that_decides():
+    variants = {f"{name}_ptb": value / 2 for name, value in BLEU.items()}
+    info = {
+        f"{name}_ptb": FULL["metrics_info"][name] | {"variant_of": name, "label": f"{name} of COCO"} for name in BLEU
+    }
+    full = FULL | {
+        "metrics": FULL["metrics"] | variants,
+        "intervals": FULL["intervals"] | {name: [0.1, 0.9] for name in variants},
+        "metrics_info": FULL["metrics_info"] | info,
+    }
+    for primary, intervals in (("bleu_4", FORMATTED), ("bleu_4_ptb", "bleu_1 of COCO 0.400 (0.100 to 0.900)")):
+        rows = rows_of(full | {"primary_metric": primary})
+        assert rows["BLEU-1..4"] == "0.800  0.700  0.600  0.500"
+        assert rows["BLEU-1..4 (PTB)"] == "0.400  0.350  0.300  0.250"
+        assert rows["95 % intervals"].startswith(intervals)
+
+
 def test_paths_below_the_working_directory_are_relative():
     rows = rows_of({**FULL, "pushed_model": os.path.abspath("serving/17"), "report": os.path.abspath("report.html")})
     assert (rows["served model"], rows["report"]) == ("serving/17", "report.html")

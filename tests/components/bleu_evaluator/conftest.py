@@ -66,7 +66,7 @@ def evaluate(data_inputs, tmp_path):
         }
         inputs = {**data_inputs, "model": [candidate], "baseline_model": [baseline_model] if baseline_model else []}
         inputs["comparison_models"] = list(comparison_models)
-        parsed = BleuEvaluatorSettings(**{"num_bootstrap_samples": 100, "meteor": False, **settings})
+        parsed = BleuEvaluatorSettings(**{"num_bootstrap_samples": 100, "meteor": False, "ptb": False, **settings})
         runtime = {"min_bleu_4": min_bleu_4, "min_bleu_4_improvement": 0.0}
         properties = {
             "settings": to_property(parsed, BleuEvaluatorSettings, runtime),

@@ -88,7 +88,9 @@ def test_a_rejection_by_the_baseline_alone_names_the_way_out(candidate, baseline
 
 @pytest.mark.parametrize(("candidate", "baseline", "num_lines"), [(0.0, 1e-12, 1), (0.0, 0.2, 0), (0.2, 0.0, 0)])
 def test_a_primary_metric_of_zero_for_both_models_decides_nothing(candidate, baseline, num_lines):
-    lines = undecided({"bleu_4": candidate}, {"bleu_4": baseline})
+    lines = undecided({"bleu_4": candidate}, {"bleu_4": baseline}, "simple")
+    by_ptb = undecided({"bleu_4": 0.5, "bleu_4_ptb": candidate}, {"bleu_4": 0.5, "bleu_4_ptb": baseline}, "ptb")
+    assert len(by_ptb) == len(lines) and all(line.startswith("BLEU-4 (PTB) is 0 ") for line in by_ptb)
     assert len(lines) == num_lines
     assert all("decides nothing: use more test images" in line for line in lines)
 
@@ -119,3 +121,21 @@ def test_a_metric_where_lower_is_better_regresses_upwards(monkeypatch):
     verdict = decide({"bleu_4": 0.3}, improvements(0.3, 0.3, loss=-0.2), settings)[-1]
     assert (verdict.passed, verdict.value) == (False, 0.2)
     assert decide({"bleu_4": 0.3}, improvements(0.3, 0.3, loss=0.2), settings)[-1].passed
+
+
+def test_the_setting_decides_whose_words_the_rules_use():
+    candidate = {"bleu_4": 0.4, "bleu_4_ptb": 0.3}
+    improvements = {
+        "bleu_4": {"value": 0.1, "p": 0.01}, "bleu_4_ptb": {"value": -0.1, "p": 0.9},
+        "cider": {"value": 0.2, "p": 0.01}, "cider_ptb": {"value": -0.2, "p": 0.9},
+    }  # fmt: skip
+    rules = {"min_bleu_4": 0.35, "max_regression": {"cider": 0.1}, "max_p_value": 0.05}
+    simple = decide(candidate, improvements, BleuEvaluatorSettings(**rules))
+    ptb = decide(candidate, improvements, BleuEvaluatorSettings(**rules, tokenizer="ptb"))
+    assert [verdict.rule for verdict in simple] == [verdict.rule for verdict in ptb]
+    assert [verdict.passed for verdict in simple] == [True] * 4 and [verdict.passed for verdict in ptb] == [False] * 4
+    assert [verdict.value for verdict in ptb] == [0.3, -0.1, 0.2, 0.9]
+    assert ptb[0].text == "BLEU-4 (PTB) 0.300 (minimum 0.350)"
+    assert ptb[2].text.startswith("CIDEr (PTB) regression against baseline +0.200")
+    with pytest.raises(ValueError, match="max_regression: cider_ptb was not computed; computed metrics: bleu_4_ptb"):
+        decide(candidate, {"bleu_4_ptb": improvements["bleu_4_ptb"]}, BleuEvaluatorSettings(**rules, tokenizer="ptb"))

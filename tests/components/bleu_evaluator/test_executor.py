@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import re
+import shutil
 
 import pytest
 from rich.console import Console
@@ -201,6 +202,31 @@ def test_a_rule_about_meteor_needs_java(evaluate, model, monkeypatch):
     with pytest.raises(ValueError, match=r"max_regression\.meteor: METEOR is not computed: Java is not installed"):
         evaluate(model(5), max_regression={"meteor": 0.1})
     assert evaluate(model(6), meteor=True)[0]["notes"] == ["METEOR is not computed: Java is not installed"]
+
+
+def test_the_rules_use_the_words_of_cocos_server_where_they_are_set_to(evaluate, model, monkeypatch):
+    if shutil.which("java") is None:
+        with pytest.raises(ValueError, match=r"evaluator\.tokenizer: .*Java is not installed"):
+            evaluate(model(5), tokenizer="ptb")
+        return
+    # "gonna" is one word of the model and two of the tokenizer
+    result, _, out = evaluate(model(6, CAPTIONS | {"b.jpg": "gonna sleep"}), model(5), tokenizer="ptb")
+    assert result["primary_metric"] == "bleu_4_ptb" and result["rules"][0]["text"].startswith("BLEU-4 (PTB) ")
+    assert [rule["value"] for rule in result["rules"]] == [
+        result["metrics"]["bleu_4_ptb"], result["improvements"]["baseline"]["bleu_4_ptb"]["value"],
+    ]  # fmt: skip
+    assert result["metrics"]["bleu_4"] != result["metrics"]["bleu_4_ptb"]
+    assert result["metrics_info"]["rouge_l_ptb"]["variant_of"] == "rouge_l"
+    assert evaluate.evaluation.get_float_custom_property("cider_ptb") == result["metrics"]["cider_ptb"]
+    _, second = json.loads((out / "evaluation" / "images.json").read_text())
+    assert second["models"]["candidate"].keys() >= {"bleu_4", "bleu_4_ptb", "cider_ptb", "rouge_l_ptb"}
+
+    evaluation = evaluations.read_evaluation(str(out / "evaluation"))
+    console = Console(file=io.StringIO(), width=200)
+    console.print(compare.table([compare.Run("r1", 0.0, {}, "", "", evaluation, "blessed")]))
+    rows = [line.strip() for line in console.file.getvalue().splitlines()]
+    place = next(row for row, line in enumerate(rows) if line.startswith("BLEU-4 "))
+    assert rows[place + 1].startswith("BLEU-4 (PTB) ")
 
 
 def test_a_model_that_was_rolled_back_is_rejected_though_it_is_good(evaluate, model):

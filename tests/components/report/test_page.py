@@ -115,6 +115,37 @@ def test_a_metric_that_one_model_lacks_leaves_its_cell_empty():
     assert row.count("<b>0.200</b>") == 1 == row.count("<b>")
 
 
+def test_metrics_by_both_tokenizers_stand_together_and_slices_have_the_one_that_decides():
+    data = report_data(3)
+    names = {"bleu_4_ptb": "bleu_4", "cider_ptb": "cider"}
+    variants = {
+        name: {"label": f"{name} (PTB)", "higher_is_better": True, "decimals": 3, "variant_of": base}
+        for name, base in names.items()
+    }
+    values = metrics(0.4) | {name: metric(0.2) for name in names}
+    evaluation = data.evaluation | {
+        "metrics": {"bleu_4": 0.4, "bleu_4_ptb": 0.2},
+        "metrics_info": data.evaluation["metrics_info"] | variants,
+        "models": {"candidate": values},
+        "improvements": {"gru": {"bleu_4_ptb": metric(0.1) | {"p": 0.03125}}},
+        "slices": [{"field": "objects", "value": "1", "num_images": 4, "models": {"candidate": values}}],
+    }
+    for image in data.images:
+        image["models"] = {"candidate": image["models"]["candidate"] | {"bleu_4_ptb": 0.25}}
+    slices = {}
+    for primary in ("bleu_4", "bleu_4_ptb"):
+        page = render(dataclasses.replace(data, evaluation=evaluation | {"primary_metric": primary}))
+        [row] = re.findall(r"<tr><td>bleu_4_ptb \(PTB\)</td>(.*?)</tr>", page, re.DOTALL)
+        assert "<b>0.200</b>" in row and "<td>0.031</td>" in row
+        assert "PTB tokenizer of COCO's server" in page.replace("\n  ", " ")
+        assert f'"primary": "{primary}"' in page
+        slices[primary] = page.split('id="slices"')[1].split("</thead>")[0]
+    assert "<th>BLEU-4</th>" in slices["bleu_4"] and "(PTB)" not in slices["bleu_4"]
+    assert "<th>bleu_4_ptb (PTB)</th>" in slices["bleu_4_ptb"] and "<th>BLEU-4</th>" not in slices["bleu_4_ptb"]
+    assert "<th>ROUGE-L</th>" in slices["bleu_4_ptb"]  # which has no variant here
+    assert "PTB tokenizer" not in render(report_data(3))
+
+
 def test_steps_of_candidate_and_baseline_are_labeled():
     lineage = []
     for number, directory in ((1, "/b"), (2, "/c")):

@@ -3,7 +3,14 @@ import json
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from components.shared.evaluations import decision_of, format_metric, quality_metrics, read_evaluation, read_images
+from components.shared.evaluations import (
+    decision_of,
+    format_metric,
+    primary_metric,
+    quality_metrics,
+    read_evaluation,
+    read_images,
+)
 
 METRIC = {"value": 0.5, "low": 0.25, "high": 0.75}
 
@@ -25,6 +32,22 @@ def old_evaluation() -> dict:
         "gains": {"baseline": {"bleu_4": METRIC | {"p": 0.5}, "length": METRIC | {"p": 0.5}}},
         "slices": [{"field": "objects", "value": "1", "pictures": 2, "models": {"candidate": metrics}}],
     }
+
+
+def test_the_tokenizer_that_decides_chooses_the_quality_metrics():
+    info = {
+        "bleu_4": {"label": "BLEU-4", "higher_is_better": True},
+        "bleu_4_ptb": {"label": "BLEU-4 (PTB)", "higher_is_better": True, "variant_of": "bleu_4"},
+        "errors": {"label": "errors", "higher_is_better": False},
+        "mean_length": {"label": "mean length", "higher_is_better": None},
+    }
+    # evaluations before there were two do not name their primary metric
+    for evaluation in ({"metrics_info": info}, {"metrics_info": info, "primary_metric": "bleu_4"}):
+        assert primary_metric(evaluation) == "bleu_4"
+        assert quality_metrics(evaluation) == {"bleu_4": "BLEU-4", "errors": "errors"}
+    by_ptb = {"metrics_info": info, "primary_metric": "bleu_4_ptb"}
+    assert primary_metric(by_ptb) == "bleu_4_ptb"
+    assert quality_metrics(by_ptb) == {"bleu_4_ptb": "BLEU-4 (PTB)", "errors": "errors"}
 
 
 def write(directory, name: str, content) -> None:
