@@ -6,7 +6,7 @@ from typing import Any
 from components.bleu_evaluator import bootstrap, measurement, ptb, slices
 from components.bleu_evaluator.bootstrap import BootstrapSampler
 from components.bleu_evaluator.measurement import Measurement
-from components.bleu_evaluator.metrics import METEOR, PTB, Corpus, Metric, MetricUnavailable, all_metrics
+from components.bleu_evaluator.metrics import METRICS, PTB, SPICE, Corpus, Metric, MetricUnavailable, all_metrics
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.bleu_evaluator.test_set import TestSet
 from components.shared.evaluations import VARIANT_OF
@@ -41,7 +41,8 @@ class Evaluation:
         self._train_captions = train_captions
         self._sampler = BootstrapSampler(settings.num_bootstrap_samples, settings.seed)
         self._resources: dict[str, Any] = {}
-        self._ptb = self._start_ptb() if settings.ptb or settings.tokenizer == PTB else None
+        uses_ptb = settings.ptb or settings.tokenizer == PTB or METRICS[SPICE].is_wanted(settings)
+        self._ptb = self._start_ptb() if uses_ptb else None
         self._metrics = self._set_up_metrics()
         self._slices = {
             field: slices.slice_by(field, test_set.examples, test_set.references, tokenization)
@@ -131,15 +132,13 @@ class Evaluation:
         """The metrics to compute, with what some of them start beforehand."""
         metrics: dict[str, Metric] = {}
         for metric in all_metrics():
-            if metric.name == METEOR and not self.settings.meteor and METEOR not in self.settings.max_regression:
-                continue
-            if metric.words == PTB and self._ptb is None:
+            if not metric.is_wanted(self.settings) or (metric.words == PTB and self._ptb is None):
                 continue
             if metric.variant_of and metric.variant_of not in metrics:
                 continue
             if metric.setup:
                 try:
-                    self._resources[metric.name] = metric.setup()
+                    self._resources[metric.name] = metric.setup(self.settings)
                 except MetricUnavailable as error:
                     self._note_unavailable(metric, error)
                     continue

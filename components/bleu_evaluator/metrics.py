@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-METEOR = "meteor"  # the setting of this name says whether it is computed
+METEOR, SPICE = "meteor", "spice"
 # whose words a metric counts: those of `words.split_words`, or those of COCO's server, see `ptb`
 SIMPLE, PTB = "simple", "ptb"
 Key = tuple[str, Callable]  # what metrics with equal per-image statistics have in common
@@ -77,8 +77,9 @@ class Metric:
       image_scores: scores of single images for the gallery, from the result of `per_image`: [n, k] -> [n]; None shows
         none.
       decimals: number of decimals in tables.
-      setup: starts what takes a while to be ready, before anything is captioned; `per_image` finds it in
-        `Corpus.resources`. It raises `MetricUnavailable` where the metric cannot be computed.
+      setup: starts what takes a while to be ready, before anything is captioned, by the evaluator's settings;
+        `per_image` finds it in `Corpus.resources`. It raises `MetricUnavailable` where the metric cannot be computed.
+      is_enabled: whether the evaluator's settings ask for the metric; None if they always do.
       words: whose words the corpus has, SIMPLE or PTB.
       has_ptb_variant: whether the metric is also computed on the words of COCO's server, see `ptb_variant`.
       is_corpus_wide: whether the statistics of an image depend on the other images.
@@ -92,7 +93,8 @@ class Metric:
     aggregation: Mean | CorpusCounts | NumDistinct = Mean()
     image_scores: Callable[[Any], Any] | None = None
     decimals: int = 3
-    setup: Callable[[], Any] | None = None
+    setup: Callable[[Any], Any] | None = None
+    is_enabled: Callable[[Any], bool] | None = None
     words: str = SIMPLE
     has_ptb_variant: bool = False
     is_corpus_wide: bool = False
@@ -103,12 +105,23 @@ class Metric:
         """Equal for metrics that share their per-image statistics."""
         return self.words, self.per_image
 
+    def is_wanted(self, settings: Any) -> bool:
+        """Whether the evaluator's settings ask for the metric, or have a rule about it."""
+        return not self.is_enabled or self.is_enabled(settings) or self.name in settings.max_regression
+
 
 def ptb_variant(metric: Metric) -> Metric:
     """The same metric on the words of COCO's server; its resource is that of the metric itself."""
     name, label = f"{metric.name}_{PTB}", f"{metric.label} (PTB)"
     return dataclasses.replace(
-        metric, name=name, label=label, setup=None, words=PTB, has_ptb_variant=False, variant_of=metric.name
+        metric,
+        name=name,
+        label=label,
+        setup=None,
+        is_enabled=None,
+        words=PTB,
+        has_ptb_variant=False,
+        variant_of=metric.name,
     )
 
 
@@ -182,7 +195,7 @@ def _coco_format(corpus: Corpus) -> tuple[dict[int, list[str]], dict[int, list[s
     return references, {row: [caption] for row, caption in enumerate(corpus.captions)}
 
 
-def _start_meteor() -> Any:
+def _start_meteor(settings: Any) -> Any:
     from components.bleu_evaluator import meteor
 
     return meteor.Program()
@@ -196,6 +209,16 @@ def _meteor(sums: Any) -> Any:
     from components.bleu_evaluator import meteor
 
     return meteor.corpus_score(sums)
+
+
+def _start_spice(settings: Any) -> Any:
+    from components.bleu_evaluator import spice
+
+    return spice.Program(settings.spice_dir)
+
+
+def _spice(corpus: Corpus) -> Any:
+    return corpus.resources[SPICE].scores(corpus.captions, corpus.references)
 
 
 def _first(values: Any) -> Any:
@@ -231,7 +254,22 @@ METRICS: dict[str, Metric] = {
         _Quality("cider", "CIDEr", per_image=_cider, image_scores=_first, is_corpus_wide=True),
         _Quality("rouge_l", "ROUGE-L", per_image=_rouge_l, image_scores=_first),
         _Quality(
-            METEOR, "METEOR", per_image=_meteor_statistics, aggregation=CorpusCounts(_meteor), setup=_start_meteor
+            METEOR,
+            "METEOR",
+            per_image=_meteor_statistics,
+            aggregation=CorpusCounts(_meteor),
+            setup=_start_meteor,
+            is_enabled=lambda settings: settings.meteor,
+        ),
+        Metric(
+            SPICE,
+            "SPICE",
+            True,
+            _spice,
+            image_scores=_first,
+            setup=_start_spice,
+            is_enabled=lambda settings: settings.spice_dir is not None,
+            words=PTB,
         ),
         Metric("mean_length", "mean caption length", None, _num_words),
         Metric("train_overlap", "train overlap", None, _is_train_caption),

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 from pydantic.dataclasses import dataclass
 
 from components.bleu_evaluator.metrics import METRICS, comparable_metrics
-from components.shared.settings import STRICT, Fraction, Seed
+from components.shared.settings import STRICT, Fraction, Seed, UserPath
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -34,6 +34,8 @@ class BleuEvaluatorSettings:
     """Whether METEOR is computed, where Java is installed."""
     ptb: bool = True
     """Whether the metrics are also computed on the words of COCO's PTB tokenizer, where Java is installed."""
+    spice_dir: UserPath | None = None
+    """Directory or URI with the two files of Stanford CoreNLP that SPICE needs; null computes no SPICE."""
     tokenizer: Literal["simple", "ptb"] = "simple"
     """Whose words the rules use: `simple`, those that the model learns, or `ptb`, those of COCO's server."""
 

@@ -31,7 +31,9 @@ def on_cluster(config: Config) -> Config:
     _check_input("data.dir", config.data_dir, config)
     weights = config.feature_extractor.weights
     if os.sep in weights or os.path.exists(weights):  # else the name of weights that the backbone's source has
-        _check_input("feature_extractor.weights", weights if "://" in weights else os.path.abspath(weights), config)
+        _check_input("feature_extractor.weights", _absolute(weights), config)
+    if config.evaluator.spice_dir is not None:
+        _check_input("evaluator.spice_dir", _absolute(config.evaluator.spice_dir), config)
     check_patterns(config)
     check_uris(config)
     return config
@@ -53,6 +55,10 @@ def _database(config: Config) -> str:
 def default_root(config: Config) -> str:
     """The root of a pipeline whose settings name none."""
     return posixpath.join(config.kubeflow.mount_path, config.name)
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else os.path.abspath(path)
 
 
 def _check_input(key: str, path: str, config: Config) -> None:

@@ -87,6 +87,11 @@ def test_weights_that_cannot_be_downloaded_are_refused_at_the_start(monkeypatch,
     ("settings", "message"),
     [
         ({"tokenizer": "ptb"}, r"evaluator\.tokenizer: metrics by COCO's PTB .* not computed: Java is not installed"),
+        (
+            {"spice_dir": "/nowhere"},
+            r"evaluator\.spice_dir: SPICE .*: /nowhere lacks .*models\.jar, of https://nlp\.stan",
+        ),
+        ({"max_regression": {"spice": 0.1}}, r"evaluator\.spice_dir: SPICE is not computed: set evaluator\.spice_dir"),
         ({"max_regression": {"meteor": 0.1}}, r"evaluator\.max_regression\.meteor: METEOR .*: Java is not installed"),
     ],
 )

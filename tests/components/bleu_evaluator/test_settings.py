@@ -11,7 +11,10 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
     ("metric", "message"),
     [
         ("cidr", "unknown metric cidr; did you mean cider"),
-        ("spice", "unknown metric spice; known metrics: bleu_1, bleu_2, bleu_3, bleu_4, cider, rouge_l, meteor"),
+        (
+            "fluency",
+            "unknown metric fluency; known metrics: bleu_1, bleu_2, bleu_3, bleu_4, cider, rouge_l, meteor, spice",
+        ),
         ("unique_words", "unique_words only describes the captions; metrics that can regress: bleu_1"),
         ("mean_length", "mean_length only describes the captions"),
     ],

@@ -1,0 +1,97 @@
+"""SPICE: what it needs, and how its program is called; the parser that it needs can't be had in a test."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from components.bleu_evaluator import spice
+from components.bleu_evaluator.metrics import METRICS, PTB, Corpus, MetricUnavailable
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
+
+CAPTIONS, REFERENCES = ["a dog runs", "ein m\u00e4dchen"], [["a dog", "the dog 's run"], [""]]
+# stands in for Java and the program: writes down its input and answers as SPICE does, in another order
+STAND_IN = """
+if [ "$1" = -version ]; then echo 'openjdk version "{version}"' >&2; exit 0; fi
+cp "$5" "{directory}/input.json"
+echo "$@" > "{directory}/arguments"
+while [ "$1" != -out ]; do shift; done
+echo '[{{"image_id": 1, "scores": {{"All": {{"f": 0.0}}, "Color": {{"f": null}}}}}},' > "$2"
+echo ' {{"image_id": 0, "scores": {{"All": {{"f": 0.75, "pr": 1.0}}}}}}]' >> "$2"
+"""
+
+
+@pytest.fixture
+def models(tmp_path) -> pathlib.Path:
+    """Empty files in place of Stanford CoreNLP's."""
+    directory = tmp_path / "models"
+    directory.mkdir()
+    for name in spice.JARS:
+        (directory / name).touch()
+    return directory
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Puts a stand-in for Java first on the PATH."""
+
+    def put(version: str, script: str = STAND_IN) -> pathlib.Path:
+        java = tmp_path / "java"
+        java.write_text("#!/bin/sh\n" + script.format(version=version, directory=tmp_path))
+        java.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        return tmp_path
+
+    return put
+
+
+def test_a_directory_that_lacks_files_is_refused_with_where_they_come_from(models):
+    with pytest.raises(MetricUnavailable, match=r"^SPICE is not computed: set evaluator\.spice_dir$"):
+        spice.check(None)
+    (models / spice.JARS[1]).unlink()
+    message = rf"{models} lacks stanford-corenlp-3\.6\.0-models\.jar, of https://nlp\.stanford\.edu/software/.*\.zip$"
+    with pytest.raises(MetricUnavailable, match=message):
+        spice.check(str(models))
+
+
+@pytest.mark.parametrize(("version", "number"), [("1.8.0_422", 8), ("11.0.2", 11), ("17.0.15", 17), ("21", 21)])
+def test_java_must_have_a_javascript_engine(stand_in, models, version, number):
+    stand_in(version)
+    if number <= 14:
+        spice.check(str(models))
+        return
+    with pytest.raises(MetricUnavailable, match=rf"it needs Java 8 to 14, and this is Java {number}$"):
+        spice.check(str(models))
+
+
+def test_without_java_it_is_refused(models, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(MetricUnavailable, match="SPICE is not computed: Java is not installed"):
+        spice.check(str(models))
+
+
+def test_the_program_gets_the_words_of_cocos_server_and_its_f_scores_are_read(stand_in, models):
+    directory = stand_in("11.0.2")
+    metric, settings = METRICS["spice"], BleuEvaluatorSettings(spice_dir=str(models))
+    assert metric.words == PTB and metric.is_wanted(settings) and not metric.is_wanted(BleuEvaluatorSettings())
+    corpus = Corpus(CAPTIONS, REFERENCES, resources={"spice": metric.setup(settings)})
+    assert metric.per_image(corpus) == [0.75, 0.0]
+    text = (directory / "input.json").read_text()
+    assert text.isascii() and json.loads(text) == [
+        {"image_id": 0, "test": "a dog runs", "refs": ["a dog", "the dog 's run"]},
+        {"image_id": 1, "test": "ein mädchen", "refs": [""]},
+    ]
+    arguments = (directory / "arguments").read_text().split()
+    assert str(models / spice.JARS[1]) in arguments[2].split(":") and arguments[3] == "edu.anu.spice.SpiceScorer"
+    assert arguments[-2:] == ["-subset", "-silent"]
+
+
+def test_the_real_program_takes_the_command_and_stops_at_the_parser(models, monkeypatch):
+    if shutil.which("java") is None:
+        with pytest.raises(MetricUnavailable, match="Java is not installed"):
+            spice.Program(str(models))
+        return
+    monkeypatch.setattr(spice, "LAST_JAVA", 99)
+    with pytest.raises(MetricUnavailable, match=r"its program has failed \(.*NoClassDefFoundError: edu/stanford/nlp/"):
+        spice.Program(str(models)).scores(CAPTIONS, REFERENCES)
