@@ -73,7 +73,7 @@ def _report(test_set: TestSet, captions: dict[str, list[str]]) -> Iterator[Resul
     rng = np.random.default_rng(0)
     weights = rng.random((NUM_WORDS, GRID[0] * GRID[1]))
     predictions = zip(test_set.image_ids, captions[CANDIDATE], strict=True)
-    maps = {image_id: from_weights(prediction, weights) for image_id, prediction in predictions}
+    maps = {image_id: from_weights(prediction.split(), weights) for image_id, prediction in predictions}
     with tempfile.TemporaryDirectory() as directory:
         paths = _noisy_images(pathlib.Path(directory))
         written: list[str] = []

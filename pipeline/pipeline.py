@@ -132,6 +132,7 @@ def create_pipeline(
             transform_graph=tokenizer.outputs["transform_graph"],
             features=extractor.outputs["features"],
             model_name=settings.model.name,
+            tokenization=config.tokenizer,
         )
         for trainer, (_, settings) in zip(trainers, models, strict=True)
     ]

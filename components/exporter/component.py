@@ -6,17 +6,18 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from components.exporter import executor
 from components.exporter.settings import DecodingSettings
-from components.shared import step
+from components.shared import records, step
 from components.shared.artifact_types import Features, Weights
 from components.shared.code_identity import code_identity
 from components.shared.models import registry
 from components.shared.settings import to_property
+from components.shared.words import Tokenization
 
 
 class ExporterSpec(ComponentSpec):
     """Inputs, outputs and parameters of `Exporter`."""
 
-    PARAMETERS = step.parameters()
+    PARAMETERS = step.parameters(**{records.TOKENIZATION: str})
     INPUTS = {
         "weights": ChannelParameter(type=Weights),
         "transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph),
@@ -42,6 +43,7 @@ class Exporter(base_component.BaseComponent):
         transform_graph: BaseChannel,
         features: BaseChannel,
         model_name: str,
+        tokenization: Tokenization,
     ):
         """Constructs the component.
 
@@ -51,6 +53,7 @@ class Exporter(base_component.BaseComponent):
           transform_graph: of Transform; it has the vocabulary.
           features: of FeatureExtractor; they name the backbone.
           model_name: the captioning model that the weights belong to, whose code is part of the cache key.
+          tokenization: what counts as a word, and so how words are joined: the tokenizer's settings.
         """
         spec = ExporterSpec(
             settings=to_property(settings, DecodingSettings),
@@ -58,6 +61,7 @@ class Exporter(base_component.BaseComponent):
             weights=weights,
             transform_graph=transform_graph,
             features=features,
+            tokenization=to_property(tokenization, Tokenization),
             model=channel_utils.as_channel([standard_artifacts.Model()]),
         )
         super().__init__(spec=spec)

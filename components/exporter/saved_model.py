@@ -15,6 +15,8 @@ from components.shared.models import decoding
 from components.shared.models.decoding_settings import DecodingSettings
 from components.shared.models.description import EXPORTED, Description
 from components.shared.models.protocol import CaptionModel
+from components.shared.rewriting import rewrite
+from components.shared.words import Tokenization, join_rules
 
 WARM_UP = os.path.join("assets.extra", "tf_serving_warmup_requests")  # where TensorFlow Serving looks for it
 WARM_UP_BATCH_SIZES = (1, 8)
@@ -23,7 +25,14 @@ WARM_UP_BATCH_SIZES = (1, 8)
 class Captioner(tf.Module):
     """Backbone, captioning model and vocabulary in one module."""
 
-    def __init__(self, model: CaptionModel, backbone: Backbone, vocabulary_file: str, settings: DecodingSettings):
+    def __init__(
+        self,
+        model: CaptionModel,
+        backbone: Backbone,
+        vocabulary_file: str,
+        settings: DecodingSettings,
+        tokenization: Tokenization,
+    ):
         """Puts the parts together.
 
         Args:
@@ -31,9 +40,11 @@ class Captioner(tf.Module):
           backbone: the backbone of the features that the model was trained on.
           vocabulary_file: a file with one word per line, in the order of the IDs; the SavedModel gets a copy.
           settings: the decoding settings.
+          tokenization: what counts as a word; a caption is joined accordingly.
         """
         super().__init__()
         self.model, self.backbone, self.settings = model, backbone, settings
+        self.tokenization = tokenization
         words = tf.lookup.TextFileInitializer(
             vocabulary_file,
             key_dtype=tf.int64,
@@ -56,16 +67,17 @@ class Captioner(tf.Module):
         """Captions features, float16 [B, N, C], and returns the attention weights.
 
         Returns:
-          the output of `from_features`, and "attention": float32 [B, L, rows, columns], a map of attention weights per
-          word over the feature map; a word's map sums to 1, and the maps after a caption's last word are 0.
+          the output of `from_features`, and "words": string [B, L], the caption's words, "" after the last one;
+          "attention": float32 [B, L, rows, columns], a map of attention weights per word over the feature map; a word's
+          map sums to 1, and the maps after a caption's last word are 0.
         """
-        outputs, ids = self._caption(features)
+        outputs, ids, words = self._caption(features)
         tokens = tf.concat([tf.fill([tf.shape(ids)[0], 1], records.START_ID), ids[:, :-1]], axis=1)  # (B, L)
         encoder_state = self.model.encode(tf.cast(features, tf.float32))
         weights = self.model.attention(tokens[:, None], encoder_state)[:, 0]  # (B, L, N)
         weights = tf.where(_is_word(ids)[..., None], weights, 0.0)
         shape = (*tf.unstack(tf.shape(ids)), *self.model.inputs.grid)
-        return outputs | {"attention": tf.reshape(weights, shape)}
+        return outputs | {"words": words, "attention": tf.reshape(weights, shape)}
 
     def from_images(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Captions encoded images, string [B].
@@ -82,13 +94,13 @@ class Captioner(tf.Module):
         features, ok = self._features(image_bytes)
         return _blank_failures(ok, self.attention_from_features(features))
 
-    def _caption(self, features: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """The output of `from_features`, and the captions' ids: int32 [B, L]."""
+    def _caption(self, features: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """The output of `from_features`, and the captions' ids, int32 [B, L], and words, string [B, L]."""
         ids, log_probs = decoding.decode(self.model, tf.cast(features, tf.float32), self.settings)
         words = self.words.lookup(tf.cast(ids, tf.int64))
         words = tf.where(_is_word(ids), words, "")  # <end> and padding, all at the end
         captions = tf.strings.strip(tf.strings.reduce_join(words, axis=1, separator=" "))
-        return {"caption": captions, "score": log_probs}, ids
+        return {"caption": rewrite(captions, join_rules(self.tokenization)), "score": log_probs}, ids, words
 
     def _features(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Features of images, those of a black one where the bytes are not an image; and where they are one."""

@@ -32,7 +32,8 @@ def read(model_dir: str, manifest: Manifest, image_ids: Collection[str]) -> dict
 
     Args:
       model_dir: a SavedModel; its signature takes features, float16 [B, positions, channels], and returns `caption`,
-        string [B], and `attention`, float32 [B, L, rows, columns], where L is at least the number of words.
+        string [B], `words`, string [B, L], "" after a caption's last word, and `attention`, float32 [B, L, rows,
+        columns].
       manifest: the run's features.
       image_ids: the images to caption.
 
@@ -47,9 +48,8 @@ def read(model_dir: str, manifest: Manifest, image_ids: Collection[str]) -> dict
     progress = Progress("attention maps", len(image_ids))
     for names, features in manifest.read(image_ids, BATCH_SIZE):
         outputs = signature(features=features)
-        captions, weights = outputs["caption"].numpy(), outputs["attention"].numpy()
-        for names_of_feature, caption, caption_weights in zip(names, captions, weights, strict=True):
-            maps.update(dict.fromkeys(names_of_feature, from_weights(caption.decode(), caption_weights)))
+        for names_of_feature, words, weights in zip(names, _words(outputs), outputs["attention"].numpy(), strict=True):
+            maps.update(dict.fromkeys(names_of_feature, from_weights(words, weights)))
         progress.update(sum(map(len, names)))
     return maps
 
@@ -65,15 +65,21 @@ def truncate_to_bytes(maps: Mapping[str, AttentionMaps], max_bytes: int) -> dict
     return kept
 
 
-def from_weights(caption: str, weights: np.ndarray) -> AttentionMaps:
+def from_weights(words: list[str], weights: np.ndarray) -> AttentionMaps:
     """Quantizes the attention weights of a caption's words.
 
     Args:
-      caption: T words between single spaces.
+      words: the T words.
       weights: a map per word, float32 [T or more, rows, columns].
     """
-    words = caption.split()
     word_weights = np.asarray(weights, np.float32)[: len(words)]
     largest = max(float(word_weights.max(initial=0.0)), 1e-9)
     scaled = np.clip(word_weights / largest * 255, 0, 255).round().astype(np.uint8)
     return AttentionMaps(words, base64.b64encode(scaled.tobytes()).decode())
+
+
+def _words(outputs: Mapping[str, tf.Tensor]) -> list[list[str]]:
+    """The words of each caption; models of version 0.1 return captions alone, in which they stand between blanks."""
+    if "words" in outputs:
+        return [[word.decode() for word in row if word] for row in outputs["words"].numpy()]
+    return [caption.decode().split() for caption in outputs["caption"].numpy()]

@@ -1,6 +1,7 @@
 """What an export is made of, in small."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -26,9 +27,9 @@ def make_model(settings: Any = SETTINGS) -> Any:
     return model
 
 
-def write_vocabulary(transform_graph: pathlib.Path) -> pathlib.Path:
+def write_vocabulary(transform_graph: pathlib.Path, words: Sequence[str] = WORDS) -> pathlib.Path:
     """The vocabulary where a transform graph has it; returns its path."""
     path = transform_graph / "transform_fn" / "assets" / records.VOCABULARY
-    path.parent.mkdir(parents=True)
-    path.write_text("\n".join(WORDS) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(words) + "\n")
     return path

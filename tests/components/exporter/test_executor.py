@@ -14,6 +14,7 @@ from components.shared.models import decoding, description, registry, weights
 from components.shared.models.description import ModelFileError
 from components.shared.models.settings import GRUSettings
 from components.shared.settings import to_property
+from components.shared.words import Tokenization
 from tests.components.exporter.factories import SETTINGS, WORDS, make_model, write_vocabulary
 from tests.components.shared.models.toy import ToyCaptioner, ToySettings
 from tests.components.trainer.store import CHANNELS, GRID, write_backbone
@@ -59,12 +60,16 @@ class Export:
         artifact.uri = str(self._made(name))
         return artifact
 
-    def run(self, settings: DecodingSettings) -> None:
+    def run(self, settings: DecodingSettings, unit: str = "auto") -> None:
         inputs = {"weights": self.weights, "features": self.features, "transform_graph": self.transform_graph}
         Executor().Do(
             {key: [artifact] for key, artifact in inputs.items()},
             {"model": [self.model]},
-            {"settings": to_property(settings, DecodingSettings), "code": "0"},
+            {
+                "settings": to_property(settings, DecodingSettings),
+                "code": "0",
+                "tokenization": to_property(Tokenization(unit), Tokenization),
+            },
         )
 
 
@@ -86,6 +91,21 @@ def test_the_exported_model_decodes_as_the_trained_one(export, settings):
     assert captions == expected and all(2 <= len(caption.split()) <= 3 for caption in captions)
     assert outputs["attention"].shape == (3, 4, *GRID)
     assert description.read_exported(str(export.serving)) == weights.describe(export.weights.uri)
+
+
+@pytest.mark.parametrize(("unit", "separator"), [("auto", ""), ("word", " ")])
+def test_captions_of_scripts_without_blanks_are_joined_by_the_tokenizers_unit(export, unit, separator):
+    vocabulary = [*WORDS[: len(records.RESERVED_TOKENS)], "狗", "猫", "鸟", "跑"]
+    write_vocabulary(export.directory / "transform_graph", vocabulary)
+    model, decoding_settings = make_model(ToySettings()), DecodingSettings(beam_size=1, min_length=2)
+    weights.save(model, export.weights.uri, "first", "fingerprint")
+    export.run(decoding_settings, unit)
+    ids, _ = decoding.decode(model, tf.cast(FEATURES, tf.float32), decoding_settings)
+    expected = [[vocabulary[token] for token in row if token > records.END_ID] for row in ids.numpy()]
+    loaded = tf.saved_model.load(str(export.serving))
+    outputs = loaded.signatures["attention_from_features"](features=FEATURES)
+    assert [caption.decode() for caption in outputs["caption"].numpy()] == [separator.join(words) for words in expected]
+    assert [[word.decode() for word in row if word] for row in outputs["words"].numpy()] == expected
 
 
 def test_the_model_keeps_its_label_and_its_decoding_settings(export):

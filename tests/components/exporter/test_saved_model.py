@@ -15,6 +15,7 @@ from components.shared.images.decoding import decode_and_resize
 from components.shared.models import decoding, description
 from components.shared.models.decoding_settings import DecodingSettings
 from components.shared.models.description import Description
+from components.shared.words import Tokenization
 from tests.components.exporter.factories import INPUTS, SETTINGS, WORDS, make_model, write_vocabulary
 from tests.components.trainer.store import GRID, write_backbone
 
@@ -50,7 +51,7 @@ def exported(tmp_path_factory, backbone):
     """The directory of an exported model."""
     directory = tmp_path_factory.mktemp("export")
     vocabulary = write_vocabulary(directory / "transform_graph")
-    captioner = saved_model.Captioner(make_model(), backbone, str(vocabulary), DecodingSettings())
+    captioner = saved_model.Captioner(make_model(), backbone, str(vocabulary), DecodingSettings(), Tokenization())
     saved_model.save(captioner, str(directory / "model"), DESCRIPTION)
     vocabulary.unlink()  # the SavedModel has a copy
     return directory / "model"
@@ -102,7 +103,7 @@ def test_a_broken_image_fails_only_itself(signatures, broken):
 def test_only_broken_images_and_no_images(signatures):
     broken = signatures["serving_default"](image_bytes=tf.constant([b"no", b""]))
     assert broken["ok"].numpy().tolist() == [False, False] and broken["caption"].numpy().tolist() == [b"", b""]
-    for name, num_outputs in (("serving_default", 3), ("attention", 4)):
+    for name, num_outputs in (("serving_default", 3), ("attention", 5)):
         empty = signatures[name](image_bytes=tf.constant([], tf.string))
         assert [output.shape[0] for output in empty.values()] == [0] * num_outputs
 
@@ -142,7 +143,10 @@ def test_every_word_has_attention_weights_over_the_feature_map(backbone, signatu
         num_words = len(caption.split())
         sums = [1] * num_words + [0] * (len(weights) - num_words)
         np.testing.assert_allclose(weights.sum((1, 2)), sums, atol=1e-5)
+    joined = [b" ".join(filter(None, row)) for row in outputs["words"].numpy()]
+    assert joined == outputs["caption"].numpy().tolist()
     from_images = signatures["attention"](image_bytes=tf.constant([*IMAGES, b"broken"]))
+    assert not any(from_images["words"].numpy()[-1])
     np.testing.assert_allclose(from_images["attention"][:-1], attention, atol=1e-3)
     assert not from_images["attention"].numpy()[-1].any()
     assert from_images["ok"].numpy().tolist() == [True] * len(IMAGES) + [False]

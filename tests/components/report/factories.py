@@ -98,7 +98,7 @@ def report_data(num_images: int = 100, with_maps: bool = True) -> ReportData:
     images = [image(number) for number in range(num_images)]
     rng = np.random.default_rng(0)
     maps = {
-        each["image_id"]: from_weights(each["models"]["candidate"]["caption"], rng.random((40, *GRID)))
+        each["image_id"]: from_weights(each["models"]["candidate"]["caption"].split(), rng.random((40, *GRID)))
         for each in images
         if with_maps
     }

@@ -19,11 +19,16 @@ def manifest(tmp_path) -> Manifest:
     return Manifest("print", str(tmp_path), (1, 2), 1, {shard: names})
 
 
-def save_model(tmp_path, name: str) -> str:
+def save_model(tmp_path, name: str, words: list[list[str]] | None = None) -> str:
+    """A model that captions by the number that is the feature; with `words`, the words of each caption."""
+
     @tf.function(input_signature=[tf.TensorSpec([None, 2, 1], tf.float16, "features")])
     def attend(features):
         captions = tf.gather(tf.constant(["a dog", "two cats", "never"]), tf.cast(features[:, 0, 0], tf.int32))
-        return {"caption": captions, "attention": tf.repeat(tf.constant(WEIGHTS)[None], tf.shape(features)[0], 0)}
+        outputs = {"caption": captions, "attention": tf.repeat(tf.constant(WEIGHTS)[None], tf.shape(features)[0], 0)}
+        if words:
+            outputs["words"] = tf.gather(tf.constant(words), tf.cast(features[:, 0, 0], tf.int32))
+        return outputs
 
     module = tf.Module()
     module.attend = attend
@@ -41,16 +46,23 @@ def test_each_word_of_a_caption_has_its_map(manifest, tmp_path):
     np.testing.assert_array_equal(decode_weights(found["b.jpg"].weights), [0, 128, 255, 64])
 
 
+def test_words_that_are_joined_in_the_caption_are_those_of_the_model(manifest, tmp_path):
+    model = save_model(tmp_path, attention.SIGNATURE, [["狗", "跑", ""], ["猫", "", ""], ["", "", ""]])
+    found = attention.read(model, manifest, ["a.jpg", "b.jpg"])
+    assert (found["a.jpg"].words, found["b.jpg"].words) == (["狗", "跑"], ["猫"])
+    np.testing.assert_array_equal(decode_weights(found["b.jpg"].weights), [0, 255])
+
+
 def test_a_model_without_the_signature_has_no_maps(manifest, tmp_path):
     assert attention.read(save_model(tmp_path, "serving_default"), manifest, ["a.jpg"]) == {}
 
 
 def test_maps_are_truncated_to_a_size_in_bytes():
-    maps = {name: attention.from_weights("a dog", WEIGHTS) for name in ("a", "b", "c")}
+    maps = {name: attention.from_weights(["a", "dog"], WEIGHTS) for name in ("a", "b", "c")}
     size = len(maps["a"].weights)
     assert list(attention.truncate_to_bytes(maps, 2 * size)) == ["a", "b"]
     assert attention.truncate_to_bytes(maps, 3 * size) == maps and attention.truncate_to_bytes(maps, size - 1) == {}
 
 
 def test_a_caption_without_words_has_an_empty_map():
-    assert attention.from_weights("", WEIGHTS) == attention.AttentionMaps([], "")
+    assert attention.from_weights([], WEIGHTS) == attention.AttentionMaps([], "")
