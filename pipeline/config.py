@@ -40,6 +40,8 @@ class SampleSettings:
     """Number of synthetic images."""
     seed: int = 7
     """Seed of the synthetic scenes."""
+    language: Literal["en", "zh"] = "en"
+    """Language of the captions: English or Chinese."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -88,7 +88,8 @@ def _run(
     gc.freeze()  # what was loaded stays: the collector would go through it again and again, a third of a second each
     pipeline = create_pipeline(config)
     if config.data.dir is None:
-        num_drawn = sample_data.ensure(config.data_dir, config.data.sample.num_images, config.data.sample.seed)
+        sample = config.data.sample
+        num_drawn = sample_data.ensure(config.data_dir, sample.num_images, sample.seed, sample.language)
         if num_drawn:
             print(f"Generated {num_drawn} sample images in {display_path(config.data_dir)}", file=terminal)
     copy = database.prepare(pipeline.metadata_connection_config)

@@ -16,7 +16,7 @@ _COMPLETE = ".sample"  # names what `ensure` has drawn
 _DRAWN_BY = ".scenes"  # the identity of the code that drew the images
 
 
-def write(directory: str | os.PathLike, num_images: int, seed: int) -> int:
+def write(directory: str | os.PathLike, num_images: int, seed: int, language: str = "en") -> int:
     """Draws the images that are missing; a larger dataset extends a smaller one.
 
     After a change of `components.shared.scenes` all are drawn again: no directory has images of two versions, or
@@ -26,6 +26,7 @@ def write(directory: str | os.PathLike, num_images: int, seed: int) -> int:
       directory: the dataset's directory.
       num_images: number of images in total.
       seed: seed of the scenes.
+      language: the language of the captions, a key of `scenes.SENTENCES`.
 
     Returns:
       number of images that were drawn.
@@ -44,7 +45,8 @@ def write(directory: str | os.PathLike, num_images: int, seed: int) -> int:
     lines = []
     for index in range(num_images):
         lists[_LISTS.get(index % 10, _TRAIN_LIST)].append(name(seed, index))
-        lines += [f"{name(seed, index)}#{number}\t{text}" for number, text in enumerate(scenes.sentences(seed, index))]
+        sentences = scenes.SENTENCES[language](seed, index)
+        lines += [f"{name(seed, index)}#{number}\t{text}" for number, text in enumerate(sentences)]
     for file, names in lists.items():
         storage.write_text(str(root / TEXT / file), "".join(f"{line}\n" for line in names))
     if num_drawn:
@@ -54,30 +56,31 @@ def write(directory: str | os.PathLike, num_images: int, seed: int) -> int:
     return num_drawn
 
 
-def ensure(directory: str | os.PathLike, num_images: int, seed: int) -> int:
+def ensure(directory: str | os.PathLike, num_images: int, seed: int, language: str = "en") -> int:
     """Draws the dataset unless it exists; files that were edited since are kept.
 
     Args:
       directory: the dataset's directory; in a bucket, it is drawn on this disk and then uploaded.
       num_images: number of images in total.
       seed: seed of the scenes.
+      language: the language of the captions, a key of `scenes.SENTENCES`.
 
     Returns:
       number of images that were drawn.
     """
     directory = os.fspath(directory)
-    content = f"{num_images} images of seed {seed}\n"
+    content = f"{num_images} images of seed {seed}" + (f", {language}\n" if language != "en" else "\n")
     is_current = _is_drawn_by_this_code(directory)
     if is_current and _read(directory, _COMPLETE) == content:
         return 0
     if storage.is_local(directory):
-        num_drawn = write(directory, num_images, seed)
+        num_drawn = write(directory, num_images, seed, language)
         storage.write_text(os.path.join(directory, _COMPLETE), content)
         return num_drawn
     if not is_current:
         storage.remove(directory)
     with tempfile.TemporaryDirectory() as scratch:
-        num_drawn = write(scratch, num_images, seed)
+        num_drawn = write(scratch, num_images, seed, language)
         storage.write_text(os.path.join(scratch, _COMPLETE), content)
         storage.copy_tree(scratch, directory, last=[os.path.join(TEXT, _CAPTIONS), _COMPLETE])
     return num_drawn

@@ -96,7 +96,39 @@ def sentences(seed: int, index: int) -> list[str]:
     return [form[0].upper() + form[1:] for form in chosen]
 
 
+def chinese_sentences(seed: int, index: int) -> list[str]:
+    """Writes five true captions of a scene in Chinese, each in a form of its own.
+
+    >>> chinese_sentences(7, 0)[0]
+    '黑色背景的左边有一个绿色的大圆形。'
+    """
+    content = scene(seed, index)
+    measure_word, noun = _SHAPES_ZH[content.shape]
+    count, size, color = _COUNTS_ZH[content.count], _SIZES_ZH[content.size], _COLORS_ZH[content.color]
+    shapes = f"{count}{measure_word}{color}的{size}{noun}"
+    place, background = _PLACES_ZH[content.place], _COLORS_ZH[content.background]
+    forms = [
+        f"{shapes}在{background}背景的{place}。",
+        f"{background}背景上有{shapes}，在{place}。",
+        f"{background}背景的{place}有{shapes}。",
+        f"{shapes}出现在{background}背景的{place}。",
+        f"图中显示了{background}背景{place}的{shapes}。",
+        f"在{background}背景的{place}是{shapes}。",
+        f"画的是{background}画布{place}的{shapes}。",
+    ]
+    return random.Random(f"{seed}/{index}/words").sample(forms, 5)
+
+
+SENTENCES = {"en": sentences, "zh": chinese_sentences}  # language -> what writes the captions of a scene
+
 _PREPOSITIONS = {"left": "on", "right": "on", "top": "at", "bottom": "at"}
+_COUNTS_ZH = {1: "一", 2: "两", 3: "三"}
+_SIZES_ZH = {"small": "小", "large": "大"}
+_COLORS_ZH = {
+    "red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色", "white": "白色", "black": "黑色", "gray": "灰色",
+}  # fmt: skip
+_SHAPES_ZH = {"circle": ("个", "圆形"), "star": ("颗", "星星"), "bar": ("根", "长条")}  # with their measure words
+_PLACES_ZH = {"left": "左边", "right": "右边", "top": "上方", "bottom": "下方"}
 
 
 def _shade(color: tuple[int, int, int], rng: random.Random) -> tuple[int, ...]:

@@ -44,6 +44,19 @@ def test_it_is_drawn_once_and_edited_files_are_kept(tmp_path):
     assert sample_data.ensure(tmp_path, 12, 7) == 2
 
 
+def test_another_language_rewrites_the_captions_alone(tmp_path):
+    sample_data.ensure(tmp_path, 10, 7)
+    before = snapshot(tmp_path)
+    assert sample_data.ensure(tmp_path, 10, 7, "zh") == 0
+    data = dataset.read(CaptionIngestSettings(dir=str(tmp_path)))
+    assert list(data.images[3].captions) == scenes.chinese_sentences(7, 3)
+    assert (data.rejects, data.num_captions) == ((), 50)
+    assert sample_data.ensure(tmp_path, 10, 7) == 0
+    captions = dataset.read(CaptionIngestSettings(dir=str(tmp_path))).images[3].captions
+    assert list(captions) == scenes.sentences(7, 3)
+    assert snapshot(tmp_path) == before
+
+
 def test_an_interrupted_drawing_is_completed(tmp_path):
     sample_data.ensure(tmp_path, 10, 7)
     (tmp_path / ".sample").unlink()
@@ -95,9 +108,10 @@ def test_an_interrupted_redrawing_is_completed(tmp_path, monkeypatch):
 
 def test_the_command_draws_it(tmp_path, capsys):
     directory = tmp_path / "data"
-    assert main(["sample", str(directory), "--set", "data.sample.num_images=3"]) == 0
+    assert main(["sample", str(directory), "--set", "data.sample.num_images=3", "data.sample.language=zh"]) == 0
     assert capsys.readouterr().out == f"Generated 3 images in {directory}\n"
     assert sorted(images(directory)) == [sample_data.name(7, index) for index in range(3)]
+    assert "背景" in (directory / sample_data.TEXT / "Flickr8k.token.txt").read_text(encoding="utf-8")
     assert main(["sample", str(directory), "--set", "data.sample.num_images=0"]) == 2
     assert "data.sample.num_images: " in capsys.readouterr().err
 
