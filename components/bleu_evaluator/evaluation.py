@@ -6,7 +6,7 @@ from typing import Any
 from components.bleu_evaluator import bootstrap, measurement, ptb, slices
 from components.bleu_evaluator.bootstrap import BootstrapSampler
 from components.bleu_evaluator.measurement import Measurement
-from components.bleu_evaluator.metrics import METRICS, PTB, SPICE, Corpus, Metric, MetricUnavailable, all_metrics
+from components.bleu_evaluator.metrics import METRICS, PTB, RAW, SPICE, Corpus, Metric, MetricUnavailable, all_metrics
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.bleu_evaluator.test_set import TestSet
 from components.shared.evaluations import VARIANT_OF
@@ -62,7 +62,10 @@ class Evaluation:
           ValueError: a metric that a rule needs cannot be computed, or an image has no reference with a word in it.
         """
         predictions = [captions[image_id] for image_id in self.test_set.image_ids]
-        ptb_corpus = self._ptb_corpus(predictions)
+        images = list(self.test_set.images().values())
+        corpora = {RAW: Corpus(predictions, self.test_set.references, images=images)}
+        if (ptb_corpus := self._ptb_corpus(predictions)) is not None:
+            corpora[PTB] = ptb_corpus
         measured = measurement.measure(
             predictions,
             self.test_set.references,
@@ -70,7 +73,7 @@ class Evaluation:
             self._train_captions,
             self._metrics,
             self._resources,
-            ptb_corpus,
+            corpora,
         )
         for metric in self._metrics:
             if metric.name in measured.unavailable:

@@ -10,7 +10,6 @@ import numpy as np
 
 from components.bleu_evaluator.metrics import (
     METRICS,
-    PTB,
     SIMPLE,
     Corpus,
     CorpusCounts,
@@ -105,9 +104,9 @@ def measure(
     train_captions: Collection[str] = (),
     metrics: Collection[Metric] | None = None,
     resources: Mapping[str, Any] | None = None,
-    ptb: Corpus | None = None,
+    further: Mapping[str, Corpus] | None = None,
 ) -> Measurement:
-    """Compares captions with references, in the words of `words.split_words`, and in those of COCO's server.
+    """Compares captions with references, in the words of `words.split_words`, and in others.
 
     Args:
       predictions: a caption per image, [n].
@@ -116,7 +115,7 @@ def measure(
       train_captions: those of `tokenized`.
       metrics: what to compute; None computes all metrics that need no setup.
       resources: metric -> what its `setup` has returned.
-      ptb: the same captions and references in the words of COCO's server; needed by metrics with that tokenizer.
+      further: PTB or RAW -> the same captions and references in these words; needed by metrics that count them.
 
     Raises:
       ValueError: there are no images, or one has no reference with a word in it.
@@ -128,8 +127,8 @@ def measure(
     if not predictions or not all(words):
         raise ValueError("there are no test images, or a test image has no references")
     corpora = {SIMPLE: Corpus(tuple(map(tokenize, predictions)), words, train_captions, resources or {})}
-    if ptb is not None:
-        corpora[PTB] = dataclasses.replace(ptb, resources=resources or {})
+    for words_of, corpus in (further or {}).items():
+        corpora[words_of] = dataclasses.replace(corpus, resources=resources or {})
     values: dict[Key, Any] = {}
     unavailable: dict[str, MetricUnavailable] = {}
     for metric in metrics:

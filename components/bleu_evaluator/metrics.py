@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-METEOR, SPICE = "meteor", "spice"
-# whose words a metric counts: those of `words.split_words`, or those of COCO's server, see `ptb`
-SIMPLE, PTB = "simple", "ptb"
+METEOR, SPICE, REF_CLIP_SCORE = "meteor", "spice", "ref_clip_score"
+# whose words a metric counts: those of `words.split_words`, those of COCO's server, see `ptb`, or none: raw sentences
+SIMPLE, PTB, RAW = "simple", "ptb", "raw"
 Key = tuple[str, Callable]  # what metrics with equal per-image statistics have in common
 
 
@@ -21,19 +21,21 @@ class MetricUnavailable(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What metrics compare; all words are those of one tokenizer, between single spaces.
+    """What metrics compare: the words of one tokenizer, between single spaces, or raw sentences.
 
     Attributes:
       captions: the model's caption of each image, [n].
       references: the reference captions of each image, [n], at least one each.
       train_captions: the captions of the train split.
       resources: metric -> what its `setup` has returned.
+      images: the images, [n], where the sentences are raw.
     """
 
     captions: Sequence[str]
     references: Sequence[Sequence[str]]
     train_captions: Collection[str] = ()
     resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    images: Sequence[Any] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Metric:
       setup: starts what takes a while to be ready, before anything is captioned, by the evaluator's settings;
         `per_image` finds it in `Corpus.resources`. It raises `MetricUnavailable` where the metric cannot be computed.
       is_enabled: whether the evaluator's settings ask for the metric; None if they always do.
-      words: whose words the corpus has, SIMPLE or PTB.
+      words: whose words the corpus has: SIMPLE, PTB or RAW.
       has_ptb_variant: whether the metric is also computed on the words of COCO's server, see `ptb_variant`.
       is_corpus_wide: whether the statistics of an image depend on the other images.
       variant_of: of a variant, the name of the metric itself.
@@ -221,6 +223,16 @@ def _spice(corpus: Corpus) -> Any:
     return corpus.resources[SPICE].scores(corpus.captions, corpus.references)
 
 
+def _load_clip(settings: Any) -> Any:
+    from components.bleu_evaluator import clip_score
+
+    return clip_score.Clip(settings.clip_dir)
+
+
+def _ref_clip_score(corpus: Corpus) -> Any:
+    return corpus.resources[REF_CLIP_SCORE].scores(corpus.captions, corpus.references, corpus.images)
+
+
 def _first(values: Any) -> Any:
     """The per-image value itself as the image's score."""
     return values[:, 0]
@@ -270,6 +282,16 @@ METRICS: dict[str, Metric] = {
             setup=_start_spice,
             is_enabled=lambda settings: settings.spice_dir is not None,
             words=PTB,
+        ),
+        Metric(
+            REF_CLIP_SCORE,
+            "RefCLIPScore",
+            True,
+            _ref_clip_score,
+            image_scores=_first,
+            setup=_load_clip,
+            is_enabled=lambda settings: settings.clip_dir is not None,
+            words=RAW,
         ),
         Metric("mean_length", "mean caption length", None, _num_words),
         Metric("train_overlap", "train overlap", None, _is_train_caption),

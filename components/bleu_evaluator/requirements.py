@@ -1,7 +1,7 @@
 """What the rules need to be applied, to be checked before a model is trained for them."""
 
-from components.bleu_evaluator import meteor, ptb, spice
-from components.bleu_evaluator.metrics import METEOR, METRICS, PTB, SPICE, MetricUnavailable
+from components.bleu_evaluator import clip_score, meteor, ptb, spice
+from components.bleu_evaluator.metrics import METEOR, METRICS, PTB, REF_CLIP_SCORE, SPICE, MetricUnavailable
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 
 
@@ -21,6 +21,8 @@ def check(settings: BleuEvaluatorSettings) -> None:
             meteor.check()
         except MetricUnavailable as error:
             raise ValueError(f"evaluator.max_regression.{METEOR}: {error}") from None
+    if METRICS[REF_CLIP_SCORE].is_wanted(settings):
+        clip_score.check(settings.clip_dir)
     if METRICS[SPICE].is_wanted(settings):
         try:
             spice.check(settings.spice_dir)

@@ -36,6 +36,8 @@ class BleuEvaluatorSettings:
     """Whether the metrics are also computed on the words of COCO's PTB tokenizer, where Java is installed."""
     spice_dir: UserPath | None = None
     """Directory or URI with the two files of Stanford CoreNLP that SPICE needs; null computes no SPICE."""
+    clip_dir: UserPath | None = None
+    """Directory or URI of the KerasHub preset of a CLIP, for RefCLIPScore; null computes none."""
     tokenizer: Literal["simple", "ptb"] = "simple"
     """Whose words the rules use: `simple`, those that the model learns, or `ptb`, those of COCO's server."""
 

@@ -32,8 +32,9 @@ def on_cluster(config: Config) -> Config:
     weights = config.feature_extractor.weights
     if os.sep in weights or os.path.exists(weights):  # else the name of weights that the backbone's source has
         _check_input("feature_extractor.weights", _absolute(weights), config)
-    if config.evaluator.spice_dir is not None:
-        _check_input("evaluator.spice_dir", _absolute(config.evaluator.spice_dir), config)
+    for name in ("spice_dir", "clip_dir"):
+        if (path := getattr(config.evaluator, name)) is not None:
+            _check_input(f"evaluator.{name}", _absolute(path), config)
     check_patterns(config)
     check_uris(config)
     return config

@@ -98,6 +98,8 @@ UNTRIED = {
         "Base model not found",
         "Base model of another version",
         "Base model trained on other features",
+        "evaluator.clip_dir: RefCLIPScore needs the preset of a CLIP; set it to its directory",
+        "… holds a …, not a …; choose another preset",
         "…: its output is neither a feature map nor a sequence of tokens",
         "…: its … tokens are not a square grid of patches",
         "…: weights are missing",

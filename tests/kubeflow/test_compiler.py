@@ -266,6 +266,7 @@ def test_kfp_knows_the_pipeline_by_its_name(special):
         (["data.dir=data"], "data.dir: .*/data is not on the steps' volume"),
         (["feature_extractor.store_dir=/store"], "feature_extractor.store_dir: /store is not on the steps' volume"),
         (["evaluator.spice_dir=/models"], "evaluator.spice_dir: /models is not on the steps' volume"),
+        (["evaluator.clip_dir=/clip"], "evaluator.clip_dir: /clip is not on the steps' volume"),
         (["feature_extractor.store_dir=hdfs://b/s"], "feature_extractor.store_dir: the steps can't use hdfs://b/s"),
         (["feature_extractor.weights=/w.h5"], "feature_extractor.weights: /w.h5 is not on the steps' volume"),
         (["feature_extractor.weights=hf://b/w.h5"], "feature_extractor.weights: the steps can't use hf://b/w.h5"),

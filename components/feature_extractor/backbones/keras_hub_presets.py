@@ -3,10 +3,7 @@
 A preset is a directory with `config.json` (the model), `image_converter.json` (the scaling of values) and
 `model.weights.h5`, or shards of it. `feature_extractor.weights` is the directory, `feature_extractor.backbone` the
 class in its `config.json`: `ViTBackbone`, `CLIPBackbone`, `ResNetBackbone`. Of a model of images and text the image
-encoder is used. KerasHub is an optional extra, imported only to build a backbone.
-
-Configs are data: Keras instantiates none but its own and KerasHub's registered classes, and no lambdas (`safe_mode`);
-weights are HDF5. Nothing is unpickled, and nothing downloaded.
+encoder is used. How a preset is read safely: `components.shared.presets`.
 """
 
 import dataclasses
@@ -21,13 +18,12 @@ import keras
 import tensorflow as tf
 
 from components.feature_extractor.settings import FeatureExtractorSettings
-from components.shared import node_cache, storage
+from components.shared import presets, storage
+from components.shared.presets import CONFIG, IMAGE_CONVERTER
 
-CONFIG, IMAGE_CONVERTER = "config.json", "image_converter.json"
 # what determines features, of all that a preset holds
 _IDENTITY_FILES = re.compile(rf"{re.escape(CONFIG)}|{re.escape(IMAGE_CONVERTER)}|model.*\.(h5|weights\.json)")
 _ENCODERS = ("vision_encoder", "image_encoder")  # what a model of images and text calls its image encoder
-EXTRA = "keras-hub"
 
 
 class KerasHubPresets:
@@ -98,9 +94,9 @@ class _Preset:
         Raises:
           ValueError: it holds another backbone than the settings name, or can't be used.
         """
-        place = os.path.abspath(settings.weights) if storage.is_local(settings.weights) else settings.weights
-        directory, label = node_cache.tree(place), f"feature_extractor.weights: {place}"
-        model = _read_object(directory, CONFIG, label)
+        place, directory = presets.local_copy(settings.weights)
+        label = f"feature_extractor.weights: {place}"
+        model = presets.read_object(directory, CONFIG, label)
         if model["class_name"] != settings.backbone:
             raise ValueError(
                 f"feature_extractor.backbone: {place} holds a {model['class_name']}, not a {settings.backbone}; "
@@ -109,39 +105,13 @@ class _Preset:
         encoder = model["config"]
         for name in _ENCODERS:
             if name in encoder:
-                encoder = _checked(encoder[name], f"{label}: {CONFIG}")["config"]
-        converter = _read_object(directory, IMAGE_CONVERTER, label)["config"]
+                encoder = presets.checked(encoder[name], f"{label}: {CONFIG}")["config"]
+        converter = presets.read_object(directory, IMAGE_CONVERTER, label)["config"]
         size = _input_size(settings.image_size, encoder, converter, label)
         patch = _side(encoder.get("patch_size"))
         num_patches = (size // patch) ** 2 if patch else None
         scale, offset = (converter.get(name) for name in ("scale", "offset"))
         return cls(place, directory, size, num_patches, 1.0 if scale is None else scale, offset or 0.0)
-
-
-def _read_object(directory: str, name: str, label: str) -> Mapping[str, Any]:
-    """Reads a serialized KerasHub object."""
-    try:
-        content = storage.read_json(os.path.join(directory, name))
-    except FileNotFoundError:
-        raise ValueError(
-            f"{label} has no {name}; save the preset, including its image converter, with `save_to_preset`"
-        ) from None
-    except ValueError:
-        content = None
-    return _checked(content, f"{label}: {name}")
-
-
-def _checked(content: Any, label: str) -> Mapping[str, Any]:
-    """Refuses what is not a serialized object of KerasHub's own classes."""
-    is_valid = (
-        isinstance(content, dict)
-        and isinstance(content.get("config"), dict)
-        and isinstance(content.get("class_name"), str)
-        and str(content.get("registered_name")).startswith("keras_hub>")
-    )
-    if not is_valid:
-        raise ValueError(f"{label} is not that of a KerasHub preset")
-    return content
 
 
 def _input_size(requested: int, encoder: Mapping[str, Any], converter: Mapping[str, Any], label: str) -> int:
@@ -162,18 +132,8 @@ def _side(size: Any) -> int:
 
 
 def _load(preset: _Preset) -> keras.Model:
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise ValueError(
-            f"feature_extractor.weights: {preset.place} is a KerasHub preset, which needs the extra {EXTRA}: "
-            f"pip install 'caption-pipeline[{EXTRA}]'"
-        ) from error
-    try:
+    with presets.loading(preset.label) as keras_hub:
         return keras_hub.models.Backbone.from_preset(preset.directory, dtype="float32")
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"feature_extractor.weights: {preset.place} can't be loaded: {message}") from error
 
 
 def _to_map(features: Any, preset: _Preset) -> Any:

@@ -166,9 +166,11 @@ def test_statistics_of_images_with_the_same_words_are_not_computed_again():
     other = Corpus(["a b", "c", "d-e"], [["a"], ["c", "!"], ["d"]])
     for is_corpus_wide, expected in ((False, ["c", "d-e"]), (True, other.captions)):
         metric = Metric("letters", "letters", None, num_letters, has_ptb_variant=True, is_corpus_wide=is_corpus_wide)
-        measured = measurement.measure(*same, Tokenization(), metrics=[metric, ptb_variant(metric)], ptb=other)
+        measured = measurement.measure(
+            *same, Tokenization(), metrics=[metric, ptb_variant(metric)], further={PTB: other}
+        )
         assert computed[3:] == list(expected)
-        alone = measurement.measure(*same, Tokenization(), metrics=[ptb_variant(metric)], ptb=other)
+        alone = measurement.measure(*same, Tokenization(), metrics=[ptb_variant(metric)], further={PTB: other})
         key = (PTB, num_letters)
         np.testing.assert_array_equal(measured.values[key], alone.values[key])
         computed.clear()

@@ -13,7 +13,7 @@ from components.bleu_evaluator.settings import BleuEvaluatorSettings
         ("cidr", "unknown metric cidr; did you mean cider"),
         (
             "fluency",
-            "unknown metric fluency; known metrics: bleu_1, bleu_2, bleu_3, bleu_4, cider, rouge_l, meteor, spice",
+            "unknown metric fluency; known metrics: bleu_1, .*cider, rouge_l, meteor, spice, ref_clip_score",
         ),
         ("unique_words", "unique_words only describes the captions; metrics that can regress: bleu_1"),
         ("mean_length", "mean_length only describes the captions"),
