@@ -17,7 +17,7 @@ from tfx.orchestration import metadata
 
 from components.shared import record_files, records, storage
 from components.shared.mlmd.runs import last_run_with, run_outputs
-from components.shared.words import split_words
+from components.shared.words import divide, split_words
 from components.tokenizer.settings import TokenizerSettings
 from pipeline.config import Config
 from pipeline.errors import UserError
@@ -108,7 +108,8 @@ def describe(
     for split, texts in cleaned.items():
         lengths.add_row(split, str(num_images[split]), str(len(texts)), *_length_row(Words.of(texts).lengths))
     vocabulary = Table("vocabulary of train", "words", "unique", "seen once", "vocabulary coverage", box=None)
-    for name, words in (("before cleaning", Words.of(captions[records.TRAIN])), ("after cleaning", train)):
+    raw = Words.of(" ".join(divide(text, tokenizer.unit)) for text in captions[records.TRAIN])
+    for name, words in (("before cleaning", raw), ("after cleaning", train)):
         vocabulary.add_row(name, *_vocabulary_row(words, tokenizer.vocabulary_size))
     frequent = Table("most frequent words of train", "count", "% of captions", box=None)
     for word, count in train.counts.most_common(NUM_WORDS):

@@ -150,7 +150,7 @@ class Evaluation:
 
     def _start_ptb(self) -> ptb.References | None:
         try:
-            return ptb.References(self.test_set.references)
+            return ptb.References(self.test_set.references, self._tokenization)
         except MetricUnavailable as error:
             self._note_without_ptb(error)
             return None

@@ -9,11 +9,13 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pycocoevalcap.tokenizer import ptbtokenizer
 
 from components.bleu_evaluator.metrics import Corpus, MetricUnavailable
+from components.shared import unspaced
+from components.shared.words import Tokenization, split_words
 
 JAR = os.path.join(os.path.dirname(ptbtokenizer.__file__), ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
 MAIN_CLASS = "edu.stanford.nlp.process.PTBTokenizer"
@@ -76,17 +78,19 @@ class Process:
 class References:
     """The references of a test set, tokenized while models caption its images."""
 
-    def __init__(self, references: Sequence[Sequence[str]]):
+    def __init__(self, references: Sequence[Sequence[str]], tokenization: Tokenization):
         """Starts the program.
 
         Args:
           references: the raw references of each image, [n].
+          tokenization: what counts as a word in scripts without blanks, which the program does not divide.
 
         Raises:
           MetricUnavailable: Java is not installed.
         """
         self._counts = [len(sentences) for sentences in references]
-        self._process = Process([text for sentences in references for text in sentences])
+        self._tokenization = tokenization
+        self._process = self._start(text for sentences in references for text in sentences)
         self._references: list[list[str]] | None = None
 
     def corpus(self, captions: Sequence[str]) -> Corpus:
@@ -95,8 +99,16 @@ class References:
         Raises:
           MetricUnavailable: the program has failed.
         """
-        words = Process(captions)
+        words = self._start(captions)
         if self._references is None:
             sentences = iter(self._process.sentences())
             self._references = [list(itertools.islice(sentences, count)) for count in self._counts]
         return Corpus(words.sentences(), self._references)
+
+    def _start(self, sentences: Iterable[str]) -> Process:
+        return Process(
+            [
+                " ".join(split_words(text, self._tokenization)) if unspaced.occurs_in(text) else text
+                for text in sentences
+            ]
+        )

@@ -8,6 +8,7 @@ import tensorflow as tf
 from components.caption_ingest.dataset import CaptionedImage
 from components.caption_ingest.inspection import Inspection
 from components.shared import records, storage
+from components.shared.words import divide
 
 EXAMPLES_PER_FILE = 16_384
 
@@ -41,5 +42,5 @@ def _example(image: CaptionedImage, inspection: Inspection) -> tf.train.Example:
     feature[records.WIDTH].int64_list.value.append(inspection.width)
     feature[records.HEIGHT].int64_list.value.append(inspection.height)
     feature[records.CAPTIONS].bytes_list.value.extend(caption.encode() for caption in image.captions)
-    feature[records.CAPTION_WORDS].int64_list.value.extend(len(caption.split()) for caption in image.captions)
+    feature[records.CAPTION_WORDS].int64_list.value.extend(len(divide(caption)) for caption in image.captions)
     return example

@@ -20,7 +20,7 @@ IMAGE_URI = "image_uri"  # its path below the data root
 SHA256 = "sha256"  # of the file's bytes, hexadecimal
 WIDTH, HEIGHT = "width", "height"  # pixels
 CAPTIONS = "captions"  # [n] raw sentences
-CAPTION_WORDS = "caption_words"  # [n] words of each, between blanks
+CAPTION_WORDS = "caption_words"  # [n] words of each, of `words.divide`
 
 # fields of `transformed_examples`, beside IMAGE_ID
 IDS = "ids"  # int64 [n, T]: <start> words <end>, padded with PAD_ID

@@ -19,6 +19,7 @@ from components.shared import unspaced
 from components.shared.settings import STRICT
 
 BLANK = "\u2581"  # the blank between two words where characters are the units, as in SentencePiece; a symbol, no letter
+Unit = Literal["word", "character", "auto"]
 Rules = list[tuple[str, str]]
 
 _MARKS = r"\p{M}*"  # of a letter
@@ -28,7 +29,7 @@ _MARKS = r"\p{M}*"  # of a letter
 class Tokenization:
     """What counts as a word."""
 
-    unit: Literal["word", "character", "auto"] = "auto"
+    unit: Unit = "auto"
     """What captions are divided into, in training and for all metrics: `word`, what stands between blanks and
     punctuation; `character`, each letter and digit with its marks, and the blanks; `auto`, words, but characters in the
     scripts without blanks between words: Chinese, Japanese, Thai, Lao, Khmer and Burmese."""
@@ -51,20 +52,19 @@ def split_words(sentence: str, tokenization: Tokenization) -> list[str]:
     """
     tokens = compose(sentence).lower().translate(_translation(tokenization.keep_digits)).split()
     words = [word for word in map(_strip_marks, tokens) if word]
-    if tokenization.unit == "character":
-        return [BLANK if cluster == " " else cluster for cluster in _clusters(_join(divide(" ".join(words))))]
-    if tokenization.unit == "auto" and unspaced.occurs_in(sentence):
-        return divide(" ".join(words))
-    return words
+    is_divided = tokenization.unit == "character" or (tokenization.unit == "auto" and unspaced.occurs_in(sentence))
+    return divide(" ".join(words), tokenization.unit) if is_divided else words
 
 
-def divide(text: str) -> list[str]:
-    """Divides a text at white space and around each letter of an unspaced script; punctuation stays.
+def divide(text: str, unit: Unit = "auto") -> list[str]:
+    """Divides a text into units, see `Tokenization`, without a change to it: case and punctuation stay.
 
-    >>> divide("一只dog, 在跑")
-    ['一', '只', 'dog,', '在', '跑']
+    >>> divide("一只Dog, 在跑")
+    ['一', '只', 'Dog,', '在', '跑']
     """
-    if not unspaced.occurs_in(text):
+    if unit == "character":
+        return [BLANK if cluster == " " else cluster for cluster in _clusters(_join(divide(text)))]
+    if unit == "word" or not unspaced.occurs_in(text):
         return text.split()
     parts: list[str] = []
     for token in text.split():

@@ -48,6 +48,22 @@ def test_the_vocabulary_before_and_after_cleaning(tables):
     assert ["after", "cleaning", "7", "4", "2", "71.4", "%", "by", "2"] in rows
 
 
+@pytest.mark.parametrize(
+    ("unit", "lengths", "before", "after"),
+    [
+        # of nine words, cleaning takes a full stop and a comma
+        ("auto", ["3", "4", "3.5", "4", "4"], ["9", "6", "4"], ["7", "4", "2"]),
+        ("word", ["1", "2", "1.5", "2", "2"], ["3", "3", "3"], ["3", "3", "3"]),
+    ],
+)
+def test_letters_of_scripts_without_blanks_are_counted(unit, lengths, before, after):
+    captions = {"train": ["狗在跑。", "2狗, 狗在"], "eval": [], "test": []}
+    settings = TokenizerSettings(unit=unit, vocabulary_size=9)
+    rows = rows_of(data_report.describe(captions, {"train": 2, "eval": 0, "test": 0}, settings))
+    found = {row[0]: row for row in rows if row}
+    assert (found["train"][3:], found["before"][2:5], found["after"][2:5]) == (lengths, before, after)
+
+
 def test_the_most_frequent_words_come_first(tables):
     rows = rows_of(tables)
     first = rows.index(["most", "frequent", "words", "of", "train", "count", "%", "of", "captions"])

@@ -14,7 +14,7 @@ from components.caption_ingest.rejects import Reason, Reject
 from components.caption_ingest.settings import Columns
 from components.shared.images.tar_files import is_tar
 from components.shared.records import EVAL, TEST, TRAIN
-from components.shared.words import compose
+from components.shared.words import compose, divide
 
 HEAD_BYTES = 65_536  # beginning of a file by which its format is detected
 HEAD_LINES = 100
@@ -246,7 +246,7 @@ def checked_caption(image_id: Any, text: Any, split: Any, number: int) -> Captio
         detail = f"the caption has {len(text)} characters; the maximum is {MAX_LINE_LENGTH}"
         return Reject(name, number, Reason.BAD_LINE, detail)
     # a shorter text can't have so many words, and counting takes time
-    if len(text) > 2 * MAX_WORDS and (words := len(text.split())) > MAX_WORDS:
+    if len(text) > MAX_WORDS and (words := len(divide(text))) > MAX_WORDS:
         detail = f"the caption has {words} words; the maximum is {MAX_WORDS}"
         return Reject(name, number, Reason.LONG_CAPTION, detail)
     if not any(map(str.isalpha, text)):

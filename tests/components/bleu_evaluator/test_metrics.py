@@ -109,6 +109,14 @@ def test_raw_references_are_tokenized_like_predictions():
     assert score(["a dog"], [["a dog " + "and a cat " * 50]])["bleu_1"] < 1e-6
 
 
+def test_bleu_of_scripts_without_blanks_is_that_of_their_letters():
+    pair = ["一只dog在雪地里。"], [["一只dog在草地里"]]
+    scores = measure(*pair).scalars()
+    assert scores["bleu_1"] == pytest.approx(6 / 7) and scores["mean_length"] == 7
+    assert scores["bleu_4"] == pytest.approx((6 / 7 * 4 / 6 * 2 / 5 * 1 / 4) ** 0.25)
+    assert measure(*pair, tokenization=Tokenization("word")).scalars()["bleu_1"] < 1e-6
+
+
 def test_digits_are_dropped_in_references_where_the_model_does_not_learn_them():
     tokenization = Tokenization(keep_digits=False)
     without = measure(["a year old boy runs"], [["A 3 year old boy runs"]], tokenization=tokenization)

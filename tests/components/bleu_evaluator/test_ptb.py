@@ -110,6 +110,14 @@ def test_every_sentence_keeps_its_place_whatever_ends_a_line():
     assert ptb.Process([]).sentences() == []
 
 
+@pytest.mark.parametrize(("unit", "words"), [("auto", "一 只 dog 在 跑"), ("word", "一只dog在跑")])
+def test_scripts_without_blanks_have_the_words_of_the_model(unit, words):
+    if is_refused_without_java():
+        return
+    references = ptb.References([["一只Dog在跑。"], ["A man's dog"]], Tokenization(unit))
+    assert references.corpus(["一只dog在跑", "a dog"]) == Corpus([words, "a dog"], [[words], ["a man 's dog"]])
+
+
 @pytest.fixture
 def without_java(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)

@@ -117,6 +117,7 @@ def test_flickr8ks_odd_name_is_corrected(tmp_path):
         (b"a.jpg#0\t .,!? 12 ", Reason.EMPTY_CAPTION),
         (b"a.jpg#0\tcaf\xe9", Reason.BAD_ENCODING),
         (b"a.jpg#0\t" + b"a " * 401, Reason.LONG_CAPTION),
+        (b"a.jpg#0\t" + "狗".encode() * 401, Reason.LONG_CAPTION),
     ],
 )
 def test_a_bad_line_is_rejected_with_its_number(tmp_path, line, reason):

@@ -1,7 +1,9 @@
 import itertools
 import random
+import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 
 import pytest
 import tensorflow as tf
@@ -10,6 +12,7 @@ from components.shared import rewriting, unspaced, words
 from components.shared.words import Tokenization
 from components.tokenizer.cleaning import clean
 
+EVERY_CHARACTER = list(map(chr, range(sys.maxunicode + 1)))
 UNITS = ("word", "character", "auto")
 SENTENCES = [
     ("A Dog runs .", "a dog runs"),
@@ -101,9 +104,11 @@ def test_digits_can_be_dropped_in_both(raw, cleaned):
     assert words.split_words(raw, tokenization) == cleaned.split()
 
 
-# those that every version of Unicode in use knows, in their normal form
-KNOWN = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] in "LMNPSZ"]
-KNOWN = [c for c in KNOWN if unicodedata.ucd_3_2_0.category(c) == unicodedata.category(c) and words.compose(c) == c]
+def known(characters: Iterable[str]) -> list[str]:
+    """Those that every version of Unicode in use knows, in their normal form."""
+    assigned = [c for c in characters if unicodedata.category(c)[0] in "LMNPSZ"]
+    same = [c for c in assigned if unicodedata.ucd_3_2_0.category(c) == unicodedata.category(c)]
+    return [c for c in same if words.compose(c) == c]
 
 
 def assert_alike(texts: list[str], tokenization: Tokenization) -> None:
@@ -122,7 +127,7 @@ def assert_alike(texts: list[str], tokenization: Tokenization) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("keep_digits", [True, False])
 def test_every_character_is_treated_alike_in_both(keep_digits):
-    texts = [words.compose(f"A{character}b {character} {character}c") for character in KNOWN]
+    texts = [words.compose(f"A{character}b {character} {character}c") for character in known(EVERY_CHARACTER)]
     assert_alike(texts, Tokenization(keep_digits=keep_digits))
 
 
@@ -131,8 +136,7 @@ def test_mixed_scripts_are_treated_alike_in_both(unit, keep_digits):
     rng = random.Random(7)
     starts = (0x20, 0x41, 0xC0, 0x300, 0x627, 0x64B, 0x905, 0x93E, 0xE01, 0xE31, 0xE48, 0x1000, 0x102B, 0x1780, 0x17B6)
     starts += (0x2581, 0x3001, 0x3042, 0x3099, 0x30A2, 0x4E00, 0xAC00, 0xFF01, 0x1F600)
-    known = set(KNOWN)
-    alphabet = [c for start in starts for c in map(chr, range(start, start + 16)) if c in known] + [" "] * 20
+    alphabet = known(chr(code) for start in starts for code in range(start, start + 16)) + [" "] * 20
     texts = [words.compose("".join(rng.choices(alphabet, k=rng.randrange(30)))) for _ in range(1000)]
     assert_alike(texts, Tokenization(unit, keep_digits))
 
@@ -140,12 +144,10 @@ def test_mixed_scripts_are_treated_alike_in_both(unit, keep_digits):
 def test_unspaced_letters_are_all_letters_of_their_scripts_and_no_marks():
     names = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "IDEOGRAPHIC ITERATION", "IDEOGRAPHIC NUMBER ZERO")
     names += ("HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA", "BOPOMOFO LETTER", "THAI", "LAO", "KHMER", "MYANMAR")
-    listed = {c for c in map(chr, range(sys.maxunicode + 1)) if unspaced.begins(c)}
+    listed = set(re.findall(f"[{unspaced.LETTERS}]", "".join(EVERY_CHARACTER)))
     assert {unicodedata.category(c) for c in listed} <= {"Lo", "Lm", "Nl", "Cn"}  # Cn: not assigned yet
-    letters = {
-        c for c in KNOWN if unicodedata.name(c, "").startswith(names) and unicodedata.category(c) in ("Lo", "Lm", "Nl")
-    }
-    assert letters <= listed
+    of_scripts = [c for c in EVERY_CHARACTER if unicodedata.name(c, "").startswith(names)]
+    assert {c for c in known(of_scripts) if unicodedata.category(c) in ("Lo", "Lm", "Nl")} <= listed
 
 
 def test_composed_and_decomposed_letters_are_one_word():
