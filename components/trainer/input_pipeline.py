@@ -133,6 +133,25 @@ class CaptionedFeatures:
         """Returns all captions of all images once, always in the same order; for the batches see `shuffled`."""
         return self._batches(self._whole_table, np.arange(sum(self._rows_per_image)), 0)
 
+    def images(self, seed: int, batch_size: int, skip: int) -> tf.data.Dataset:
+        """Returns all images once, without their captions, in an order that the seed determines.
+
+        Args:
+          seed: the seed of the order.
+          batch_size: images per batch.
+          skip: the number of batches to leave out at the beginning; they are not read.
+
+        Returns:
+          batches of {"features": float16 [I, N, C], "image": int32 [I], the indices in `captions`}.
+        """
+        order = np.random.default_rng(seed).permutation(self.num_images)[skip * batch_size :].astype(np.int32)
+
+        def add_image(index: tf.Tensor, feature: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"features": feature, "image": tf.gather(tf.constant(order), index)}
+
+        images = self._manifest.read_in_order([self._sha256[image] for image in order]).map(add_image)
+        return without_autotuning(images.batch(batch_size).prefetch(PREFETCH))
+
     def features(self, batch_size: int) -> tf.data.Dataset:
         """Returns the features of all images once, in the order of `captions`: batches of float16 [I, N, C]."""
         images = self._manifest.read_in_order(self._sha256).map(lambda index, feature: feature)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -18,7 +18,7 @@ from components.trainer.input_pipeline import CaptionedFeatures
 from components.trainer.monitoring import VAL_PREFIX
 from components.trainer.settings import TrainerSettings
 
-BLEU_4 = "bleu_4"  # of `checkpoint_metric`
+LOSS, BLEU_4 = "loss", "bleu_4"  # of `checkpoint_metric`
 EpochMetrics = dict[str, float]  # metric -> value
 Step = Callable[[Any], Mapping[str, tf.Tensor]]  # a batch -> `steps.Sums`
 MIN_TIMED_STEPS = 10  # before which the remaining time is not known: the first steps are the slowest
@@ -36,16 +36,37 @@ class TrainState:
     timed_captions: float = 0.0  # the captions that they trained on
     history: list[EpochMetrics] = dataclasses.field(default_factory=list)  # one entry per completed epoch
     best_epochs: list[int] = dataclasses.field(default_factory=list)  # counted from 1, the best first
+    initial: EpochMetrics = dataclasses.field(default_factory=dict)  # before the first epoch, where that is measured
+
+
+class Batches(Protocol):
+    """The train data of a phase: see `CaptionedFeatures.shuffled`."""
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches per epoch."""
+
+    def shuffled(self, seed: int, skip: int = 0) -> tf.data.Dataset:
+        """Returns all batches of an epoch but the first ones."""
 
 
 class TrainingLoop:
-    """Trains a model and leaves it with its best weights."""
+    """Trains a model to predict the next word of captions, and leaves it with its best weights.
+
+    Another phase of the training is a subclass, which says what a step does, and how an epoch is measured.
+    """
+
+    PHASE = ""  # before "epoch" in progress lines
+    SCORE = BLEU_4  # what `score` computes
+    ADVICE = (  # not to clip gradients: the steps of Adam do not depend on their scale
+        "raise trainer.optimizer.warmup_steps, or lower trainer.optimizer.peak_learning_rate"
+    )
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: Adam,
-        train_data: CaptionedFeatures,
+        train_data: Batches,
         eval_data: CaptionedFeatures,
         settings: TrainerSettings,
         checkpoints: CheckpointManager,
@@ -57,28 +78,32 @@ class TrainingLoop:
         Args:
           model: the captioning model, built.
           optimizer: a new optimizer.
-          train_data: the images to train on.
+          train_data: the images to train on: `num_batches` and `shuffled` are used.
           eval_data: the images to choose the best epoch on.
           settings: the Trainer's settings.
           checkpoints: the checkpoints of this training; an existing one is resumed.
-          score: a function that returns the model's current corpus BLEU-4 on eval, which becomes one of the metrics;
-            required if it is the checkpoint metric.
+          score: a function that returns the model's current `SCORE` on eval, which becomes one of the metrics; required
+            if it is the monitored one.
           clock: a function that returns the time in seconds.
         """
         self.model, self.optimizer, self.train_data = model, optimizer, train_data
         self.settings, self.checkpoints = settings, checkpoints
+        self.num_epochs, self.monitored = settings.epochs, str(settings.checkpoint_metric)
         self.state = TrainState()
         self._score, self._clock = score, clock
         self._strategy = tf.distribute.get_strategy()
         optimizer.build(model.trainable_variables)
         self._variables = [*model.variables, *optimizer.variables]
         self._eval_batches = self._strategy.experimental_distribute_dataset(eval_data.in_order())
-        spec = self._eval_batches.element_spec
-        self.train_step = self._distributed(steps.make_train_step(model, optimizer, settings.label_smoothing), spec)
-        self.eval_step = self._distributed(steps.make_eval_step(model), spec)
+        self.eval_step = self._distributed(steps.make_eval_step(model), self._eval_batches.element_spec)
+        self.train_step = self._make_train_step()
         self._saved_at, self._logged_at = clock(), -math.inf
         # when this process completed its first step, and its number; after the first epoch, those of its end
         self._first_step: tuple[float, int] | None = None
+
+    def _make_train_step(self) -> Step:
+        step = steps.make_train_step(self.model, self.optimizer, self.settings.label_smoothing)
+        return self._distributed(step, self._eval_batches.element_spec)
 
     def run(self) -> Iterator[EpochMetrics]:
         """Trains until the last epoch or until early stopping.
@@ -93,9 +118,11 @@ class TrainingLoop:
         """
         if (state := self.checkpoints.restore(self._variables)) is not None:
             self.state = TrainState(**state)
-            LOGGER.info("Resuming epoch %d after step %d", self.state.epoch + 1, self.state.step)
+            LOGGER.info("Resuming %sepoch %d after step %d", self.PHASE, self.state.epoch + 1, self.state.step)
+        else:
+            self._begin()
         yield from self.state.history
-        while self.state.epoch < self.settings.epochs and not self._should_stop_early():
+        while self.state.epoch < self.num_epochs and not self._should_stop_early():
             is_first = self._first_step is None
             self._run_epoch()
             yield self.state.history[-1]
@@ -112,8 +139,17 @@ class TrainingLoop:
         self._check_finite("eval loss", sums["loss"])  # before the score: weights of NaN caption nothing
         metrics = {"loss": sums["loss"] / sums["words"], "accuracy": sums["correct"] / sums["words"]}
         if self._score is not None:
-            metrics[BLEU_4] = self._score()
+            metrics[self.SCORE] = self._score()
         return {VAL_PREFIX + name: value for name, value in metrics.items()}
+
+    def save(self) -> None:
+        """Writes a checkpoint to resume from."""
+        best = [str(epoch) for epoch in self.state.best_epochs]
+        self.checkpoints.save(self._variables, dataclasses.asdict(self.state), best)
+        self._saved_at = self._clock()
+
+    def _begin(self) -> None:
+        """Prepares the first epoch of a training that does not resume another."""
 
     def _run_epoch(self) -> None:
         state = self.state
@@ -133,33 +169,44 @@ class TrainingLoop:
             start = self._clock()
         state.history.append(self._epoch_metrics())
         self._update_best()
-        self.state = state = TrainState(state.epoch + 1, history=state.history, best_epochs=state.best_epochs)
+        self.state = TrainState(
+            state.epoch + 1, history=state.history, best_epochs=state.best_epochs, initial=state.initial
+        )
         self._save_if_due()
 
     def _epoch_metrics(self) -> EpochMetrics:
         """Returns the metrics of the epoch that has just ended."""
-        sums = self.state.sums
         return {
             "epoch": self.state.epoch + 1,
-            "loss": sums["loss"] / sums["words"],
-            "accuracy": sums["correct"] / sums["words"],
+            **self._train_metrics(),
             **self.evaluate(),
             "learning_rate": float(self.optimizer.last_learning_rate),
             "captions_per_second": self._throughput(),
         }
 
+    def _train_metrics(self) -> EpochMetrics:
+        """Returns the metrics of the current epoch's steps until now."""
+        sums = self.state.sums
+        return {"loss": sums["loss"] / sums["words"], "accuracy": sums["correct"] / sums["words"]}
+
     def _update_best(self) -> None:
         """Saves the current weights if the epoch that has just ended is one of the best."""
-        epoch, history = self.state.epoch + 1, self.state.history
-        ranked = sorted([*self.state.best_epochs, epoch], key=lambda number: self._monitored_value(history[number - 1]))
+        epoch = self.state.epoch + 1
+        ranked = sorted(
+            [*self.state.best_epochs, epoch], key=lambda number: self._monitored_value(self._metrics(number))
+        )
         self.state.best_epochs = ranked[: self.settings.num_averaged_checkpoints]
         if epoch in self.state.best_epochs:
             self.checkpoints.save_weights(str(epoch), self.model.weights)
 
+    def _metrics(self, epoch: int) -> EpochMetrics:
+        """Returns the metrics of a completed epoch, counted from 1; 0 is what the training began with."""
+        return self.state.history[epoch - 1] if epoch else self.state.initial
+
     def _monitored_value(self, metrics: EpochMetrics) -> float:
         """Returns the value that the best epoch minimizes."""
-        value = metrics[VAL_PREFIX + self.settings.checkpoint_metric]
-        return -value if self.settings.checkpoint_metric == BLEU_4 else value
+        value = metrics[VAL_PREFIX + self.monitored]
+        return value if self.monitored == LOSS else -value
 
     def _should_stop_early(self) -> bool:
         num_epochs = self.state.epoch - self.state.best_epochs[0] if self.state.best_epochs else 0
@@ -174,7 +221,7 @@ class TrainingLoop:
         if len(best) > 1:
             self.checkpoints.load_weights([str(epoch) for epoch in best], variables)
             average = self.evaluate()
-            if self._monitored_value(average) <= self._monitored_value(self.state.history[best[0] - 1]):
+            if self._monitored_value(average) <= self._monitored_value(self._metrics(best[0])):
                 logging.info("Using the checkpoint average of epochs %s: %s", best, average)
                 return
             logging.info("The checkpoint average of epochs %s (%s) is no better than the best epoch", best, average)
@@ -186,9 +233,7 @@ class TrainingLoop:
         due_by_steps = every_steps and int(self.optimizer.iterations) % every_steps == 0
         due_by_time = every_seconds and self._clock() - self._saved_at >= every_seconds
         if due_by_steps or due_by_time:
-            best = [str(epoch) for epoch in self.state.best_epochs]
-            self.checkpoints.save(self._variables, dataclasses.asdict(self.state), best)
-            self._saved_at = self._clock()
+            self.save()
 
     def _log_progress(self) -> None:
         """Logs progress and the remaining time, at most once per second."""
@@ -198,14 +243,15 @@ class TrainingLoop:
             self._logged_at = now  # the first line comes when there is a rate
         if now - self._logged_at < 1.0 or num_steps == self._first_step[1]:
             return
-        self._logged_at, sums = now, self.state.sums
+        self._logged_at = now
         num_timed = num_steps - self._first_step[1]
         seconds_per_step = (now - self._first_step[0]) / num_timed
-        remaining = self.settings.epochs * self.train_data.num_batches - num_steps
+        remaining = self.num_epochs * self.train_data.num_batches - num_steps
         is_predictable = num_timed >= min(MIN_TIMED_STEPS, self.train_data.num_batches)
         LOGGER.info(
-            "epoch %d of %d, loss %.3f, accuracy %.3f, %.0f captions/s, ETA %s",
-            self.state.epoch + 1, self.settings.epochs, sums["loss"] / sums["words"], sums["correct"] / sums["words"],
+            "%sepoch %d of %d, %s, %.0f captions/s, ETA %s",
+            self.PHASE, self.state.epoch + 1, self.num_epochs,
+            ", ".join(f"{name} {value:.3f}" for name, value in self._train_metrics().items()),
             self._throughput(), f"{seconds_per_step * remaining:.0f} s" if is_predictable else "unknown",
         )  # fmt: skip
 
@@ -216,12 +262,9 @@ class TrainingLoop:
     def _check_finite(self, name: str, loss: float) -> None:
         """Stops the training if a loss is not finite."""
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"Non-finite {name} at step {int(self.optimizer.iterations)} (epoch {self.state.epoch + 1}): {loss}, "
-                f"learning rate {float(self.optimizer.last_learning_rate):.3g}; raise trainer.optimizer.warmup_steps, "
-                # not to clip gradients: the steps of Adam do not depend on their scale
-                "or lower trainer.optimizer.peak_learning_rate"
-            )
+            place = f"step {int(self.optimizer.iterations)} ({self.PHASE}epoch {self.state.epoch + 1})"
+            rate = float(self.optimizer.last_learning_rate)
+            raise FloatingPointError(f"Non-finite {name} at {place}: {loss}, learning rate {rate:.3g}; {self.ADVICE}")
 
     def _distributed(self, step: Callable, spec: Any) -> Step:
         """Compiles a step into one graph for all batches of a spec; each replica runs it on its part of a batch."""

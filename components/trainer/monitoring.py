@@ -1,7 +1,7 @@
 """Monitoring of a training: TensorBoard logs, and captions that the model predicts for eval images."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -37,9 +37,14 @@ class ValidationDecoder:
             lambda features: decoding.decode(model, features, settings)[0], reduce_retracing=True
         )
 
+    def captions(self) -> Iterator[np.ndarray]:
+        """Yields the caption of each image, int32 [L], without <start>."""
+        for features in self._features:
+            yield from self._decode(features).numpy()
+
     def bleu_4(self) -> float:
         """Returns the corpus BLEU-4 on all images, as the evaluator does; references are the tokenized captions."""
-        predictions = [_words_of(row) for features in self._features for row in self._decode(features).numpy()]
+        predictions = [_words_of(row) for row in self.captions()]
         references = [[_words_of(caption) for caption in captions] for captions in self._captions]
         counts = [bleu.counts(*pair) for pair in zip(predictions, references, strict=True)]
         return float(bleu.from_counts(np.sum(counts, axis=0), max_order=4))

@@ -70,6 +70,22 @@ def make_optimizer(settings: OptimizerSettings, d_model: int | None, num_steps: 
     else:
         peak = settings.peak_learning_rate or ((d_model or 0) * settings.warmup_steps) ** -0.5
         schedule = InverseSqrtSchedule(peak, settings.warmup_steps)
+    return _adam(schedule, settings)
+
+
+def make_self_critical_optimizer(settings: OptimizerSettings, learning_rate: float, num_steps: int) -> Adam:
+    """Builds the optimizer of self-critical training: that of `make_optimizer`, but its learning rate falls to 0.
+
+    Args:
+      settings: the optimizer's settings, without those of the learning rate.
+      learning_rate: the learning rate of the first step.
+      num_steps: the number of steps of this phase.
+    """
+    schedule = keras.optimizers.schedules.PolynomialDecay(learning_rate, num_steps, end_learning_rate=0.0)
+    return _adam(schedule, settings)
+
+
+def _adam(schedule: keras.optimizers.schedules.LearningRateSchedule, settings: OptimizerSettings) -> Adam:
     return Adam(
         schedule,
         weight_decay=settings.weight_decay or None,

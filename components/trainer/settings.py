@@ -31,6 +31,26 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
+class SelfCriticalSettings:
+    """Self-critical training after the epochs of cross-entropy: Rennie et al. 2017, arXiv 1612.00563.
+
+    The model captions train images by sampling, and captions with more CIDEr-D than the image's others become likelier.
+    """
+
+    epochs: NonNegativeInt = 0
+    """Number of passes over the train images; 0 disables self-critical training."""
+    num_samples: Annotated[int, Field(ge=2)] = 5
+    """Number of captions sampled per image, each with the mean of the others as baseline (Luo 2020, arXiv
+    2003.09971)."""
+    images_per_step: PositiveInt = 32
+    """Number of images per step."""
+    learning_rate: PositiveFloat = 5e-5
+    """Learning rate of the first step; it falls linearly to 0."""
+    bleu_4_weight: NonNegativeFloat = 0.0
+    """Weight of smoothed BLEU-4, 0 to 1, in the reward, beside that of CIDEr-D, 0 to 10."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainerSettings:
     """Model and training."""
 
@@ -66,6 +86,9 @@ class TrainerSettings:
     """Steps between two checkpoints to resume from; 0 disables checkpoints by steps."""
     checkpoint_every_minutes: NonNegativeFloat = 5.0
     """Minutes between two checkpoints to resume from; 0 disables checkpoints by time."""
+
+    self_critical: SelfCriticalSettings = SelfCriticalSettings()
+    """The second phase of the training."""
 
     max_gpus: NonNegativeInt = 0
     """Maximum number of GPUs that share each batch; 0 uses all GPUs."""

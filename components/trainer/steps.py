@@ -6,8 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.shared.records import PAD_ID
+from components.shared.models import decoding
+from components.shared.records import PAD_ID, START_ID
+from components.trainer.adam import Adam
 from components.trainer.optimization import cross_entropy
+from components.trainer.settings import SelfCriticalSettings
 
 # a batch is {"features": float16 [I, N, C], "tokens": int32 [I, n, T+1], "weights": float32 [I, n]}
 TrainingBatch = Mapping[str, tf.Tensor]
@@ -30,22 +33,75 @@ def split_tokens(tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.where(targets != PAD_ID, tokens[..., :-1], PAD_ID), targets
 
 
-def make_train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, label_smoothing: float
-) -> Callable[[TrainingBatch], Sums]:
+def make_train_step(model: keras.Model, optimizer: Adam, label_smoothing: float) -> Callable[[TrainingBatch], Sums]:
     """Returns a function that trains the model on one batch, to be called in a replica."""
 
     def train_step(batch: TrainingBatch) -> Sums:
         num_words = all_reduce_sum(tf.reduce_sum(_word_weights(batch)))
-        with tf.GradientTape() as tape:
-            objective, sums = _compute_loss(model, batch, label_smoothing, training=True)
-            objective = tf.math.divide_no_nan(objective, num_words)
-        variables = model.trainable_variables
-        gradients = tape.gradient(objective, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)  # sums the gradients over the replicas
-        return {name: all_reduce_sum(value) for name, value in sums.items()}
+        return _update(model, optimizer, batch, num_words, label_smoothing)
 
     return train_step
+
+
+def make_self_critical_step(
+    model: keras.Model, optimizer: Adam, reward: Callable, settings: SelfCriticalSettings, seed: int
+) -> Callable[[Mapping[str, tf.Tensor]], Sums]:
+    """Returns a function that trains the model on captions of its own, to be called in a replica.
+
+    REINFORCE with the mean reward of an image's other samples as baseline: Luo 2020, arXiv 2003.09971, formula 5. As
+    each word's cross-entropy is weighted by the advantage of its caption, the step is an ordinary one.
+
+    Args:
+      model: the model; samples and gradient are of the same distribution, without dropout.
+      optimizer: the optimizer.
+      reward: a function of NumPy arrays, `rewards.Rewards`. It runs beside the forward pass, which does not need it.
+      settings: the settings of the phase.
+      seed: the seed of the samples.
+    """
+    num_samples = settings.num_samples
+
+    def train_step(batch: Mapping[str, tf.Tensor]) -> Sums:
+        """Takes {"features": float16 [I, N, C], "image": int32 [I]}."""
+        context: Any = tf.distribute.get_replica_context()
+        draw = tf.stack([seed + context.replica_id_in_sync_group, tf.cast(optimizer.iterations.value, tf.int32)])
+        samples = decoding.sample(model, tf.cast(batch["features"], tf.float32), num_samples, draw)  # (I, n, L)
+        rewards = tf.numpy_function(reward, (batch["image"], samples), tf.float32)  # (I, n)
+        rewards = tf.ensure_shape(rewards, samples.shape[:2])
+        others = (tf.reduce_sum(rewards, axis=1, keepdims=True) - rewards) / (num_samples - 1)  # (I, n)
+        start = tf.fill([tf.shape(samples)[0], num_samples, 1], START_ID)
+        sampled = {
+            "features": batch["features"],
+            "tokens": tf.concat([start, samples], axis=2),
+            "weights": rewards - others,
+        }
+        num_words = all_reduce_sum(tf.math.count_nonzero(samples != PAD_ID, dtype=tf.float32))
+        loss = _update(model, optimizer, sampled, num_words, label_smoothing=0.0, training=False)["loss"]
+        num_captions = tf.cast(tf.size(rewards), tf.float32)
+        return {
+            "loss": loss,
+            "reward": all_reduce_sum(tf.reduce_sum(rewards)),
+            "captions": all_reduce_sum(num_captions),
+        }
+
+    return train_step
+
+
+def _update(
+    model: keras.Model,
+    optimizer: Adam,
+    batch: TrainingBatch,
+    num_words: tf.Tensor,
+    label_smoothing: float,
+    training: bool = True,
+) -> Sums:
+    """Makes one step of the optimizer, and returns the sums of all replicas."""
+    with tf.GradientTape() as tape:
+        objective, sums = _compute_loss(model, batch, label_smoothing, training)
+        objective = tf.math.divide_no_nan(objective, num_words)
+    variables = model.trainable_variables
+    gradients = tape.gradient(objective, [variable.value for variable in variables])
+    optimizer.apply(gradients, variables)  # sums the gradients over the replicas
+    return {name: all_reduce_sum(value) for name, value in sums.items()}
 
 
 def make_eval_step(model: keras.Model) -> Callable[[TrainingBatch], Sums]:

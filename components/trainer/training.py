@@ -17,6 +17,7 @@ from components.trainer.data import TrainingData
 from components.trainer.input_pipeline import CaptionedFeatures
 from components.trainer.loop import BLEU_4, TrainingLoop
 from components.trainer.monitoring import TensorBoardLogger, ValidationDecoder
+from components.trainer.self_critical import SelfCriticalLoop
 from components.trainer.settings import TrainerSettings
 
 # settings that do not change the outcome: a training is resumed under other values of them
@@ -94,7 +95,17 @@ def fit(
     decoder, logger = ValidationDecoder(model, eval_data, data.words), TensorBoardLogger(log_dir)
     score = decoder.bleu_4 if settings.checkpoint_metric == BLEU_4 else None
     loop = TrainingLoop(model, optimizer, train_data, eval_data, settings, checkpoints, score)
+    _run(loop, logger, decoder, first_epoch=0)
+    if settings.self_critical.epochs:
+        loop.save()  # so that an interruption from now on costs nothing of the first phase
+        second = SelfCriticalLoop(model, train_data, eval_data, settings, checkpoints, decoder)
+        _run(second, logger, decoder, first_epoch=loop.state.epoch)
+
+
+def _run(loop: TrainingLoop, logger: TensorBoardLogger, decoder: ValidationDecoder, first_epoch: int) -> None:
+    """Runs a phase of the training, and logs its epochs, which are counted from `first_epoch` on."""
     for metrics in loop.run():
         # false for epochs before a resumption: the model has been trained further since
         is_current_model = metrics["epoch"] == loop.state.epoch and not loop.state.step
-        logger.add(metrics, decoder.samples() if is_current_model else ())
+        samples = decoder.samples() if is_current_model else ()
+        logger.add(metrics | {"epoch": first_epoch + metrics["epoch"]}, samples)

@@ -1,4 +1,6 @@
-"""Greedy and beam search in the graph: an image is encoded once, and each token costs one step of the decoder.
+"""Greedy search, beam search and sampling in the graph.
+
+An image is encoded once, and each token costs one step of the decoder.
 
 Any model that satisfies `components.shared.models.protocol.CaptionModel` can be decoded.
 
@@ -6,6 +8,7 @@ In the shape comments: P images, K beams, L decoded tokens (words and <end>), V 
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -59,9 +62,57 @@ def greedy(model: CaptionModel, features: tf.Tensor, length: int, min_length: in
     Returns:
       (ids, log_probs), see `decode`.
     """
-    batch = tf.shape(features)[0]
-    cache, context = model.init_cache(model.encode(features), 1)
-    ids = tf.fill([batch, length], PAD_ID)  # (P, L)
+    return _choose_tokens(model, features, 1, length, min_length, lambda logits, _: logits)
+
+
+def sample(model: CaptionModel, features: tf.Tensor, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
+    """Draws captions from the model's distribution, without the tokens that no caption has.
+
+    Args:
+      model: the model.
+      features: the images' features, float [P, N, C].
+      num_samples: the number of captions per image, n.
+      seed: int32 [2]; equal seeds draw equal captions.
+
+    Returns:
+      int32 [P, n, L], words, then <end>, then padding; those of an image whose logits are not finite have no words.
+    """
+
+    def add_noise(logits: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+        # the maximum of logits with Gumbel noise is a sample: Maddison et al. 2014, arXiv 1411.0030
+        uniform = tf.random.stateless_uniform(tf.shape(logits), seed + tf.stack([0, position]), minval=1e-20)
+        return logits - tf.math.log(-tf.math.log(uniform))
+
+    length = model.inputs.max_length - 1
+    with precast_kernels(model):
+        ids, _ = _choose_tokens(model, features, num_samples, length, 0, add_noise)
+    return tf.reshape(ids, (-1, num_samples, length))
+
+
+def _choose_tokens(
+    model: CaptionModel,
+    features: tf.Tensor,
+    captions_per_image: int,
+    length: int,
+    min_length: int,
+    score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes the token with the highest score at each step.
+
+    Args:
+      model: the trained model.
+      features: the images' features, float [P, N, C].
+      captions_per_image: the number of captions per image, n.
+      length: the maximum number of tokens per caption, L; the last one is <end>.
+      min_length: the minimum number of words per caption.
+      score: computes the scores of all tokens, (B, V), from their logits, (B, V), and the position, ().
+
+    Returns:
+      (ids, log_probs) of P·n captions, see `decode`.
+    """
+    batch = tf.shape(features)[0] * captions_per_image
+    cache, context = model.init_cache(model.encode(features), captions_per_image)
+    ids = tf.fill([batch, length], PAD_ID)  # (B, L)
     last, finished, log_probs = tf.fill([batch], START_ID), tf.zeros([batch], tf.bool), tf.zeros([batch])
     failed = tf.zeros([batch], tf.bool)
 
@@ -69,12 +120,12 @@ def greedy(model: CaptionModel, features: tf.Tensor, length: int, min_length: in
         return (position < length) & ~tf.reduce_all(finished)
 
     def body(position, ids, last, finished, failed, log_probs, cache):
-        logits, cache = model.decode_step(last, position, cache, context)  # (P, V)
+        logits, cache = model.decode_step(last, position, cache, context)  # (B, V)
         logits, is_finite = _replace_non_finite(logits)
         failed |= ~finished & ~is_finite
         logit_mask = _logit_mask(logits, position, length, min_length)
-        token = tf.argmax(logits + logit_mask, axis=1, output_type=tf.int32)  # (P,)
-        log_prob = tf.gather(logits, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)  # (P,)
+        token = tf.argmax(score(logits, position) + logit_mask, axis=1, output_type=tf.int32)  # (B,)
+        log_prob = tf.gather(logits, token, batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)  # (B,)
         token, log_prob = tf.where(finished, PAD_ID, token), tf.where(finished, 0.0, log_prob)
         ids += (token - PAD_ID)[:, None] * tf.one_hot(position, length, dtype=tf.int32)
         return position + 1, ids, token, finished | (token == END_ID), failed, log_probs + log_prob, cache

@@ -42,13 +42,15 @@ MODELS = f"""
 from components.trainer import training
 from components.trainer.checkpoints import CheckpointManager
 from components.trainer.data import TrainingData
+from components.trainer.settings import SelfCriticalSettings
 from tests.components.trainer.factories import GRU, TRANSFORMER, trainer_settings
 from tests.components.trainer.test_training import IDS, IMAGES, WORDS
 manifest, _ = write_store(directory / "store", [IMAGES])
 data = TrainingData(manifest, {{"train": IDS, "eval": IDS}}, WORDS)
 for model in (TRANSFORMER, GRU):
     path = str(directory / model.name)
-    training.train(data, trainer_settings(model=model, epochs=2), CheckpointManager(path), path, None)
+    settings = trainer_settings(model=model, epochs=2, self_critical=SelfCriticalSettings(epochs=1, images_per_step=2))
+    training.train(data, settings, CheckpointManager(path), path, None)
     print(model.name)
 """
 

@@ -274,3 +274,28 @@ def test_the_length_penalty_is_the_papers():
 def test_a_minimum_length_above_the_maximum_is_refused():
     with pytest.raises(ValueError, match="max_length 3 is less than min_length 9"):
         DecodingSettings(min_length=9, max_length=3)
+
+
+@pytest.mark.parametrize("settings", [TRANSFORMER, GRUSettings(d_model=8, units=6)], ids=lambda settings: settings.name)
+def test_samples_are_drawn_from_the_model(settings):
+    keras.utils.set_random_seed(0)
+    model = weights.build(settings, INPUTS)
+    num_samples, seed = 3000, tf.constant([0, 1])
+    samples = decoding.sample(model, FEATURES[:2], num_samples, seed)
+    assert samples.shape == (2, num_samples, INPUTS.max_length - 1) and samples.dtype == tf.int32
+    logits = model({"features": FEATURES[:2], "tokens": tf.fill([2, 1, 1], START_ID)}).numpy()  # of the first word
+    logits[:, [PAD_ID, UNK_ID, START_ID]] = -np.inf
+    expected = np.exp(logits - logits.max(1, keepdims=True))
+    expected /= expected.sum(1, keepdims=True)
+    first = np.stack([np.bincount(row, minlength=INPUTS.vocabulary_size) for row in samples[:, :, 0].numpy()])
+    np.testing.assert_allclose(first / num_samples, expected, atol=0.03)
+
+
+def test_equal_seeds_draw_equal_captions(model):
+    first, again, other = (
+        decoding.sample(model, FEATURES, 20, tf.constant(seed)).numpy() for seed in ([0, 1], [0, 1], [0, 2])
+    )
+    assert (first == again).all() and (first != other).any()
+    for row in first.reshape(-1, first.shape[-1]):
+        words = row[: list(row).index(END_ID)]
+        assert set(words) <= set(WORDS) and (row[len(words) + 1 :] == PAD_ID).all()
