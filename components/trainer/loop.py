@@ -91,11 +91,11 @@ class TrainingLoop:
         self.num_epochs, self.monitored = settings.epochs, str(settings.checkpoint_metric)
         self.state = TrainState()
         self._score, self._clock = score, clock
-        self._strategy = tf.distribute.get_strategy()
+        self.strategy = tf.distribute.get_strategy()
         optimizer.build(model.trainable_variables)
         self._variables = [*model.variables, *optimizer.variables]
-        self._eval_batches = self._strategy.experimental_distribute_dataset(eval_data.in_order())
-        self.eval_step = self._distributed(steps.make_eval_step(model), self._eval_batches.element_spec)
+        self._eval_batches = self.strategy.experimental_distribute_dataset(eval_data.in_order())
+        self.eval_step = self.distributed(steps.make_eval_step(model), self._eval_batches.element_spec)
         self.train_step = self._make_train_step()
         self._saved_at, self._logged_at = clock(), -math.inf
         # when this process completed its first step, and its number; after the first epoch, those of its end
@@ -103,7 +103,7 @@ class TrainingLoop:
 
     def _make_train_step(self) -> Step:
         step = steps.make_train_step(self.model, self.optimizer, self.settings.label_smoothing)
-        return self._distributed(step, self._eval_batches.element_spec)
+        return self.distributed(step, self._eval_batches.element_spec)
 
     def run(self) -> Iterator[EpochMetrics]:
         """Trains until the last epoch or until early stopping.
@@ -156,7 +156,7 @@ class TrainingLoop:
         seed = self.settings.seed + 1_000_003 * state.epoch
         data = self.train_data.shuffled(seed, skip=state.step)
         start = self._clock()
-        for batch in self._strategy.experimental_distribute_dataset(data):
+        for batch in self.strategy.experimental_distribute_dataset(data):
             sums = {name: float(value) for name, value in self.train_step(batch).items()}
             if self._first_step is not None:
                 state.seconds += self._clock() - start
@@ -266,12 +266,12 @@ class TrainingLoop:
             rate = float(self.optimizer.last_learning_rate)
             raise FloatingPointError(f"Non-finite {name} at {place}: {loss}, learning rate {rate:.3g}; {self.ADVICE}")
 
-    def _distributed(self, step: Callable, spec: Any) -> Step:
+    def distributed(self, step: Callable, spec: Any) -> Step:
         """Compiles a step into one graph for all batches of a spec; each replica runs it on its part of a batch."""
 
         @tf.function(input_signature=[spec])
         def run(batch):
-            sums = self._strategy.run(step, args=(batch,))
-            return {name: self._strategy.experimental_local_results(value)[0] for name, value in sums.items()}
+            sums = self.strategy.run(step, args=(batch,))
+            return {name: self.strategy.experimental_local_results(value)[0] for name, value in sums.items()}
 
         return run

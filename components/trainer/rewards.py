@@ -104,15 +104,16 @@ class Rewards:
         """Computes the reward of each caption.
 
         Args:
-          images: the images' indices in `references`, int [P].
+          images: the images' indices in `references`, int [P]; P may be 0, as on a device without a part of a batch.
           captions: several for each image, int [P, n, L], without <start>.
 
         Returns:
           float32 [P, n].
         """
-        return np.stack(
-            [self._of_image(rows, self._references[image]) for image, rows in zip(images, captions, strict=True)]
-        ).astype(np.float32)
+        rewards = np.empty(captions.shape[:2], np.float32)
+        for row, image in enumerate(images):
+            rewards[row] = self._of_image(captions[row], self._references[image])
+        return rewards
 
     def _of_image(self, captions: np.ndarray, references: np.ndarray) -> np.ndarray:
         rewards = self._cider_d.score(captions, references)

@@ -89,8 +89,8 @@ class SelfCriticalLoop(TrainingLoop):
         step = steps.make_self_critical_step(
             self.model, self.optimizer, self._rewards, settings.self_critical, settings.seed
         )
-        batches = self._strategy.experimental_distribute_dataset(self.train_data.shuffled(seed=0))
-        return self._distributed(step, batches.element_spec)
+        batches = self.strategy.experimental_distribute_dataset(self.train_data.shuffled(seed=0))
+        return self.distributed(step, batches.element_spec)
 
     def _begin(self) -> None:
         self.state.initial, self.state.best_epochs = self.evaluate(), [0]

@@ -70,3 +70,8 @@ def test_bleu_4_is_added_with_its_weight(references):
     words = [[int(word) for word in row if word > END_ID] for row in references[5]]
     counts = np.stack([bleu.counts([int(word) for word in row if word > END_ID], words) for row in captions[0]])
     np.testing.assert_allclose(mixed - alone, [2 * bleu.smoothed_bleu_4(counts)], atol=1e-5)
+
+
+def test_no_images_have_no_rewards(references):
+    rewards = Rewards(CiderD(map(without_start, references), VOCABULARY_SIZE), references, bleu_4_weight=1.0)
+    assert rewards(np.zeros(0, np.int32), np.zeros((0, 5, LENGTH), np.int32)).shape == (0, 5)
