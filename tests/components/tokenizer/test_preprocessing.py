@@ -93,6 +93,13 @@ def test_references_are_in_full_and_never_unknown(transform):
     assert references.to_list() == [[b"a zebra far away sleeps in 2 trees"]]
 
 
+def test_a_sentence_without_blanks_has_a_word_per_character(transform):
+    _, apply = transform
+    out = apply({"x": ["一只Dog，在跑。"]})
+    assert tf.RaggedTensor.from_sparse(out[records.REFERENCES]).to_list() == [["一 只 dog 在 跑".encode()]]
+    assert out[records.IDS].to_list() == [[[2, 1, 1, 4, 1]]]  # dog is in the vocabulary
+
+
 @pytest.mark.parametrize(
     ("length", "expected"),
     [
