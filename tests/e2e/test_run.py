@@ -116,7 +116,7 @@ def test_a_lost_push_is_repeated(sandbox):
 def test_changed_cleaning_runs_transform_and_what_follows(sandbox):
     cleaning = sandbox.code / "components" / "tokenizer" / "cleaning.py"
     source = cleaning.read_text()
-    changed = source.replace('" ")\n', '" ")\n    letters = tf.strings.regex_replace(letters, "large", "big")\n')
+    changed = source.replace("    return", '    sentences = tf.strings.regex_replace(sentences, "large", "big")\n    return')
     assert changed != source
     cleaning.write_text(changed)
     summary = sandbox.run(settings=["evaluator.min_bleu_4_improvement=1.0"])
