@@ -116,7 +116,8 @@ def test_a_lost_push_is_repeated(sandbox):
 def test_changed_cleaning_runs_transform_and_what_follows(sandbox):
     cleaning = sandbox.code / "components" / "tokenizer" / "cleaning.py"
     source = cleaning.read_text()
-    changed = source.replace("    return", '    sentences = tf.strings.regex_replace(sentences, "large", "big")\n    return')
+    replacement = 'sentences = tf.strings.regex_replace(sentences, "large", "big")\n    return'
+    changed = source.replace("return", replacement)
     assert changed != source
     cleaning.write_text(changed)
     summary = sandbox.run(settings=["evaluator.min_bleu_4_improvement=1.0"])
