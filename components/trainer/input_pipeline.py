@@ -30,8 +30,12 @@ def load_ids(files: Sequence[str], feature_spec: Mapping) -> dict[str, np.ndarra
     spec = {name: feature_spec[name] for name in (records.IMAGE_ID, records.IDS)}
     ids: dict[str, np.ndarray] = {}
     for batch in record_files.read_examples(files, spec):
-        for image_id, rows in zip(batch[records.IMAGE_ID].numpy(), batch[records.IDS], strict=True):
-            ids[image_id.decode()] = rows.to_tensor().numpy().astype(np.int32)
+        captions = batch[records.IDS]  # (B, (n), (T))
+        tokens = captions.values.to_tensor(records.PAD_ID).numpy().astype(np.int32)  # (N, T)
+        # not `zip` with the ragged tensor, which takes 6 ms per image
+        of_images = np.split(tokens, captions.row_splits.numpy()[1:-1])
+        for image_id, rows in zip(batch[records.IMAGE_ID].numpy(), of_images, strict=True):
+            ids[image_id.decode()] = rows
     return ids
 
 
