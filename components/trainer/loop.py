@@ -35,8 +35,9 @@ class TrainState:
     seconds: float = 0.0  # their duration, waiting for their batches included
     timed_captions: float = 0.0  # the captions that they trained on
     history: list[EpochMetrics] = dataclasses.field(default_factory=list)  # one entry per completed epoch
-    best_epochs: list[int] = dataclasses.field(default_factory=list)  # counted from 1, the best first
-    initial: EpochMetrics = dataclasses.field(default_factory=dict)  # before the first epoch, where that is measured
+    # counted from 1, the best first; 0 stands for the weights before the first epoch, where these are measured
+    best_epochs: list[int] = dataclasses.field(default_factory=list)
+    initial: EpochMetrics = dataclasses.field(default_factory=dict)  # of these weights
 
 
 class Batches(Protocol):
@@ -89,6 +90,7 @@ class TrainingLoop:
         self.model, self.optimizer, self.train_data = model, optimizer, train_data
         self.settings, self.checkpoints = settings, checkpoints
         self.num_epochs, self.monitored = settings.epochs, str(settings.checkpoint_metric)
+        self.is_last_phase = not settings.self_critical.epochs
         self.state = TrainState()
         self._score, self._clock = score, clock
         self.strategy = tf.distribute.get_strategy()
@@ -128,6 +130,8 @@ class TrainingLoop:
             yield self.state.history[-1]
             if is_first:  # evaluating and decoding trace their graphs, too
                 self._first_step = self._clock(), self.state.epoch * self.train_data.num_batches
+        if self._first_step is not None and not self.is_last_phase:
+            self.save()  # an interruption from now on costs nothing of this phase
         self._restore_best()
 
     def evaluate(self) -> EpochMetrics:
@@ -143,7 +147,7 @@ class TrainingLoop:
         return {VAL_PREFIX + name: value for name, value in metrics.items()}
 
     def save(self) -> None:
-        """Writes a checkpoint to resume from."""
+        """Writes a checkpoint, from which the next process resumes this phase."""
         best = [str(epoch) for epoch in self.state.best_epochs]
         self.checkpoints.save(self._variables, dataclasses.asdict(self.state), best)
         self._saved_at = self._clock()
@@ -212,7 +216,7 @@ class TrainingLoop:
         num_epochs = self.state.epoch - self.state.best_epochs[0] if self.state.best_epochs else 0
         stop = 0 < self.settings.early_stopping_patience <= num_epochs
         if stop:
-            logging.info("Early stopping: no improvement for %d epochs", num_epochs)
+            logging.info("Early stopping: no improvement for %d %sepochs", num_epochs, self.PHASE)
         return stop
 
     def _restore_best(self) -> None:
@@ -222,11 +226,13 @@ class TrainingLoop:
             self.checkpoints.load_weights([str(epoch) for epoch in best], variables)
             average = self.evaluate()
             if self._monitored_value(average) <= self._monitored_value(self._metrics(best[0])):
-                logging.info("Using the checkpoint average of epochs %s: %s", best, average)
+                logging.info("Using the checkpoint average of %sepochs %s: %s", self.PHASE, best, average)
                 return
-            logging.info("The checkpoint average of epochs %s (%s) is no better than the best epoch", best, average)
+            logging.info(
+                "The checkpoint average of %sepochs %s (%s) is no better than the best epoch", self.PHASE, best, average
+            )
         self.checkpoints.load_weights([str(best[0])], variables)
-        logging.info("Best epoch: %d", best[0])
+        logging.info("Best %sepoch: %s", self.PHASE, best[0] or "none; the weights stay as they were before")
 
     def _save_if_due(self) -> None:
         every_steps, every_seconds = self.settings.checkpoint_every_steps, 60 * self.settings.checkpoint_every_minutes

@@ -32,6 +32,11 @@ class CiderD:
         self._codes, self._idf = codes, np.log(len(per_document)) - np.log(frequencies)
         self._idf_of_unseen = np.log(len(per_document))
 
+    @property
+    def is_informative(self) -> bool:
+        """Whether an n-gram tells images apart; else all scores are 0."""
+        return bool(self._idf.any())
+
     def score(self, captions: np.ndarray, references: np.ndarray) -> np.ndarray:
         """Scores captions of one image.
 

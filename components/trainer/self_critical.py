@@ -13,11 +13,10 @@ from components.trainer.checkpoints import CheckpointManager
 from components.trainer.input_pipeline import CaptionedFeatures
 from components.trainer.loop import EpochMetrics, Step, TrainingLoop
 from components.trainer.monitoring import ValidationDecoder
-from components.trainer.rewards import CiderD, Rewards, without_start
+from components.trainer.rewards import CiderD, Rewards
 from components.trainer.settings import TrainerSettings
 
 REWARD = "reward"  # the name of the metric
-NAME = "self_critical"  # of the phase's files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +59,7 @@ class SelfCriticalLoop(TrainingLoop):
         settings: TrainerSettings,
         checkpoints: CheckpointManager,
         decoder: ValidationDecoder,
+        cider_d: CiderD,
     ):
         """Initializes the loop, in the scope of the model's strategy.
 
@@ -68,21 +68,21 @@ class SelfCriticalLoop(TrainingLoop):
           train_data: the images to train on.
           eval_data: the images to choose the best epoch on.
           settings: the Trainer's settings.
-          checkpoints: the checkpoints of the training; the phase has its own among them.
+          checkpoints: the checkpoints of this phase.
           decoder: a decoder of `eval_data` with this model.
+          cider_d: CIDEr-D with the n-grams of `train_data`.
         """
         phase = settings.self_critical
         batches = ImageBatches(train_data, phase.images_per_step)
         optimizer = optimization.make_self_critical_optimizer(
             settings.optimizer, phase.learning_rate, phase.epochs * batches.num_batches
         )
-        cider_d = CiderD(map(without_start, train_data.captions), model.inputs.vocabulary_size)
         self._rewards, eval_rewards = (
             Rewards(cider_d, data.captions, phase.bleu_4_weight) for data in (train_data, eval_data)
         )
         score = make_score(decoder, eval_rewards)
-        super().__init__(model, optimizer, batches, eval_data, settings, checkpoints.phase(NAME), score)
-        self.num_epochs, self.monitored = phase.epochs, REWARD
+        super().__init__(model, optimizer, batches, eval_data, settings, checkpoints, score)
+        self.num_epochs, self.monitored, self.is_last_phase = phase.epochs, REWARD, True
 
     def _make_train_step(self) -> Step:
         settings = self.settings

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.shared.models import decoding
@@ -52,18 +53,21 @@ def make_self_critical_step(
     each word's cross-entropy is weighted by the advantage of its caption, the step is an ordinary one.
 
     Args:
-      model: the model; samples and gradient are of the same distribution, without dropout.
+      model: the model; samples and gradient are of the same distribution, without dropout and <unk>.
       optimizer: the optimizer.
       reward: a function of NumPy arrays, `rewards.Rewards`. It runs beside the forward pass, which does not need it.
       settings: the settings of the phase.
       seed: the seed of the samples.
     """
     num_samples = settings.num_samples
+    seed_pair = np.array(divmod(seed, 2**31), np.int32)
 
     def train_step(batch: Mapping[str, tf.Tensor]) -> Sums:
         """Takes {"features": float16 [I, N, C], "image": int32 [I]}."""
         context: Any = tf.distribute.get_replica_context()
-        draw = tf.stack([seed + context.replica_id_in_sync_group, tf.cast(optimizer.iterations.value, tf.int32)])
+        draw = tf.constant(seed_pair)
+        for number in (context.replica_id_in_sync_group, optimizer.iterations.value):
+            draw = tf.random.experimental.stateless_fold_in(draw, number)
         samples = decoding.sample(model, tf.cast(batch["features"], tf.float32), num_samples, draw)  # (I, n, L)
         rewards = tf.numpy_function(reward, (batch["image"], samples), tf.float32)  # (I, n)
         rewards = tf.ensure_shape(rewards, samples.shape[:2])
@@ -71,11 +75,13 @@ def make_self_critical_step(
         start = tf.fill([tf.shape(samples)[0], num_samples, 1], START_ID)
         sampled = {
             "features": batch["features"],
-            "tokens": tf.concat([start, samples], axis=2),
+            # at the last position <end> is not chosen but set
+            "tokens": tf.concat([start, samples[:, :, :-1]], axis=2),
             "weights": rewards - others,
         }
-        num_words = all_reduce_sum(tf.math.count_nonzero(samples != PAD_ID, dtype=tf.float32))
-        loss = _update(model, optimizer, sampled, num_words, label_smoothing=0.0, training=False)["loss"]
+        num_words = all_reduce_sum(tf.math.count_nonzero(sampled["tokens"][:, :, 1:] != PAD_ID, dtype=tf.float32))
+        mask = decoding.reserved_mask(model.inputs.vocabulary_size)
+        loss = _update(model, optimizer, sampled, num_words, 0.0, training=False, logit_mask=mask)["loss"]
         num_captions = tf.cast(tf.size(rewards), tf.float32)
         return {
             "loss": loss,
@@ -93,10 +99,11 @@ def _update(
     num_words: tf.Tensor,
     label_smoothing: float,
     training: bool = True,
+    logit_mask: tf.Tensor | None = None,
 ) -> Sums:
     """Makes one step of the optimizer, and returns the sums of all replicas."""
     with tf.GradientTape() as tape:
-        objective, sums = _compute_loss(model, batch, label_smoothing, training)
+        objective, sums = _compute_loss(model, batch, label_smoothing, training, logit_mask)
         objective = tf.math.divide_no_nan(objective, num_words)
     variables = model.trainable_variables
     gradients = tape.gradient(objective, [variable.value for variable in variables])
@@ -121,11 +128,17 @@ def all_reduce_sum(value: tf.Tensor) -> tf.Tensor:
 
 
 def _compute_loss(
-    model: keras.Model, batch: TrainingBatch, label_smoothing: float, training: bool
+    model: keras.Model,
+    batch: TrainingBatch,
+    label_smoothing: float,
+    training: bool,
+    logit_mask: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, Sums]:
-    """Returns the objective, summed over words, and the sums to report."""
+    """Returns the objective, summed over words, and the sums to report; a mask (V) is added to all logits."""
     tokens, targets = split_tokens(batch["tokens"])
     logits = model({"features": batch["features"], "tokens": tokens}, training=training)  # (R, V)
+    if logit_mask is not None:
+        logits += logit_mask
     mask_indices = tf.where(targets != PAD_ID)  # (R, 3)
     target, weight = tf.gather_nd(targets, mask_indices), tf.gather_nd(_word_weights(batch), mask_indices)  # (R,)
     objective, nll = cross_entropy(target, logits, label_smoothing)

@@ -17,15 +17,17 @@ from components.trainer.data import TrainingData
 from components.trainer.input_pipeline import CaptionedFeatures
 from components.trainer.loop import BLEU_4, TrainingLoop
 from components.trainer.monitoring import TensorBoardLogger, ValidationDecoder
+from components.trainer.rewards import CiderD, without_start
 from components.trainer.self_critical import SelfCriticalLoop
 from components.trainer.settings import TrainerSettings
 
 # settings that do not change the outcome: a training is resumed under other values of them
 RUNTIME_ONLY = ("checkpoint_every_steps", "checkpoint_every_minutes")
+SECOND_PHASE = "self_critical"  # its settings change nothing of the first phase
 
 
 def training_key(settings: TrainerSettings, label: str, code: str, base_model: str | None, data: TrainingData) -> str:
-    """Returns a hash of everything that determines a training run: equal runs share checkpoints.
+    """Returns a hash of everything that determines the first phase of a training: equal ones share checkpoints.
 
     Args:
       settings: the Trainer's settings.
@@ -34,7 +36,7 @@ def training_key(settings: TrainerSettings, label: str, code: str, base_model: s
       base_model: the URI of the model to take the initial weights from; None if there is none.
       data: the data to train on.
     """
-    values = select_fields(settings, RUNTIME_ONLY)
+    values = select_fields(settings, (*RUNTIME_ONLY, SECOND_PHASE))
     inputs = dataclasses.asdict(data.model_inputs(settings.compute_dtype))  # with the dtype that "auto" stands for here
     key = json.dumps([values, inputs, label, code, base_model, data.fingerprint()], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -96,10 +98,16 @@ def fit(
     score = decoder.bleu_4 if settings.checkpoint_metric == BLEU_4 else None
     loop = TrainingLoop(model, optimizer, train_data, eval_data, settings, checkpoints, score)
     _run(loop, logger, decoder, first_epoch=0)
-    if settings.self_critical.epochs:
-        loop.save()  # so that an interruption from now on costs nothing of the first phase
-        second = SelfCriticalLoop(model, train_data, eval_data, settings, checkpoints, decoder)
-        _run(second, logger, decoder, first_epoch=loop.state.epoch)
+    if not settings.self_critical.epochs:
+        return
+    cider_d = CiderD(map(without_start, train_data.captions), len(data.words))
+    if not cider_d.is_informative:
+        LOGGER.warning("No self-critical training: all train images have the same captions, and CIDEr-D rewards none")
+        return
+    values = json.dumps(dataclasses.asdict(settings.self_critical), sort_keys=True)
+    phase = checkpoints.phase(f"{SECOND_PHASE}-{hashlib.sha256(values.encode()).hexdigest()[:8]}")
+    second = SelfCriticalLoop(model, train_data, eval_data, settings, phase, decoder, cider_d)
+    _run(second, logger, decoder, first_epoch=loop.state.epoch)
 
 
 def _run(loop: TrainingLoop, logger: TensorBoardLogger, decoder: ValidationDecoder, first_epoch: int) -> None:

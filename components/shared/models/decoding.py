@@ -72,7 +72,7 @@ def sample(model: CaptionModel, features: tf.Tensor, num_samples: int, seed: tf.
       model: the model.
       features: the images' features, float [P, N, C].
       num_samples: the number of captions per image, n.
-      seed: int32 [2]; equal seeds draw equal captions.
+      seed: int [2]; equal seeds draw equal captions, and different ones independent captions.
 
     Returns:
       int32 [P, n, L], words, then <end>, then padding; those of an image whose logits are not finite have no words.
@@ -80,7 +80,8 @@ def sample(model: CaptionModel, features: tf.Tensor, num_samples: int, seed: tf.
 
     def add_noise(logits: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         # the maximum of logits with Gumbel noise is a sample: Maddison et al. 2014, arXiv 1411.0030
-        uniform = tf.random.stateless_uniform(tf.shape(logits), seed + tf.stack([0, position]), minval=1e-20)
+        seed_here = tf.random.experimental.stateless_fold_in(seed, position)
+        uniform = tf.random.stateless_uniform(tf.shape(logits), seed_here, minval=1e-20)
         return logits - tf.math.log(-tf.math.log(uniform))
 
     length = model.inputs.max_length - 1
@@ -280,13 +281,18 @@ def _without_failures(failed: tf.Tensor, ids: tf.Tensor, log_probs: tf.Tensor) -
     return tf.where(failed[:, None], empty, ids), tf.where(failed, NEG_INF, log_probs)
 
 
+def reserved_mask(vocabulary_size: int) -> tf.Tensor:
+    """NEG_INF for tokens that no caption has, else 0: float32 [V]."""
+    token = tf.range(vocabulary_size)
+    return tf.where((token == PAD_ID) | (token == UNK_ID) | (token == START_ID), NEG_INF, 0.0)
+
+
 def _logit_mask(logits: tf.Tensor, position: tf.Tensor, length: int, min_length: int) -> tf.Tensor:
     """NEG_INF for tokens that are not allowed after `position` others, else 0: float32 [V]."""
     token = tf.range(logits.shape[-1])
-    is_reserved = (token == PAD_ID) | (token == UNK_ID) | (token == START_ID)
     is_too_early = (token == END_ID) & (position < min(min_length, length - 1))
     is_too_late = (token != END_ID) & (position == length - 1)
-    return tf.where(is_reserved | is_too_early | is_too_late, NEG_INF, 0.0)
+    return reserved_mask(logits.shape[-1]) + tf.where(is_too_early | is_too_late, NEG_INF, 0.0)
 
 
 def _shape_invariants(state: tuple) -> Any:

@@ -40,6 +40,18 @@ def test_restore_without_a_checkpoint_changes_nothing(tmp_path):
     assert values_of(new) == [5]
 
 
+def test_a_phase_has_files_of_its_own(tmp_path):
+    checkpoints = CheckpointManager(str(tmp_path / "key"))
+    save_epoch(checkpoints, 2)
+    phase = checkpoints.phase("second")
+    assert restored(phase) is None
+    for epoch in (1, 2, 3):
+        save_epoch(phase, epoch)
+    assert restored(checkpoints) == {"epoch": 2} and restored(phase) == {"epoch": 3}
+    files = [STATE, f"second-{STATE}", "second-weights-3.npz", "weights-2.npz"]
+    assert sorted(os.listdir(tmp_path / "key")) == sorted(files)
+
+
 def test_an_interrupted_save_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
     checkpoints = CheckpointManager(str(tmp_path / "key"))
     checkpoints.save(variables(1), {"epoch": 1}, [])
@@ -201,6 +213,19 @@ def test_a_training_is_resumed_from_a_bucket(bucket):
         assert restored(resumed) == {"epoch": 2} and restored(other) is None
         save_epoch(resumed, 3)
         assert restored(resumed) == {"epoch": 3}
+
+
+def test_a_phase_is_resumed_from_the_process_that_was_in_it(bucket):
+    with checkpoints_of("key", bucket) as first:
+        save_epoch(first, 3)
+        save_epoch(first.phase("second"), 5)
+    with checkpoints_of("key", bucket) as second:  # killed before it came to its second phase
+        assert restored(second) == {"epoch": 3}
+        save_epoch(second, 3)
+    with checkpoints_of("key", bucket) as third:
+        assert restored(third) == {"epoch": 3}
+        assert restored(third.phase("second")) == {"epoch": 5}
+        assert restored(third.phase("other")) is None
 
 
 @pytest.mark.parametrize("file", [STATE, "weights-1.npz"])

@@ -80,8 +80,8 @@ class Interrupted(Exception):
     """The process was killed."""
 
 
-@pytest.mark.parametrize("num_steps", [1, 20])
-def test_a_resumed_phase_equals_an_uninterrupted_one(data, tmp_path, monkeypatch, uninterrupted, num_steps):
+def test_a_resumed_phase_equals_an_uninterrupted_one(data, tmp_path, monkeypatch, uninterrupted):
+    num_steps = 20  # in the seventh epoch of three steps each
     save, run_epoch = SelfCriticalLoop._save_if_due, TrainingLoop._run_epoch
     calls: list[int] = []
 
@@ -103,7 +103,20 @@ def test_a_resumed_phase_equals_an_uninterrupted_one(data, tmp_path, monkeypatch
     assert_equal_weights(weights, uninterrupted[0])
 
 
-def test_a_loss_that_is_not_finite_names_the_setting(data, tmp_path):
-    phase = dataclasses.replace(PHASE, learning_rate=1e30)
+def test_another_second_phase_begins_with_the_end_of_the_first(data, tmp_path, monkeypatch):
+    phase = dataclasses.replace(PHASE, learning_rate=1e30, epochs=1)
+    failing = dataclasses.replace(SETTINGS, seed=2**32 - 1, self_critical=phase)
     with pytest.raises(FloatingPointError, match=r"self-critical epoch 1.*lower trainer.self_critical.learning_rate"):
-        train(data, tmp_path, dataclasses.replace(SETTINGS, epochs=1, self_critical=phase))
+        train(data, tmp_path, failing)
+    trained, run_epoch = [], TrainingLoop._run_epoch
+    monkeypatch.setattr(TrainingLoop, "_run_epoch", lambda self: (trained.append(self.PHASE), run_epoch(self)))
+    lower = dataclasses.replace(failing, self_critical=dataclasses.replace(phase, learning_rate=0.001))
+    assert train(data, tmp_path, lower)[1][-1]["epoch"] == FIRST_EPOCHS + 1
+    assert trained == [SelfCriticalLoop.PHASE]
+
+
+def test_equal_captions_of_all_images_are_not_trained_on(data, tmp_path, caplog):
+    equal = dict.fromkeys(IDS, IDS["0.jpg"])
+    same = dataclasses.replace(data, ids={"train": equal, "eval": equal})
+    _, metrics = train(same, tmp_path, dataclasses.replace(SETTINGS, epochs=1))
+    assert len(metrics) == 1 and "No self-critical training" in caplog.text

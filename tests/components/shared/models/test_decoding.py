@@ -11,6 +11,7 @@ from components.shared.models.decoding_settings import DecodingSettings
 from components.shared.models.protocol import ModelInputs
 from components.shared.models.settings import GRUSettings, TransformerSettings
 from components.shared.records import END_ID, PAD_ID, START_ID, UNK_ID
+from tests.components.shared.models.toy import ToyCaptioner, ToySettings
 
 WORDS = (4, 5, 6)
 INPUTS = ModelInputs(vocabulary_size=7, grid=(2, 2), channels=3, max_length=7, compute_dtype="float32")
@@ -299,3 +300,14 @@ def test_equal_seeds_draw_equal_captions(model):
     for row in first.reshape(-1, first.shape[-1]):
         words = row[: list(row).index(END_ID)]
         assert set(words) <= set(WORDS) and (row[len(words) + 1 :] == PAD_ID).all()
+
+
+def test_samples_of_one_step_tell_nothing_of_the_next():
+    model = ToyCaptioner(ToySettings(), INPUTS)
+    model({"features": FEATURES[:1], "tokens": tf.fill([1, 1, 1], START_ID)})
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])  # all words are equally likely
+    step, next_step = (decoding.sample(model, FEATURES[:1], 2000, tf.constant([0, n])).numpy()[0] for n in (1, 2))
+    for words, others in ((step, next_step), (step[:, 1:], next_step[:, :-1]), (step[:, :-1], step[:, 1:])):
+        both = (words > END_ID) & (others > END_ID)
+        assert both.sum() > 1000
+        assert (words == others)[both].mean() == pytest.approx(1 / len(WORDS), abs=0.05)
