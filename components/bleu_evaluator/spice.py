@@ -5,6 +5,7 @@ from a directory, and nothing is downloaded.
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -95,7 +96,7 @@ class Program:
                 raise MetricUnavailable(f"SPICE is not computed: its program has failed ({message})")
             with open(target) as file:
                 results = json.load(file)
-        scores = {result["image_id"]: float(result["scores"]["All"]["f"]) for result in results}
+        scores = {result["image_id"]: _number(result["scores"]["All"]["f"]) for result in results}
         return [scores[row] for row in range(len(captions))]
 
     def command(self, source: str, target: str) -> list[str]:
@@ -103,3 +104,8 @@ class Program:
         class_path = os.pathsep.join([PROGRAM, LIBRARIES, *(os.path.join(self._directory, name) for name in JARS)])
         program = ["java", "-Xmx8G", "-cp", class_path, "edu.anu.spice.SpiceScorer"]
         return [*program, source, "-cache", self._cache.name, "-out", target, "-subset", "-silent"]
+
+
+def _number(score: float | None) -> float:
+    """An F-score; 0 where it is undefined, 0 / 0: nothing of the caption matched, and NaN would be all images' mean."""
+    return 0.0 if score is None or math.isnan(score) else float(score)

@@ -11,13 +11,15 @@ from components.bleu_evaluator.metrics import METRICS, PTB, Corpus, MetricUnavai
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 
 CAPTIONS, REFERENCES = ["a dog runs", "ein m\u00e4dchen"], [["a dog", "the dog 's run"], [""]]
-# stands in for Java and the program: writes down its input and answers as SPICE does, in another order
+# stands in for Java and its programs: the PTB tokenizer, of which it repeats the input, and SPICE, of which it writes
+# down the input and answers in another order
 STAND_IN = """
 if [ "$1" = -version ]; then echo 'openjdk version "{version}"' >&2; exit 0; fi
+if [ "$1" = -cp ]; then exec cat; fi
 cp "$5" "{directory}/input.json"
 echo "$@" > "{directory}/arguments"
 while [ "$1" != -out ]; do shift; done
-echo '[{{"image_id": 1, "scores": {{"All": {{"f": 0.0}}, "Color": {{"f": null}}}}}},' > "$2"
+echo '[{{"image_id": 1, "scores": {{"All": {{"f": {score}}}, "Color": {{"f": null}}}}}},' > "$2"
 echo ' {{"image_id": 0, "scores": {{"All": {{"f": 0.75, "pr": 1.0}}}}}}]' >> "$2"
 """
 
@@ -36,9 +38,9 @@ def models(tmp_path) -> pathlib.Path:
 def stand_in(tmp_path, monkeypatch):
     """Puts a stand-in for Java first on the PATH."""
 
-    def put(version: str, script: str = STAND_IN) -> pathlib.Path:
+    def put(version: str, score: str = "0.0") -> pathlib.Path:
         java = tmp_path / "java"
-        java.write_text("#!/bin/sh\n" + script.format(version=version, directory=tmp_path))
+        java.write_text("#!/bin/sh\n" + STAND_IN.format(version=version, directory=tmp_path, score=score))
         java.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         return tmp_path
@@ -85,6 +87,12 @@ def test_the_program_gets_the_words_of_cocos_server_and_its_f_scores_are_read(st
     arguments = (directory / "arguments").read_text().split()
     assert str(models / spice.JARS[1]) in arguments[2].split(":") and arguments[3] == "edu.anu.spice.SpiceScorer"
     assert arguments[-2:] == ["-subset", "-silent"]
+
+
+@pytest.mark.parametrize("score", ["null", "NaN"])
+def test_an_image_without_an_f_score_counts_as_0(stand_in, models, score):
+    stand_in("11.0.2", score=score)
+    assert spice.Program(str(models)).scores(CAPTIONS, REFERENCES) == [0.75, 0.0]
 
 
 def test_the_real_program_takes_the_command_and_stops_at_the_parser(models, monkeypatch):
