@@ -134,10 +134,11 @@ class Evaluation:
     def _set_up_metrics(self) -> list[Metric]:
         """The metrics to compute, with what some of them start beforehand."""
         metrics: dict[str, Metric] = {}
+        has_variants = self.settings.ptb or self.settings.tokenizer == PTB
         for metric in all_metrics():
             if not metric.is_wanted(self.settings) or (metric.words == PTB and self._ptb is None):
                 continue
-            if metric.variant_of and metric.variant_of not in metrics:
+            if metric.variant_of and not (has_variants and metric.variant_of in metrics):
                 continue
             if metric.setup:
                 try:
@@ -171,6 +172,9 @@ class Evaluation:
         """Notes that there are no words of COCO's server, or refuses to go on where the rules use them."""
         if self.settings.tokenizer == PTB:
             raise ValueError(f"evaluator.tokenizer: {error}") from None
+        for name in self.settings.max_regression:
+            if METRICS[name].words == PTB:
+                raise ValueError(f"evaluator.max_regression.{name}: {error}") from None
         self.notes.append(str(error))
 
     def _note_unavailable(self, metric: Metric, error: MetricUnavailable) -> None:

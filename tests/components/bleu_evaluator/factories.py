@@ -7,11 +7,23 @@ import pathlib
 import tensorflow as tf
 from tfx.types.artifact import Artifact
 
+from components.bleu_evaluator.evaluation import Evaluation
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
+from components.bleu_evaluator.test_set import TestSet
 from components.shared import records
+from components.shared.words import Tokenization
 
 TEST_IMAGES = {"a.jpg": ["a dog runs in the snow"], "b.jpg": ["a cat sleeps on the mat", "the cat is asleep"]}
 CAPTIONS = {"a.jpg": "a dog runs in the snow", "b.jpg": "a cat sleeps on the mat", "other.jpg": "not in test"}
 FINGERPRINT = "fingerprint of the features"
+
+
+def new_evaluation(references: dict[str, list[str]], **settings) -> Evaluation:
+    """An evaluation of test images with these references, without METEOR and slices unless they are asked for."""
+    names = list(references)
+    examples = [{"image_uri": [name], "sha256": [name]} for name in names]
+    parsed = BleuEvaluatorSettings(**{"num_bootstrap_samples": 20, "meteor": False, "slices": (), **settings})
+    return Evaluation(TestSet(names, names, list(references.values()), examples), frozenset(), parsed, Tokenization())
 
 
 def artifact(artifact_type: type[Artifact], uri: pathlib.Path, artifact_id: int = 0) -> Artifact:

@@ -15,10 +15,9 @@ from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 from components.bleu_evaluator import measurement, ptb
 from components.bleu_evaluator.evaluation import Evaluation
 from components.bleu_evaluator.metrics import METRICS, PTB, Corpus, Metric, MetricUnavailable, ptb_variant
-from components.bleu_evaluator.settings import BleuEvaluatorSettings
-from components.bleu_evaluator.test_set import TestSet
 from components.shared.evaluations import BASELINE, CANDIDATE
 from components.shared.words import Tokenization
+from tests.components.bleu_evaluator.factories import new_evaluation
 
 REFERENCES = {
     "apostrophes.jpg": ["A man's dog can't jump.", "The men's dogs CANNOT jump!", "'Tis a dog; it's \"jumping\""],
@@ -53,10 +52,7 @@ def is_refused_without_java() -> bool:
 
 
 def evaluation(references: dict[str, list[str]] = REFERENCES, **settings) -> Evaluation:
-    names = list(references)
-    examples = [{"image_uri": [name], "sha256": [name]} for name in names]
-    parsed = BleuEvaluatorSettings(**{"num_bootstrap_samples": 20, "meteor": False, "slices": (), **settings})
-    return Evaluation(TestSet(names, names, list(references.values()), examples), frozenset(), parsed, Tokenization())
+    return new_evaluation(references, **settings)
 
 
 def cocos_figures(captions: dict[str, str], meteor: Meteor) -> dict[str, float]:

@@ -9,6 +9,8 @@ import pytest
 from components.bleu_evaluator import spice
 from components.bleu_evaluator.metrics import METRICS, PTB, Corpus, MetricUnavailable
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
+from components.shared.evaluations import CANDIDATE
+from tests.components.bleu_evaluator.factories import new_evaluation
 
 CAPTIONS, REFERENCES = ["a dog runs", "ein m\u00e4dchen"], [["a dog", "the dog 's run"], [""]]
 # stands in for Java and its programs: the PTB tokenizer, of which it repeats the input, and SPICE, of which it writes
@@ -93,6 +95,26 @@ def test_the_program_gets_the_words_of_cocos_server_and_its_f_scores_are_read(st
 def test_an_image_without_an_f_score_counts_as_0(stand_in, models, score):
     stand_in("11.0.2", score=score)
     assert spice.Program(str(models)).scores(CAPTIONS, REFERENCES) == [0.75, 0.0]
+
+
+@pytest.mark.parametrize(("settings", "has_variants"), [({"ptb": False}, False), ({"tokenizer": "ptb"}, True)])
+def test_the_other_metrics_have_its_words_only_if_they_are_wanted(stand_in, models, settings, has_variants):
+    stand_in("11.0.2")
+    evaluated = new_evaluation({"a.jpg": ["a dog"], "b.jpg": ["a cat"]}, spice_dir=str(models), **settings)
+    evaluated.add(CANDIDATE, {"a.jpg": "a dog", "b.jpg": "a cat"})
+    metrics = evaluated.metrics()[CANDIDATE]
+    assert metrics["spice"]["value"] == 0.375 and ("bleu_1_ptb" in metrics) == has_variants
+    assert evaluated.notes == []
+
+
+def test_a_rule_on_it_is_refused_before_anything_is_captioned_where_its_words_cannot_be_had(models, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    settings = {"spice_dir": str(models), "ptb": False}
+    message = r"^evaluator\.max_regression\.spice: metrics by COCO's PTB .*: Java is not installed$"
+    with pytest.raises(ValueError, match=message):
+        new_evaluation({"a.jpg": ["a dog"]}, max_regression={"spice": 0.1}, **settings)
+    [note] = new_evaluation({"a.jpg": ["a dog"]}, max_regression={"bleu_4": 0.1}, **settings).notes
+    assert note.startswith("metrics by COCO's PTB tokenizer")
 
 
 def test_the_real_program_takes_the_command_and_stops_at_the_parser(models, monkeypatch):
