@@ -29,11 +29,15 @@ def check(directory: str | None) -> str:
       a local copy.
 
     Raises:
-      ValueError: there is none, or KerasHub is not installed.
+      ValueError: there is none, it can't be read, or KerasHub is not installed.
     """
     if directory is None:
         raise ValueError("evaluator.clip_dir: RefCLIPScore needs the preset of a CLIP; set it to its directory")
-    place, local = presets.local_copy(directory)
+    try:
+        place, local = presets.local_copy(directory)
+        os.listdir(local)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"evaluator.clip_dir: {error}") from error
     label = _label(place)
     for name in (presets.CONFIG, presets.IMAGE_CONVERTER, TOKENIZER):
         content = presets.read_object(local, name, label)

@@ -26,5 +26,5 @@ def check(settings: BleuEvaluatorSettings) -> None:
     if METRICS[SPICE].is_wanted(settings):
         try:
             spice.check(settings.spice_dir)
-        except MetricUnavailable as error:
+        except (OSError, ValueError, MetricUnavailable) as error:
             raise ValueError(f"evaluator.spice_dir: {error}") from None

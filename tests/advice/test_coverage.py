@@ -98,6 +98,7 @@ UNTRIED = {
         "Base model not found",
         "Base model of another version",
         "Base model trained on other features",
+        "evaluator.clip_dir: …",
         "evaluator.clip_dir: RefCLIPScore needs the preset of a CLIP; set it to its directory",
         "… holds a …, not a …; choose another preset",
         "…: its output is neither a feature map nor a sequence of tokens",

@@ -102,6 +102,26 @@ def test_rules_on_metrics_that_need_java_are_refused_at_the_start(settings, mess
         local_run.check_rules(BleuEvaluatorSettings(**settings))
 
 
+@pytest.mark.parametrize("setting", ["clip_dir", "spice_dir"])
+def test_a_directory_of_metrics_that_cannot_be_read_is_refused_at_the_start(setting, tmp_path):
+    (tmp_path / "file").touch()
+    directories = {
+        "nowhere://files": "nowhere://files.*: nowhere:// is not a known file system",
+        str(tmp_path / "file"): r"\[Errno 20\] Not a directory|file lacks stanford",
+        str(tmp_path / "gone"): r"\[Errno 2\] No such file or directory|gone lacks stanford",
+    }
+    for directory, message in directories.items():
+        with pytest.raises(ConfigError, match=rf"^evaluator\.{setting}: .*({message}).*$") as error:
+            local_run.check_rules(BleuEvaluatorSettings(**{setting: directory}))
+        assert "\n" not in str(error.value)
+
+
+def test_a_uri_without_the_preset_of_a_clip_is_refused_at_the_start(bucket):
+    uri = f"{bucket}/clip"
+    with pytest.raises(ConfigError, match=rf"^evaluator\.clip_dir: \[Errno 2\] No such object or bucket: '{uri}'$"):
+        local_run.check_rules(BleuEvaluatorSettings(clip_dir=uri))
+
+
 def test_a_full_disk_is_refused_at_the_start(tmp_path, monkeypatch, capsys):
     """A mock stands for the full disk, which no test can have."""
 
