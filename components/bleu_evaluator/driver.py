@@ -1,4 +1,4 @@
-"""The evaluator's driver: observes the baseline, and how it was evaluated when it was blessed."""
+"""The evaluator's driver: observes the baseline, how it was evaluated, and the files that metrics read."""
 
 import json
 import os
@@ -9,11 +9,12 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration.portable import data_types
 from tfx.types.standard_artifacts import ModelEvaluation
 
-from components.bleu_evaluator import executor
+from components.bleu_evaluator import executor, requirements
 from components.bleu_evaluator.baseline import hash_of_files
+from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared import node_cache, storage
 from components.shared.driver import ObservingDriver
-from components.shared.mlmd.incomplete import last_incomplete
+from components.shared.mlmd.incomplete import is_incomplete, last_incomplete
 from components.shared.mlmd.results import evaluation_of
 from components.shared.records import (
     CANDIDATE_ID,
@@ -23,22 +24,25 @@ from components.shared.records import (
     ROLLED_BACK,
     TEST_SET,
 )
+from components.shared.settings import from_properties
 
 
 class Driver(ObservingDriver):
     """Evaluates a baseline again that was lost and restored, or not readable, although the cache holds the rejection.
 
-    It also observes the test set on which the baseline was evaluated, whether the candidate was rolled back, and, where
-    the candidate is the baseline itself, the comparison models with which it was not compared yet, or the candidate if
-    the files of its evaluation were deleted.
+    It also observes the test set on which the baseline was evaluated, whether the candidate was rolled back, the files
+    that metrics read, and, where the candidate is the baseline itself, the comparison models with which it was not
+    compared yet, or the candidate if its evaluation is incomplete or its files were deleted.
     """
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> Mapping[str, Any]:
         [model] = execution_info.input_dict["model"]
+        settings = from_properties(BleuEvaluatorSettings, execution_info.exec_properties)
         observed: dict[str, Any] = {
             executor.BASELINE_FILES: "",
             executor.BASELINE_TEST_SET: "",
             executor.UNCOMPARED_MODELS: "",
+            executor.METRIC_FILES: requirements.fingerprint(settings),
             ROLLED_BACK: model.get_string_custom_property(ROLLED_BACK),
         }
         with self.mlmd as handle:
@@ -54,7 +58,7 @@ class Driver(ObservingDriver):
                 compared = json.loads(properties[COMPARISON_MODELS].string_value) if has_compared else []
                 others = [other.id for other in execution_info.input_dict.get("comparison_models") or []]
                 uncompared = [str(other) for other in others if other not in compared]
-                lost = [] if evaluation is None or _is_there(evaluation) else [str(model.id)]
+                lost = [] if evaluation is None or _is_whole(evaluation) else [str(model.id)]
                 observed[executor.UNCOMPARED_MODELS] = ", ".join([*lost, *uncompared])
         return observed
 
@@ -67,5 +71,5 @@ def _local(directory: str) -> str:
         return directory
 
 
-def _is_there(evaluation: metadata_store_pb2.Artifact) -> bool:
-    return storage.exists(os.path.join(evaluation.uri, EVALUATION_FILE))
+def _is_whole(evaluation: metadata_store_pb2.Artifact) -> bool:
+    return not is_incomplete(evaluation) and storage.exists(os.path.join(evaluation.uri, EVALUATION_FILE))

@@ -6,7 +6,17 @@ from typing import Any
 from components.bleu_evaluator import bootstrap, measurement, ptb, slices
 from components.bleu_evaluator.bootstrap import BootstrapSampler
 from components.bleu_evaluator.measurement import Measurement
-from components.bleu_evaluator.metrics import METRICS, PTB, RAW, SPICE, Corpus, Metric, MetricUnavailable, all_metrics
+from components.bleu_evaluator.metrics import (
+    METRICS,
+    PTB,
+    RAW,
+    SPICE,
+    Corpus,
+    Metric,
+    MetricFailed,
+    MetricUnavailable,
+    all_metrics,
+)
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.bleu_evaluator.test_set import TestSet
 from components.shared.evaluations import VARIANT_OF
@@ -37,7 +47,8 @@ class Evaluation:
         """
         self.test_set, self.settings, self._tokenization = test_set, settings, tokenization
         self.notes: list[str] = []
-        self.unread: list[str] = []  # models whose files could not be read, perhaps only for a moment
+        # models whose files could not be read, and metrics whose program failed: perhaps only for a moment
+        self.incomplete: list[str] = []
         self._train_captions = train_captions
         self._sampler = BootstrapSampler(settings.num_bootstrap_samples, settings.seed)
         self._resources: dict[str, Any] = {}
@@ -175,12 +186,17 @@ class Evaluation:
         for name in self.settings.max_regression:
             if METRICS[name].words == PTB:
                 raise ValueError(f"evaluator.max_regression.{name}: {error}") from None
-        self.notes.append(str(error))
+        self._note(PTB, error)
 
     def _note_unavailable(self, metric: Metric, error: MetricUnavailable) -> None:
         """Notes that a metric cannot be computed, or refuses to go on where a rule needs it."""
         name = metric.variant_of or metric.name
         if name in self.settings.max_regression:
             raise ValueError(f"evaluator.max_regression.{name}: {error}") from None
+        self._note(name, error)
+
+    def _note(self, name: str, error: MetricUnavailable) -> None:
         if str(error) not in self.notes:
             self.notes.append(str(error))
+        if isinstance(error, MetricFailed) and name not in self.incomplete:
+            self.incomplete.append(name)

@@ -10,7 +10,7 @@ from tfx.components.evaluator import constants
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
-from components.bleu_evaluator import captioning, run_evaluation, test_set
+from components.bleu_evaluator import captioning, requirements, run_evaluation, test_set
 from components.bleu_evaluator.baseline import hash_of_files
 from components.bleu_evaluator.evaluation import Evaluation
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
@@ -26,6 +26,7 @@ from components.shared.words import Tokenization
 BASELINE_FILES = "baseline_files"  # hash of the baseline's files
 BASELINE_TEST_SET = "baseline_test_set"  # the test set on which the baseline was evaluated
 UNCOMPARED_MODELS = "uncompared_models"  # IDs of comparison models with which a blessed candidate was not compared
+METRIC_FILES = "metric_files"  # hash of the files that metrics read
 
 
 class Executor(StepExecutor):
@@ -58,6 +59,8 @@ class Executor(StepExecutor):
             )
             tokenization = from_property(Tokenization, exec_properties[records.TOKENIZATION])
             result |= _evaluate(models, settings, inputs, outputs, tokenization)
+            observed_files = exec_properties.get(METRIC_FILES)
+            check_unchanged("evaluator.clip_dir or spice_dir", observed_files, requirements.fingerprint(settings))
             if rival:
                 observed = exec_properties.get(BASELINE_FILES)
                 check_unchanged(f"the last blessed model {recorded_uri(rival)}", observed, hash_of_files(rival.uri))
@@ -115,8 +118,8 @@ def _write_evaluation(result: dict[str, Any], inputs: Artifacts, evaluation: Art
     write_text(os.path.join(evaluation.uri, records.EVALUATION_FILE), json.dumps(result, indent=1))
     evaluation.set_string_custom_property(records.DECISION, result["decision"])
     evaluation.set_int_custom_property(records.CANDIDATE_ID, inputs["model"].id)
-    if result.get("unread"):
-        evaluation.set_string_custom_property(records.INCOMPLETE, json.dumps(result["unread"]))
+    if result.get("incomplete"):
+        evaluation.set_string_custom_property(records.INCOMPLETE, json.dumps(result["incomplete"]))
     if "test_set" in result:
         evaluation.set_string_custom_property(records.TEST_SET, result["test_set"])
         evaluation.set_string_custom_property(records.RULES, json.dumps(result["rules"]))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocoevalcap.meteor.meteor import Meteor
 
-from components.bleu_evaluator.metrics import MetricUnavailable
+from components.bleu_evaluator.metrics import MetricFailed, MetricUnavailable
 
 # of the option `-l en`: tuned parameters, and the weights of exact, stem, synonym and paraphrase matches
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
@@ -49,16 +49,16 @@ class Program:
           chunks, 0 for a perfect match; matched words of caption and reference.
 
         Raises:
-          MetricUnavailable: the program has exited, or its answer has another form.
+          MetricFailed: the program has exited, or its answer has another form.
         """
         rows = []
         for caption, sentences in zip(captions, references, strict=True):
             try:
                 answer = self._process._stat(caption, list(sentences))
             except OSError as error:
-                raise MetricUnavailable(f"METEOR is not computed: its program has exited ({error})") from error
+                raise MetricFailed(f"METEOR is not computed: its program has exited ({error})") from error
             if len(answer.split()) != FIELDS:
-                raise MetricUnavailable(f"METEOR is not computed: its program answered {answer[:80]!r}")
+                raise MetricFailed(f"METEOR is not computed: its program answered {answer[:80]!r}")
             rows.append([float(number) for number in answer.split()])
         statistics = np.array(rows).reshape(-1, FIELDS)
         is_perfect = (statistics[:, 21:23] == statistics[:, 0:2]).all(axis=1) & (statistics[:, CHUNKS] == 1)

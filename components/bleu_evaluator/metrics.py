@@ -19,6 +19,10 @@ class MetricUnavailable(RuntimeError):
     """A metric cannot be computed here; the message says why."""
 
 
+class MetricFailed(MetricUnavailable):
+    """The program that computes a metric has failed, perhaps only for a moment."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Corpus:
     """What metrics compare: the words of one tokenizer, between single spaces, or raw sentences.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from pycocoevalcap.tokenizer import ptbtokenizer
 
-from components.bleu_evaluator.metrics import Corpus, MetricUnavailable
+from components.bleu_evaluator.metrics import Corpus, MetricFailed, MetricUnavailable
 from components.shared import unspaced
 from components.shared.words import Tokenization, split_words
 
@@ -62,13 +62,13 @@ class Process:
         """Waits for the words: words between single spaces, [n]; empty where a sentence has none.
 
         Raises:
-          MetricUnavailable: the program has failed.
+          MetricFailed: the program has failed.
         """
         program = self._call.result()
         lines = program.stdout.decode(errors="replace").split("\n")[:-1]
         if program.returncode or len(lines) != self._num_sentences:
             message = program.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise MetricUnavailable(
+            raise MetricFailed(
                 f"metrics by COCO's PTB tokenizer are not computed: it has exited with status {program.returncode} "
                 f"after {len(lines)} of {self._num_sentences} sentences ({message})"
             )
@@ -97,7 +97,7 @@ class References:
         """A model's caption of each image, [n], with the references; as in COCO's program, some may be empty.
 
         Raises:
-          MetricUnavailable: the program has failed.
+          MetricFailed: the program has failed.
         """
         words = self._start(captions)
         if self._references is None:

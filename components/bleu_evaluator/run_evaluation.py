@@ -83,7 +83,7 @@ def evaluate(
         except Exception as error:  # of a SavedModel that was moved, truncated or made by other versions, any
             logging.exception("%s cannot be evaluated", name)
             if is_transient(error):
-                evaluation.unread.append(name)
+                evaluation.incomplete.append(name)
             if name == BASELINE:
                 verdicts.append(baseline_unavailable(model_dir, error))
             else:  # for information only: it must not hold up the decision
@@ -110,7 +110,7 @@ def _result(others: list[Verdict], evaluation: Evaluation, improvements: dict[st
         "reasons": [verdict.reason for verdict in verdicts],
         "rules": [dataclasses.asdict(verdict) for verdict in verdicts],
         "notes": evaluation.notes + way_out(verdicts),
-        "unread": evaluation.unread,
+        "incomplete": evaluation.incomplete,
         "num_images": len(evaluation.test_set.image_ids),
         "test_set": evaluation.test_set.fingerprint,
         "metrics": candidate,

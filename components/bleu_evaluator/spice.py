@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from pycocoevalcap.spice import spice
 
-from components.bleu_evaluator.metrics import MetricUnavailable
+from components.bleu_evaluator.metrics import MetricFailed, MetricUnavailable
 from components.shared import node_cache, storage
 
 PROGRAM = os.path.join(os.path.dirname(spice.__file__), spice.SPICE_JAR)
@@ -81,7 +81,7 @@ class Program:
           the F-scores, 0 to 1, [n].
 
         Raises:
-          MetricUnavailable: the program has failed.
+          MetricFailed: the program has failed.
         """
         pairs = enumerate(zip(captions, references, strict=True))
         images = [{"image_id": row, "test": caption, "refs": list(texts)} for row, (caption, texts) in pairs]
@@ -93,7 +93,7 @@ class Program:
             if program.returncode or not os.path.exists(target):
                 lines = program.stderr.decode(errors="replace").strip().splitlines()
                 message = next((line for line in lines if "Exception" in line or "Error" in line), "".join(lines[-1:]))
-                raise MetricUnavailable(f"SPICE is not computed: its program has failed ({message})")
+                raise MetricFailed(f"SPICE is not computed: its program has failed ({message})")
             with open(target) as file:
                 results = json.load(file)
         scores = {result["image_id"]: _number(result["scores"]["All"]["f"]) for result in results}

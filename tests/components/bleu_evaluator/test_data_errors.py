@@ -11,7 +11,7 @@ from tfx.orchestration.portable import data_types
 from components.bleu_evaluator import captioning, test_set
 from components.bleu_evaluator.driver import Driver, hash_of_files
 from components.bleu_evaluator.evaluation import Evaluation
-from components.bleu_evaluator.executor import BASELINE_FILES
+from components.bleu_evaluator.executor import BASELINE_FILES, METRIC_FILES
 from components.report import page
 from components.shared import evaluations, records
 from components.shared.features import CorruptShardError, Manifest
@@ -93,7 +93,7 @@ def test_a_rejection_by_a_baseline_that_could_not_be_read_is_not_used_again(
     monkeypatch.setattr(captioning, "caption_split", fail)  # no disk fails on demand
     candidate = model(6)
     result, _, _ = evaluate(candidate, model(5))
-    assert (result["decision"], result["unread"]) == ("rejected", unread)
+    assert (result["decision"], result["incomplete"]) == ("rejected", unread)
     incomplete = evaluate.evaluation.get_string_custom_property(records.INCOMPLETE)
     assert incomplete == (json.dumps(unread) if unread else "")
 
@@ -114,6 +114,12 @@ def test_a_baseline_that_changes_meanwhile_fails_the_step(evaluate, model):
     (pathlib.Path(baseline.uri) / "more").write_text("a file")
     with pytest.raises(ChangedDuringStepError, match=r"the last blessed model .* has changed since this step began"):
         evaluate(model(7), baseline, observed={BASELINE_FILES: before})
+
+
+def test_files_of_a_metric_that_change_meanwhile_fail_the_step(evaluate, model):
+    assert evaluate(model(6), observed={METRIC_FILES: ""})[0]["decision"] == "blessed"
+    with pytest.raises(ChangedDuringStepError, match=r"evaluator\.clip_dir or spice_dir has changed since this step"):
+        evaluate(model(7), observed={METRIC_FILES: "hash of other files"})
 
 
 def test_a_baseline_of_equal_size_and_other_content_is_observed(tmp_path):

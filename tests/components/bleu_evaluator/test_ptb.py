@@ -124,6 +124,7 @@ def test_without_java_the_words_of_cocos_server_are_absent_with_a_note(without_j
     evaluated.add(CANDIDATE, CAPTIONS)
     assert evaluated.notes == ["metrics by COCO's PTB tokenizer are not computed: Java is not installed"]
     assert not [name for name in evaluated.metrics()[CANDIDATE] if name.endswith("ptb")]
+    assert evaluated.incomplete == []  # or a machine without Java would evaluate in every run
 
 
 def test_without_java_rules_on_the_words_of_cocos_server_are_refused(without_java):
@@ -150,7 +151,15 @@ def test_a_program_that_fails_is_noted_and_holds_nothing_up(failing_java):
         "(out of memory)"
     ]
     assert evaluated.metrics()[BASELINE]["bleu_1"]["value"] == pytest.approx(1.0)
-    assert "bleu_1_ptb" not in evaluated.metrics()[CANDIDATE]
+    assert "bleu_1_ptb" not in evaluated.metrics()[CANDIDATE] and evaluated.incomplete == ["ptb"]
+
+
+def test_meteor_is_to_be_computed_again_where_its_program_fails(failing_java):
+    (failing_java / "java").write_text("#!/bin/sh\nwhile read line; do echo no numbers; done\n")
+    evaluated = evaluation({"a.jpg": ["a dog"], "b.jpg": ["a cat"]}, meteor=True, ptb=False)
+    evaluated.add(CANDIDATE, {"a.jpg": "a dog", "b.jpg": "a cat"})
+    [note] = evaluated.notes
+    assert note == "METEOR is not computed: its program answered 'no numbers'" and evaluated.incomplete == ["meteor"]
 
 
 def test_a_program_that_fails_stops_an_evaluation_whose_rules_need_it(failing_java):
@@ -183,7 +192,7 @@ def test_statistics_of_images_with_the_same_words_are_not_computed_again():
 def test_a_variant_needs_its_metric(without_java):
     # METEOR is not to be had: its variant is neither computed nor noted again
     evaluated = evaluation(ptb=False, meteor=True)
-    assert evaluated.notes == ["METEOR is not computed: Java is not installed"]
+    assert evaluated.notes == ["METEOR is not computed: Java is not installed"] and evaluated.incomplete == []
     with pytest.raises(MetricUnavailable, match="Java is not installed"):
         ptb.check()
 

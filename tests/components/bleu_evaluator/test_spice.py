@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from components.bleu_evaluator import spice
-from components.bleu_evaluator.metrics import METRICS, PTB, Corpus, MetricUnavailable
+from components.bleu_evaluator.metrics import METRICS, PTB, Corpus, MetricFailed, MetricUnavailable
 from components.bleu_evaluator.settings import BleuEvaluatorSettings
 from components.shared.evaluations import CANDIDATE
 from tests.components.bleu_evaluator.factories import new_evaluation
@@ -123,5 +123,5 @@ def test_the_real_program_takes_the_command_and_stops_at_the_parser(models, monk
             spice.Program(str(models))
         return
     monkeypatch.setattr(spice, "LAST_JAVA", 99)
-    with pytest.raises(MetricUnavailable, match=r"its program has failed \(.*NoClassDefFoundError: edu/stanford/nlp/"):
+    with pytest.raises(MetricFailed, match=r"its program has failed \(.*NoClassDefFoundError: edu/stanford/nlp/"):
         spice.Program(str(models)).scores(CAPTIONS, REFERENCES)
