@@ -49,7 +49,7 @@ def printing(text: str, name: str = "stdout") -> list[NotebookNode]:
 
 
 @pytest.mark.parametrize(
-    "text", ["/srv/runs/x", "log: /tmp/x/log.txt", "'/root/a'", "file:/home/me/a", "a.py:1: UserWarning: x", "1\r2"]
+    "text", ["/srv/runs/x", "log: /tmp/x/log.txt", "'/opt/a'", "file:/home/me/a", "a.py:1: UserWarning: x", "1\r2"]
 )
 def test_traces_of_the_machine_are_found(text):
     with pytest.raises(AssertionError):

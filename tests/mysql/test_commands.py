@@ -18,7 +18,7 @@ from tests.mysql.conftest import PASSWORD
 @pytest.fixture(params=["disk", "bucket"])
 def root(request, tmp_path, uri) -> str:
     """A root with two pushed models, whose history is on the server."""
-    place = str(tmp_path / "root") if request.param == "disk" else f"{request.getfixturevalue('bucket')}/root"
+    place = str(tmp_path / "root") if request.param == "disk" else f"{request.getfixturevalue('bucket')}/captions"
     with new_handle(connection_of(uri)) as handle:
         write_history(place, handle.store)
     return place
@@ -45,7 +45,7 @@ def test_the_commands_read_and_write_what_is_on_the_server(root, uri, capsys):
 def test_a_run_on_bucket_and_server_shows_no_secret_anywhere(server, database, uri, s3, bucket, tmp_path):
     sample_data.write(tmp_path / "data", 60, seed=7)
     settings = [f"metadata={uri}", f"data.dir={tmp_path / 'data'}"]
-    arguments = ["--config", "debug", "--root", f"{bucket}/root", "--set", *settings]
+    arguments = ["--config", "debug", "--root", f"{bucket}/captions", "--set", *settings]
 
     def run(command: str, *more: str) -> str:
         process = subprocess.run(
@@ -64,7 +64,7 @@ def test_a_run_on_bucket_and_server_shows_no_secret_anywhere(server, database, u
     objects = {name: storage.read_bytes(f"{bucket}/{name}") for name in storage.list_files(bucket)}
     assert any(name.endswith("summary.json") for name in objects) and any(name.endswith("log.txt") for name in objects)
     dump, page = server.dump(database), (tmp_path / "statistics.html").read_text()
-    assert f"{bucket}/root/artifacts" in dump
+    assert f"{bucket}/captions/artifacts" in dump
     for secret in (PASSWORD, s3["AWS_SECRET_ACCESS_KEY"]):
         assert secret not in output and secret not in dump and secret not in page
         assert not [name for name, content in objects.items() if secret.encode() in content]

@@ -68,7 +68,7 @@ def test_a_bucket_gives_the_same_records_as_a_disk(tmp_path, data_dir, data_uri,
 
 
 def test_only_new_images_are_read(bucket, data_uri, run, relayed, image):
-    cache = f"{bucket}/root/store/images/1"
+    cache = f"{bucket}/captions/store/images/1"
     run(data_uri, cache)
     run(data_uri, cache)
     relayed.read()
@@ -145,7 +145,7 @@ def test_a_bucket_that_fails_for_good_is_an_error_and_no_reject(data_uri, run, r
 
 
 def test_inspections_in_a_bucket_that_can_not_be_read_are_an_error(bucket, data_uri, run, relayed, monkeypatch):
-    cache = f"{bucket}/root/store/images/1"
+    cache = f"{bucket}/captions/store/images/1"
     run(data_uri, cache)
     monkeypatch.setattr(object_store, "RETRY_SECONDS", 0)
     relayed.fault = lambda method, path: 503 if path.startswith("root/") and path.endswith(".json") else None
