@@ -148,6 +148,6 @@ def test_inspections_in_a_bucket_that_can_not_be_read_are_an_error(bucket, data_
     cache = f"{bucket}/captions/store/images/1"
     run(data_uri, cache)
     monkeypatch.setattr(object_store, "RETRY_SECONDS", 0)
-    relayed.fault = lambda method, path: 503 if path.startswith("root/") and path.endswith(".json") else None
+    relayed.fault = lambda method, path: 503 if path.startswith("captions/") and path.endswith(".json") else None
     with pytest.raises(StorageUnavailableError, match=f"{cache}/.*.json: the object store fails"):
         run(data_uri, cache)
